@@ -27,7 +27,7 @@ impl Algorithm {
     }
 
     /// Length of the hash in bytes.
-    pub const fn len(self) -> usize {
+    pub const fn hash_bytes(self) -> usize {
         match self {
             Self::Sha256 => 32,
             Self::Sha512 => 64,
@@ -96,7 +96,7 @@ impl Digest {
 
     /// The raw hash, 32 or 64 bytes.
     pub fn hash(&self) -> &[u8] {
-        &self.hash[..self.algorithm.len()]
+        &self.hash[..self.algorithm.hash_bytes()]
     }
 
     /// The hash in lower-case hexadecimal, without the algorithm.
@@ -106,7 +106,7 @@ impl Digest {
 
     /// The form used in stored keys: one byte for the algorithm, then the hash.
     pub fn key(&self) -> Vec<u8> {
-        let mut key = Vec::with_capacity(1 + self.algorithm.len());
+        let mut key = Vec::with_capacity(1 + self.algorithm.hash_bytes());
         key.push(self.algorithm.code());
         key.extend_from_slice(self.hash());
         key
@@ -121,8 +121,8 @@ impl Digest {
             2 => Algorithm::Sha512,
             _ => return None,
         };
-        let raw = rest.get(..algorithm.len())?;
-        Some((Self::from_hash(algorithm, raw), &rest[algorithm.len()..]))
+        let raw = rest.get(..algorithm.hash_bytes())?;
+        Some((Self::from_hash(algorithm, raw), &rest[algorithm.hash_bytes()..]))
     }
 
     fn from_hash(algorithm: Algorithm, raw: &[u8]) -> Self {
@@ -139,11 +139,11 @@ impl FromStr for Digest {
         let (algorithm, hex) = text.split_once(':').ok_or(DigestError::Shape)?;
         let algorithm: Algorithm = algorithm.parse()?;
         let lower = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-        if hex.len() != algorithm.len() * 2 || !hex.bytes().all(lower) {
+        if hex.len() != algorithm.hash_bytes() * 2 || !hex.bytes().all(lower) {
             return Err(DigestError::Hex);
         }
         let mut hash = [0; 64];
-        hex::decode_to_slice(hex, &mut hash[..algorithm.len()]).map_err(|_| DigestError::Hex)?;
+        hex::decode_to_slice(hex, &mut hash[..algorithm.hash_bytes()]).map_err(|_| DigestError::Hex)?;
         Ok(Self { algorithm, hash })
     }
 }

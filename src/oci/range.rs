@@ -72,7 +72,7 @@ impl Chunk {
     }
 
     /// How many bytes it spans.
-    pub fn len(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         (self.end - self.start).saturating_add(1)
     }
 }
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn chunks() {
         assert_eq!(Chunk::parse("0-9"), Ok(Chunk { start: 0, end: 9 }));
-        assert_eq!(Chunk::parse("bytes 5-9/100").map(|c| c.len()), Ok(5));
+        assert_eq!(Chunk::parse("bytes 5-9/100").map(|c| c.bytes()), Ok(5));
         for bad in ["", "5", "9-5", "-5", "5-", "a-b", "+1-2", "99999999999999999999-99999999999999999999"] {
             assert_eq!(Chunk::parse(bad), Err(ChunkError), "{bad}");
         }
