@@ -66,6 +66,8 @@ pub const UPLOADS_PER_ACCOUNT: usize = 256;
 pub const UPLOADS: usize = 1_024;
 /// An upload session that saw no byte for this long is dropped.
 pub const UPLOAD_IDLE: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a request waits for another one that writes to the same upload.
+pub const UPLOAD_BUSY: Duration = Duration::from_secs(5);
 /// Largest blob, in bytes.
 pub const BLOB_BYTES: u64 = 1 << 40;
 

@@ -160,16 +160,32 @@ impl fmt::Debug for Digest {
     }
 }
 
+/// Text in formats for people, the key form in stored records.
 impl serde::Serialize for Digest {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        if serializer.is_human_readable() { serializer.collect_str(self) } else { serializer.serialize_bytes(&self.key()) }
     }
 }
 
 impl<'de> serde::Deserialize<'de> for Digest {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        struct Key;
+        impl serde::de::Visitor<'_> for Key {
+            type Value = Digest;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a digest")
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Digest, E> {
+                text.parse().map_err(E::custom)
+            }
+            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Digest, E> {
+                match Digest::from_key(bytes) {
+                    Some((digest, [])) => Ok(digest),
+                    _ => Err(E::custom("no digest")),
+                }
+            }
+        }
+        if deserializer.is_human_readable() { deserializer.deserialize_str(Key) } else { deserializer.deserialize_bytes(Key) }
     }
 }
 

@@ -1,0 +1,99 @@
+//! Rights as arithmetic: who asks, what is asked for and which grants hold go
+//! in; the level that follows comes out. No lookup happens here.
+//!
+//! The levels are DTR's. The highest of a caller's rights holds.
+
+/// How much a caller may do with a repository. Each includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// See and pull.
+    ReadOnly,
+    /// Push and delete too.
+    ReadWrite,
+    /// Settings, policies and deletion of the repository too.
+    Admin,
+}
+
+impl Level {
+    /// DTR's spelling.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ReadOnly => "read-only",
+            Self::ReadWrite => "read-write",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject<'a> {
+    /// Nobody who signed in.
+    Anonymous,
+    /// A user.
+    User {
+        /// The user's name, which is its namespace too.
+        name: &'a str,
+        /// Whether it is a system admin.
+        is_admin: bool,
+        /// Whether it may act at all.
+        is_active: bool,
+    },
+    /// Whoever holds the local socket.
+    System,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Object<'a> {
+    /// The namespace.
+    pub namespace: &'a str,
+    /// Whether everyone who signed in may read it.
+    pub is_public: bool,
+}
+
+/// The level that `subject` has on `object`, given the levels that grants
+/// (of teams, on the repository or its namespace) give it.
+pub fn level(subject: Subject<'_>, object: Object<'_>, grants: impl IntoIterator<Item = Level>) -> Option<Level> {
+    match subject {
+        Subject::System => Some(Level::Admin),
+        Subject::Anonymous | Subject::User { is_active: false, .. } => None,
+        Subject::User { is_admin: true, .. } => Some(Level::Admin),
+        Subject::User { name, .. } if name == object.namespace => Some(Level::Admin),
+        Subject::User { .. } => {
+            let public = object.is_public.then_some(Level::ReadOnly);
+            grants.into_iter().chain(public).max()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn user(name: &str) -> Subject<'_> {
+        Subject::User { name, is_admin: false, is_active: true }
+    }
+
+    #[test]
+    fn the_rules() {
+        let private = Object { namespace: "dev", is_public: false };
+        let public = Object { namespace: "dev", is_public: true };
+        let admin = Subject::User { name: "root", is_admin: true, is_active: true };
+        let gone = Subject::User { name: "dev", is_admin: true, is_active: false };
+        for (subject, object, grants, expected) in [
+            (Subject::System, private, vec![], Some(Level::Admin)),
+            (admin, private, vec![], Some(Level::Admin)),
+            (gone, public, vec![Level::Admin], None),
+            (user("dev"), private, vec![], Some(Level::Admin)),
+            (user("eve"), private, vec![], None),
+            (user("eve"), public, vec![], Some(Level::ReadOnly)),
+            (user("eve"), private, vec![Level::ReadOnly, Level::ReadWrite], Some(Level::ReadWrite)),
+            (user("eve"), public, vec![Level::Admin, Level::ReadOnly], Some(Level::Admin)),
+            (Subject::Anonymous, public, vec![Level::Admin], None),
+        ] {
+            assert_eq!(level(subject, object, grants.clone()), expected, "{subject:?} {object:?} {grants:?}");
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Blobs: read, link, mount, delete.
+
+use crate::access::Level;
+use crate::oci::{Digest, RepoName};
+use crate::store::file::{BlobFile, BlobReader, Sealed};
+use crate::store::record::Repository;
+use crate::store::{Change, Lane, Operation, Snapshot, StoreError, blob, manifest};
+
+use super::{Caller, Registry, RegistryError};
+
+/// Names a sealed upload and makes it readable where it was sent.
+struct LinkUpload {
+    caller: Caller,
+    repository: RepoName,
+    sealed: Sealed,
+}
+
+impl Operation for LinkUpload {
+    type Plan = Repository;
+    type Done = ();
+    type Refusal = RegistryError;
+    const NAME: &'static str = "link upload";
+
+    fn check(&self, tables: &Change<'_>) -> Result<Result<Repository, RegistryError>, StoreError> {
+        self.caller.require(tables, &self.repository, Level::ReadWrite)
+    }
+
+    fn apply(&self, repository: Repository, tables: &mut Change<'_>) -> Result<(), StoreError> {
+        blob::name(tables, &self.sealed.digest, self.sealed.size, self.sealed.file.upload)?;
+        blob::link(tables, repository.number, &self.sealed.digest)
+    }
+}
+
+/// Makes a blob of one repository readable in another.
+struct Mount {
+    caller: Caller,
+    /// Where from; none: anywhere the caller may read.
+    source: Option<RepoName>,
+    target: RepoName,
+    digest: Digest,
+}
+
+/// Most repositories that are looked through for a blob without `from`.
+const MOUNT_LOOKS: usize = 64;
+
+impl Operation for Mount {
+    type Plan = Option<Repository>;
+    /// Whether the blob is readable in the target now.
+    type Done = bool;
+    type Refusal = RegistryError;
+    const NAME: &'static str = "mount blob";
+
+    fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, RegistryError>, StoreError> {
+        let target = match self.caller.require(tables, &self.target, Level::ReadWrite)? {
+            Ok(target) => target,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if blob::is_linked(tables, target.number, &self.digest)? {
+            return Ok(Ok(Some(target)));
+        }
+        let sources = match &self.source {
+            Some(name) => vec![name.clone()],
+            None => {
+                let mut names = Vec::new();
+                for number in blob::repositories(tables, &self.digest, MOUNT_LOOKS)? {
+                    names.extend(crate::store::repo::name_of(tables, number)?);
+                }
+                names
+            }
+        };
+        for name in sources {
+            // No hint whether it was the right or the blob that was missing.
+            if let Ok(source) = self.caller.require(tables, &name, Level::ReadOnly)?
+                && blob::is_linked(tables, source.number, &self.digest)?
+            {
+                return Ok(Ok(Some(target)));
+            }
+        }
+        Ok(Ok(None))
+    }
+
+    fn apply(&self, target: Option<Repository>, tables: &mut Change<'_>) -> Result<bool, StoreError> {
+        match target {
+            Some(target) => blob::link(tables, target.number, &self.digest).map(|()| true),
+            None => Ok(false),
+        }
+    }
+}
+
+/// Makes a blob unreadable in one repository.
+struct DeleteBlob {
+    caller: Caller,
+    repository: RepoName,
+    digest: Digest,
+}
+
+impl Operation for DeleteBlob {
+    type Plan = Repository;
+    type Done = ();
+    type Refusal = RegistryError;
+    const NAME: &'static str = "delete blob";
+
+    fn check(&self, tables: &Change<'_>) -> Result<Result<Repository, RegistryError>, StoreError> {
+        let repository = match self.caller.require(tables, &self.repository, Level::ReadWrite)? {
+            Ok(repository) => repository,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let (digest, name) = (self.digest, || self.repository.clone());
+        if !blob::is_linked(tables, repository.number, &digest)? {
+            return Ok(Err(RegistryError::BlobUnknown { digest, repository: name() }));
+        }
+        if manifest::is_named_in(tables, repository.number, &digest)? {
+            return Ok(Err(RegistryError::StillNamed { digest, repository: name() }));
+        }
+        Ok(Ok(repository))
+    }
+
+    fn apply(&self, repository: Repository, tables: &mut Change<'_>) -> Result<(), StoreError> {
+        blob::unlink(tables, repository.number, &self.digest).map(|_| ())
+    }
+}
+
+impl Registry {
+    /// The length of a blob that the caller may read.
+    pub fn blob_size(&self, caller: &Caller, repository: &RepoName, digest: &Digest) -> Result<u64, RegistryError> {
+        let read = self.store().snapshot()?;
+        Ok(find(&read, caller, repository, digest)?.1)
+    }
+
+    /// A reader over a blob that the caller may read.
+    pub fn open_blob(
+        &self,
+        caller: &Caller,
+        repository: &RepoName,
+        digest: &Digest,
+    ) -> Result<BlobReader, RegistryError> {
+        let read = self.store().snapshot()?;
+        let (file, size) = find(&read, caller, repository, digest)?;
+        let missing = || RegistryError::BlobUnknown { digest: *digest, repository: repository.clone() };
+        self.store().files().open_blob(&file, size)?.ok_or_else(missing)
+    }
+
+    /// Names a sealed upload and links it into `repository`.
+    pub(super) async fn link_upload(
+        &self,
+        caller: &Caller,
+        repository: &RepoName,
+        sealed: Sealed,
+    ) -> Result<(), RegistryError> {
+        let operation = LinkUpload { caller: caller.clone(), repository: repository.clone(), sealed };
+        self.store().submit(Lane::Foreground, operation).await?
+    }
+
+    /// Makes a blob that the caller may read in `source` (none: anywhere)
+    /// readable in `target`; false when there was none to be had.
+    pub async fn mount(
+        &self,
+        caller: &Caller,
+        source: Option<&RepoName>,
+        target: &RepoName,
+        digest: &Digest,
+    ) -> Result<bool, RegistryError> {
+        let operation =
+            Mount { caller: caller.clone(), source: source.cloned(), target: target.clone(), digest: *digest };
+        self.store().submit(Lane::Foreground, operation).await?
+    }
+
+    /// Makes a blob unreadable in a repository. The bytes go with collection.
+    pub async fn delete_blob(
+        &self,
+        caller: &Caller,
+        repository: &RepoName,
+        digest: &Digest,
+    ) -> Result<(), RegistryError> {
+        let operation = DeleteBlob { caller: caller.clone(), repository: repository.clone(), digest: *digest };
+        self.store().submit(Lane::Foreground, operation).await?
+    }
+}
+
+/// The file and size of a blob that is readable in `repository`.
+fn find(
+    read: &Snapshot,
+    caller: &Caller,
+    repository: &RepoName,
+    digest: &Digest,
+) -> Result<(BlobFile, u64), RegistryError> {
+    let record = caller.require(read, repository, Level::ReadOnly)??;
+    match blob::get_in(read, record.number, digest)? {
+        Some(blob) => Ok((BlobFile { digest: *digest, upload: blob.upload }, blob.size)),
+        None => Err(RegistryError::BlobUnknown { digest: *digest, repository: repository.clone() }),
+    }
+}

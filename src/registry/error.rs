@@ -1,0 +1,205 @@
+//! Why the registry says no, or cannot say.
+//!
+//! Each variant is a case that a client can act on; which status and code it
+//! becomes is decided above, in one place for each API.
+
+use crate::access::Level;
+use crate::limits;
+use crate::oci::manifest::ManifestError;
+use crate::oci::{Digest, Reference, RepoName, Tag};
+use crate::store::StoreError;
+use crate::store::file::{FileError, UploadId};
+
+/// A refusal or a failure.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// The repository is not there, or the caller may not know that it is.
+    #[error(
+        "the repository {repository} does not exist, or you may not see it; \
+         an admin makes it with `tidegate repository create {repository}`"
+    )]
+    RepositoryUnknown {
+        /// Its name.
+        repository: RepoName,
+    },
+    /// The caller may see it, and no more.
+    #[error("you need {} access to {repository}", needed.as_str())]
+    Denied {
+        /// Its name.
+        repository: RepoName,
+        /// What was needed.
+        needed: Level,
+    },
+    /// The call is for system admins.
+    #[error("only a system admin may {action}")]
+    AdminOnly {
+        /// What was asked for.
+        action: &'static str,
+    },
+    /// The namespace has no account.
+    #[error("there is no user or organization {namespace}")]
+    NamespaceUnknown {
+        /// Its name.
+        namespace: String,
+    },
+    /// The repository is there already.
+    #[error("the repository {repository} exists already")]
+    RepositoryExists {
+        /// Its name.
+        repository: RepoName,
+    },
+    /// The account is there already.
+    #[error("the account {name} exists already")]
+    AccountExists {
+        /// Its name.
+        name: String,
+    },
+    /// The account is not there.
+    #[error("there is no account {name}")]
+    AccountUnknown {
+        /// Its name or id.
+        name: String,
+    },
+    /// The name cannot be an account's.
+    #[error(
+        "{name:?} cannot be an account's name: it is also the first part of repository names, so it has up to {} \
+         lower-case letters and digits, with `.`, `_` or `-` between them",
+        limits::ACCOUNT_NAME_BYTES
+    )]
+    AccountName {
+        /// What was asked for.
+        name: String,
+    },
+    /// No such blob in this repository.
+    #[error("the blob {digest} is not in {repository}")]
+    BlobUnknown {
+        /// Its digest.
+        digest: Digest,
+        /// Where it was looked for.
+        repository: RepoName,
+    },
+    /// A manifest in this repository needs the blob or manifest.
+    #[error("{digest} cannot be removed from {repository}: a manifest there names it; delete the manifest first")]
+    StillNamed {
+        /// What was to be removed.
+        digest: Digest,
+        /// From where.
+        repository: RepoName,
+    },
+    /// No such manifest or tag in this repository.
+    #[error("the manifest {reference} is not in {repository}")]
+    ManifestUnknown {
+        /// The tag or digest.
+        reference: Reference,
+        /// Where it was looked for.
+        repository: RepoName,
+    },
+    /// The manifest names a blob that was not pushed to this repository.
+    #[error("the manifest names the blob {digest}, which is not in {repository}; push or mount it first")]
+    ManifestBlobUnknown {
+        /// The blob.
+        digest: Digest,
+        /// Where it has to be.
+        repository: RepoName,
+    },
+    /// The manifest is none.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The bytes hash to something else.
+    #[error("the content hashes to {found}, not to the digest {expected} it was sent under")]
+    DigestMismatch {
+        /// What was promised.
+        expected: Digest,
+        /// What came.
+        found: Digest,
+    },
+    /// The tag is there and may not change.
+    #[error("tag={tag} cannot be overwritten because {repository} is an immutable repository")]
+    TagImmutable {
+        /// The tag.
+        tag: Tag,
+        /// Where.
+        repository: RepoName,
+    },
+    /// Something would have to move more than the limit at once.
+    #[error("{digest} brings more than {} manifests with it", limits::CLOSURE_MANIFESTS)]
+    ClosureTooLarge {
+        /// The root.
+        digest: Digest,
+    },
+    /// No such upload session, or not the caller's.
+    #[error("there is no upload session {session}; begin with POST …/blobs/uploads/")]
+    UploadUnknown {
+        /// What was given as its id.
+        session: String,
+    },
+    /// Another request is writing to the session.
+    #[error("another request is writing to the upload session {session}")]
+    UploadBusy {
+        /// Its id.
+        session: UploadId,
+    },
+    /// A chunk that does not begin where the last ended.
+    #[error("the upload has {offset} bytes, so the next chunk begins at {offset}; this one begins at {start}")]
+    ChunkOutOfOrder {
+        /// The session, to ask where it stands.
+        session: UploadId,
+        /// Where the upload stands.
+        offset: u64,
+        /// Where the chunk begins.
+        start: u64,
+    },
+    /// A chunk that is not as long as it says.
+    #[error("the chunk says it has {said} bytes and has {found}")]
+    ChunkLength {
+        /// The session, to ask where it stands.
+        session: UploadId,
+        /// What `Content-Range` says.
+        said: u64,
+        /// What came.
+        found: u64,
+    },
+    /// The client broke off.
+    #[error("the upload broke off after {offset} bytes; it can go on from there")]
+    BodyBroken {
+        /// Where it stands.
+        offset: u64,
+    },
+    /// Too many open sessions.
+    #[error("there are {count} open uploads, as many as are allowed; finish or cancel some")]
+    TooManyUploads {
+        /// The limit that was met.
+        count: usize,
+    },
+    /// More than a blob may have.
+    #[error("a blob has at most {} bytes", limits::BLOB_BYTES)]
+    BlobTooLarge,
+    /// No such policy on this repository.
+    #[error("there is no such policy on {repository}")]
+    PolicyUnknown {
+        /// Where it was looked for.
+        repository: RepoName,
+    },
+    /// Too many policies.
+    #[error("{repository} has {} policies already, as many as are allowed", limits::POLICIES_PER_REPOSITORY)]
+    TooManyPolicies {
+        /// Where.
+        repository: RepoName,
+    },
+    /// The disk is full.
+    #[error("the disk of the registry is full; deletes and pulls still work")]
+    Full,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<FileError> for RegistryError {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::TooLarge => Self::BlobTooLarge,
+            error if error.is_full() => Self::Full,
+            error => Self::Store(error.into()),
+        }
+    }
+}

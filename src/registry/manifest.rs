@@ -1,0 +1,344 @@
+//! Manifests: put, get, delete.
+
+use std::ops::ControlFlow;
+
+use crate::access::Level;
+use crate::chance::Id;
+use crate::event::{Actor, Cause, Kind};
+use crate::limits;
+use crate::oci::{Digest, Manifest, MediaType, Reference, RepoName, Tag};
+use crate::store::file::{BlobFile, SealError, UploadId};
+use crate::store::record::manifest::Bytes as Stored;
+use crate::store::record::{ManifestBody, ManifestLinks, Referrer, Repository};
+use crate::store::{Change, Lane, Operation, Read, RepoId, Snapshot, StoreError, blob, event, manifest, referrer, tag};
+
+use super::tag::{Setting, may_change, set};
+use super::{Caller, Registry, RegistryError};
+
+/// A manifest to be stored.
+#[derive(Clone, Debug)]
+pub struct NewManifest {
+    /// Where.
+    pub repository: RepoName,
+    /// What it hashes to; checked.
+    pub digest: Digest,
+    /// The tags it gets.
+    pub tags: Vec<Tag>,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// What was read from the bytes.
+    pub manifest: Manifest,
+    /// Who puts it there.
+    pub actor: Actor,
+    /// Why.
+    pub cause: Cause,
+    /// Policies that brought it here.
+    pub chain: Vec<Id>,
+}
+
+/// A manifest as it is served.
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// What it hashes to.
+    pub digest: Digest,
+    /// Its kind.
+    pub kind: MediaType,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Where its bytes are.
+    body: Stored,
+}
+
+struct PutManifest {
+    caller: Caller,
+    new: NewManifest,
+    /// The file with the bytes, when they are too many for the database.
+    file: Option<UploadId>,
+}
+
+impl Operation for PutManifest {
+    type Plan = Repository;
+    type Done = ();
+    type Refusal = RegistryError;
+    const NAME: &'static str = "put manifest";
+
+    fn check(&self, tables: &Change<'_>) -> Result<Result<Repository, RegistryError>, StoreError> {
+        let name = &self.new.repository;
+        let repository = match self.caller.require(tables, name, Level::ReadWrite)? {
+            Ok(repository) => repository,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        for link in self.new.manifest.links.blobs() {
+            if !blob::is_linked(tables, repository.number, &link.digest)? {
+                let (digest, repository) = (link.digest, name.clone());
+                return Ok(Err(RegistryError::ManifestBlobUnknown { digest, repository }));
+            }
+        }
+        for tag in &self.new.tags {
+            if let Err(refusal) = may_change(tables, (name, &repository), tag, Some(&self.new.digest))? {
+                return Ok(Err(refusal));
+            }
+        }
+        Ok(Ok(repository))
+    }
+
+    fn apply(&self, repository: Repository, tables: &mut Change<'_>) -> Result<(), StoreError> {
+        let (new, number) = (&self.new, repository.number);
+        let size = new.bytes.len() as u64;
+        if manifest::body(tables, &new.digest)?.is_none() {
+            let bytes = match self.file {
+                Some(upload) => Stored::File(upload),
+                None => Stored::Inline(new.bytes.clone()),
+            };
+            let body = ManifestBody { kind: new.manifest.kind, size, bytes };
+            let links =
+                ManifestLinks { links: new.manifest.links.clone(), artifact_type: new.manifest.artifact_type.clone() };
+            manifest::put(tables, &new.digest, &body, &links)?;
+        } else if let Some(upload) = self.file {
+            blob::drop_file(tables, &new.digest, upload)?;
+        }
+        let subject = new.manifest.links.subject;
+        if let Some(subject) = subject {
+            let row = Referrer::from_descriptor(&new.manifest.descriptor(new.digest, size));
+            referrer::put(tables, number, &subject, &new.digest, &row)?;
+        }
+        if manifest::link(tables, number, &new.digest)? {
+            let kind = Kind::ManifestLinked { digest: new.digest, subject };
+            event::append(tables, new.actor.clone(), (number, &new.repository), kind)?;
+        }
+        for tag in &new.tags {
+            let setting = Setting {
+                digest: new.digest,
+                kind: new.manifest.kind,
+                size,
+                actor: new.actor.clone(),
+                cause: new.cause.clone(),
+                chain: new.chain.clone(),
+            };
+            set(tables, (&new.repository, &repository), tag, setting)?;
+        }
+        Ok(())
+    }
+}
+
+struct DeleteManifest {
+    caller: Caller,
+    repository: RepoName,
+    digest: Digest,
+}
+
+/// Most tags that go with one manifest.
+const TAGS_OF_MANIFEST: usize = 100_000;
+
+impl Operation for DeleteManifest {
+    type Plan = (Repository, Vec<Tag>);
+    type Done = ();
+    type Refusal = RegistryError;
+    const NAME: &'static str = "delete manifest";
+
+    fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, RegistryError>, StoreError> {
+        let repository = match self.caller.require(tables, &self.repository, Level::ReadWrite)? {
+            Ok(repository) => repository,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if !manifest::is_linked(tables, repository.number, &self.digest)? {
+            let reference = Reference::Digest(self.digest);
+            return Ok(Err(RegistryError::ManifestUnknown { reference, repository: self.repository.clone() }));
+        }
+        let tags = tag::of_digest(tables, repository.number, &self.digest, TAGS_OF_MANIFEST)?;
+        for tag in &tags {
+            if let Err(refusal) = may_change(tables, (&self.repository, &repository), tag, None)? {
+                return Ok(Err(refusal));
+            }
+        }
+        Ok(Ok((repository, tags)))
+    }
+
+    fn apply(&self, (repository, tags): Self::Plan, tables: &mut Change<'_>) -> Result<(), StoreError> {
+        let number = repository.number;
+        let place = (number, &self.repository);
+        for name in tags {
+            if let Some(value) = tag::get(tables, number, &name)? {
+                tag::remove(tables, number, &name, &value)?;
+                let kind = Kind::TagDeleted { tag: name, digest: value.digest };
+                event::append(tables, self.caller.actor(), place, kind)?;
+            }
+        }
+        manifest::unlink(tables, number, &self.digest)?;
+        if let Some(subject) = manifest::links(tables, &self.digest)?.and_then(|record| record.links.subject) {
+            referrer::remove(tables, number, &subject, &self.digest)?;
+        }
+        event::append(tables, self.caller.actor(), place, Kind::ManifestDeleted { digest: self.digest })?;
+        Ok(())
+    }
+}
+
+impl Registry {
+    /// Stores what a client sent: checks bytes, digest and links, and sets the
+    /// tags, all in one commit. The digest it is served under.
+    pub async fn put_manifest(
+        &self,
+        caller: &Caller,
+        repository: &RepoName,
+        reference: &Reference,
+        tags: Vec<Tag>,
+        content_type: Option<&str>,
+        bytes: Vec<u8>,
+    ) -> Result<(Digest, Option<Digest>), RegistryError> {
+        // Rights come before anything is told about the content.
+        caller.require(&self.store().snapshot()?, repository, Level::ReadWrite)??;
+        let manifest = Manifest::parse(&bytes, content_type)?;
+        let (digest, mut all) = match reference {
+            Reference::Tag(tag) => (Digest::sha256_of(&bytes), vec![tag.clone()]),
+            Reference::Digest(expected) => {
+                let found = Digest::of(expected.algorithm(), &bytes);
+                if found != *expected {
+                    return Err(RegistryError::DigestMismatch { expected: *expected, found });
+                }
+                (found, Vec::new())
+            }
+        };
+        all.extend(tags);
+        let subject = manifest.links.subject;
+        let new = NewManifest {
+            repository: repository.clone(),
+            digest,
+            tags: all,
+            bytes,
+            manifest,
+            actor: caller.actor(),
+            cause: Cause::Push,
+            chain: Vec::new(),
+        };
+        self.store_manifest(caller, new).await?;
+        Ok((digest, subject))
+    }
+
+    /// Stores a manifest whose digest is known to be right: what a client's
+    /// push and a pull mirror have in common.
+    pub async fn store_manifest(&self, caller: &Caller, new: NewManifest) -> Result<(), RegistryError> {
+        let file = if new.bytes.len() > limits::MANIFEST_INLINE_BYTES {
+            let (files, bytes, digest) = (self.store().files().clone(), new.bytes.clone(), new.digest);
+            let id = UploadId::new(self.store().chance());
+            match crate::lifecycle::blocking(move || files.write_small(&digest, &bytes, id)).await {
+                Ok(_) => Some(id),
+                Err(SealError::Mismatch { expected, found }) => {
+                    return Err(RegistryError::DigestMismatch { expected, found });
+                }
+                Err(SealError::File(error)) => {
+                    if error.is_fatal() {
+                        self.store().writer().stop(&error);
+                    }
+                    return Err(error.into());
+                }
+            }
+        } else {
+            None
+        };
+        let operation = PutManifest { caller: caller.clone(), new, file };
+        self.store().submit(Lane::Foreground, operation).await?
+    }
+
+    /// A manifest that the caller may read: kind, length and digest. Its bytes
+    /// come from [`Registry::manifest_bytes`].
+    pub fn manifest(
+        &self,
+        caller: &Caller,
+        repository: &RepoName,
+        reference: &Reference,
+    ) -> Result<Served, RegistryError> {
+        let read = self.store().snapshot()?;
+        let record = caller.require(&read, repository, Level::ReadOnly)??;
+        let unknown = || RegistryError::ManifestUnknown { reference: reference.clone(), repository: repository.clone() };
+        let digest = match reference {
+            Reference::Digest(digest) => *digest,
+            Reference::Tag(name) => tag::get(&read, record.number, name)?.ok_or_else(unknown)?.digest,
+        };
+        let body = manifest::body_in(&read, record.number, &digest)?.ok_or_else(unknown)?;
+        Ok(Served { digest, kind: body.kind, size: body.size, body: body.bytes })
+    }
+
+    /// The bytes of a manifest that was found.
+    pub async fn manifest_bytes(&self, served: Served) -> Result<Vec<u8>, RegistryError> {
+        read_body(self, &served.digest, served.size, served.body).await
+    }
+
+    /// The bytes and kind of a manifest in one repository, for the daemon's
+    /// own work; `None` when it is not there.
+    pub async fn manifest_of(
+        &self,
+        repo: RepoId,
+        digest: &Digest,
+    ) -> Result<Option<(MediaType, Vec<u8>)>, RegistryError> {
+        let found = manifest::body_in(&self.store().snapshot()?, repo, digest)?;
+        match found {
+            Some(body) => Ok(Some((body.kind, read_body(self, digest, body.size, body.bytes).await?))),
+            None => Ok(None),
+        }
+    }
+
+    /// Removes a manifest from a repository, with the tags that name it.
+    pub async fn delete_manifest(
+        &self,
+        caller: &Caller,
+        repository: &RepoName,
+        digest: &Digest,
+    ) -> Result<(), RegistryError> {
+        let operation = DeleteManifest { caller: caller.clone(), repository: repository.clone(), digest: *digest };
+        self.store().submit(Lane::Foreground, operation).await?
+    }
+
+    /// The digests of a repository's manifests, at most `limit`.
+    pub fn manifests(
+        &self,
+        caller: &Caller,
+        repository: &RepoName,
+        limit: usize,
+    ) -> Result<Vec<Digest>, RegistryError> {
+        let read: Snapshot = self.store().snapshot()?;
+        let record = caller.require(&read, repository, Level::ReadOnly)??;
+        let mut found = Vec::new();
+        manifest::walk(&read, record.number, None, |digest| {
+            found.push(digest);
+            Ok(if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })?;
+        Ok(found)
+    }
+}
+
+async fn read_body(
+    registry: &Registry,
+    digest: &Digest,
+    size: u64,
+    body: Stored,
+) -> Result<Vec<u8>, RegistryError> {
+    let upload = match body {
+        Stored::Inline(bytes) => return Ok(bytes),
+        Stored::File(upload) => upload,
+    };
+    let file = BlobFile { digest: *digest, upload };
+    let files = registry.store().files().clone();
+    let gone = crate::store::file::FileError::Length { path: file.path(), expected: size, found: 0 };
+    crate::lifecycle::blocking(move || {
+        let reader = files.open_blob(&file, size)?.ok_or(gone)?;
+        let mut bytes = vec![0; usize::try_from(size).unwrap_or(usize::MAX).min(limits::MANIFEST_BYTES)];
+        reader.read_exact_at(&mut bytes, 0)?;
+        Ok(bytes)
+    })
+    .await
+    .map_err(|error: crate::store::file::FileError| RegistryError::Store(error.into()))
+}
+
+/// Whether `repository` holds everything that `digest` names, itself included.
+pub fn is_complete(read: &impl Read, repo: RepoId, digest: &Digest) -> Result<bool, StoreError> {
+    if !manifest::is_linked(read, repo, digest)? {
+        return Ok(false);
+    }
+    let Some(record) = manifest::links(read, digest)? else { return Ok(false) };
+    for link in record.links.blobs() {
+        if !blob::is_linked(read, repo, &link.digest)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,68 @@
+//! The protocol's meaning, without HTTP.
+//!
+//! A [`Registry`] answers what clients ask: uploads, blobs, manifests, tags,
+//! lists; and what the management calls ask: repositories, accounts, policies,
+//! promotions by hand. Rights are looked up in the very snapshot or
+//! transaction that is read or changed ([`Caller`]). Changes are operations
+//! for the store's writer: their `check` refuses with a [`RegistryError`],
+//! their `apply` keeps links, tags and events in step in one commit.
+
+/// Users and organizations.
+pub mod account;
+/// Blobs: read, mount, delete.
+pub mod blob;
+/// Who is asking, and how much they may do.
+pub mod caller;
+/// The list of repositories.
+pub mod catalog;
+/// Moving an image to another repository here.
+pub mod copy;
+/// Why the registry says no.
+pub mod error;
+/// Manifests: put, get, delete.
+pub mod manifest;
+/// Policies: saved, changed, removed.
+pub mod policy;
+/// Referrers.
+pub mod referrer;
+/// Repositories: made, changed, removed.
+pub mod repository;
+/// Tags: the one way to set one.
+pub mod tag;
+/// Upload sessions.
+pub mod upload;
+
+use std::sync::Arc;
+
+pub use caller::Caller;
+pub use error::RegistryError;
+
+use crate::store::{Store, StoreError};
+use upload::Sessions;
+
+/// The registry over one store. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Registry(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    sessions: Sessions,
+}
+
+impl Registry {
+    /// Takes over a store and the upload sessions that its folder holds.
+    pub fn new(store: Store) -> Result<Self, StoreError> {
+        let sessions = Sessions::rebuild(&store)?;
+        Ok(Self(Arc::new(Inner { store, sessions })))
+    }
+
+    /// The store below.
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    fn sessions(&self) -> &Sessions {
+        &self.0.sessions
+    }
+}

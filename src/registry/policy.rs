@@ -1,0 +1,271 @@
+//! Policies: saved, changed, looked at, removed.
+//!
+//! What a policy says was parsed by whoever calls; here it is decided whether
+//! it may be saved, and written with its event and its walk over the tags that
+//! exist already.
+
+use crate::access::Level;
+use crate::chance::Id;
+use crate::clock::Timestamp;
+use crate::event::Kind;
+use crate::limits;
+use crate::oci::RepoName;
+use crate::policy::rule::RawRule;
+use crate::store::record::{Evaluation, Policy, PolicyBody, PolicyStatus, Repository};
+use crate::store::{Change, Key, Lane, Operation, Read, StoreError, Table, event, policy, repo};
+
+use super::{Caller, Registry, RegistryError};
+
+/// What a policy is saved as.
+#[derive(Clone, Debug)]
+pub struct Saving {
+    /// The policy that changes; none makes a new one.
+    pub id: Option<Id>,
+    /// The repository it stands on.
+    pub repository: RepoName,
+    /// Whether it acts.
+    pub enabled: bool,
+    /// All must hold.
+    pub rules: Vec<RawRule>,
+    /// How the tag is called on the other side.
+    pub tag_template: String,
+    /// The time zone of the template and the schedule.
+    pub time_zone: String,
+    /// What it does.
+    pub body: PolicyBody,
+    /// Whether the tags that exist already are evaluated too.
+    pub evaluate: bool,
+}
+
+/// A policy as it is shown.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// The policy.
+    pub policy: Policy,
+    /// What it did last.
+    pub status: PolicyStatus,
+    /// The repository it stands on.
+    pub repository: RepoName,
+}
+
+struct SavePolicy {
+    caller: Caller,
+    saving: Saving,
+    new_id: Id,
+}
+
+impl Operation for SavePolicy {
+    type Plan = (Repository, Option<Policy>);
+    type Done = Policy;
+    type Refusal = RegistryError;
+    const NAME: &'static str = "save policy";
+
+    fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, RegistryError>, StoreError> {
+        let saving = &self.saving;
+        let repository = match self.caller.require(tables, &saving.repository, Level::Admin)? {
+            Ok(repository) => repository,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if let PolicyBody::Promotion { target } = &saving.body
+            && let Ok(target) = target.parse()
+            && let Err(refusal) = self.caller.require(tables, &target, Level::Admin)?
+        {
+            return Ok(Err(refusal));
+        }
+        let before = match saving.id {
+            None => None,
+            Some(id) => match find(tables, repository.number, &id, &saving.body)? {
+                Some(before) => Some(before),
+                None => return Ok(Err(RegistryError::PolicyUnknown { repository: saving.repository.clone() })),
+            },
+        };
+        if before.is_none() && policy::of(tables, repository.number)?.len() >= limits::POLICIES_PER_REPOSITORY {
+            return Ok(Err(RegistryError::TooManyPolicies { repository: saving.repository.clone() }));
+        }
+        Ok(Ok((repository, before)))
+    }
+
+    fn apply(&self, (repository, before): Self::Plan, tables: &mut Change<'_>) -> Result<Policy, StoreError> {
+        let (saving, now) = (&self.saving, tables.now());
+        let seq = event::next(tables)?;
+        let mut policy = Policy {
+            id: before.as_ref().map_or(self.new_id, |before| before.id),
+            version: 1,
+            repository: repository.number,
+            owner: self.caller.owner(),
+            enabled: saving.enabled,
+            applies_from: if saving.evaluate { 0 } else { seq },
+            rules: saving.rules.clone(),
+            tag_template: saving.tag_template.clone(),
+            time_zone: saving.time_zone.clone(),
+            created_at: now,
+            updated_at: now,
+            body: saving.body.clone(),
+        };
+        if let Some(before) = &before {
+            policy.created_at = before.created_at;
+            policy.version = before.version + u32::from(decides_differently(before, &policy));
+        }
+        policy::put(tables, &policy, before.as_ref())?;
+        if saving.evaluate && policy.enabled {
+            let evaluation = Evaluation { version: policy.version, after: String::new() };
+            policy::set_evaluation(tables, &policy.id, &evaluation)?;
+        } else {
+            policy::end_evaluation(tables, &policy.id)?;
+        }
+        if matches!(policy.body, PolicyBody::Pull { .. }) {
+            let rescheduled = before.as_ref().is_none_or(|before| schedule(before) != schedule(&policy));
+            if rescheduled {
+                policy::set_cron(tables, &policy.id, now)?;
+            }
+        }
+        event::append(
+            tables,
+            self.caller.actor(),
+            (repository.number, &saving.repository),
+            Kind::PolicySaved { policy: policy.id },
+        )?;
+        Ok(policy)
+    }
+}
+
+/// Whether the change is one after which tags are decided about again: rules,
+/// template or where it goes; nothing else.
+fn decides_differently(before: &Policy, after: &Policy) -> bool {
+    let goes = |policy: &Policy| match &policy.body {
+        PolicyBody::Promotion { target } => (target.clone(), String::new()),
+        PolicyBody::Push { remote } | PolicyBody::Pull { remote, .. } => {
+            (remote.host.clone(), remote.repository.clone())
+        }
+    };
+    before.rules != after.rules
+        || before.tag_template != after.tag_template
+        || before.time_zone != after.time_zone
+        || goes(before) != goes(after)
+}
+
+fn schedule(policy: &Policy) -> Option<(&str, &str, bool)> {
+    match &policy.body {
+        PolicyBody::Pull { schedule, .. } => Some((schedule, &policy.time_zone, policy.enabled)),
+        PolicyBody::Promotion { .. } | PolicyBody::Push { .. } => None,
+    }
+}
+
+/// The policy with this id, if it stands on the repository and is of the kind.
+fn find(
+    read: &impl Read,
+    repository: crate::store::RepoId,
+    id: &Id,
+    kind: &PolicyBody,
+) -> Result<Option<Policy>, StoreError> {
+    let same = |policy: &Policy| {
+        policy.repository == repository
+            && std::mem::discriminant(&policy.body) == std::mem::discriminant(kind)
+    };
+    Ok(policy::get(read, id)?.filter(same))
+}
+
+struct DeletePolicy {
+    caller: Caller,
+    repository: RepoName,
+    id: Id,
+}
+
+impl Operation for DeletePolicy {
+    type Plan = Option<(Repository, Policy)>;
+    type Done = bool;
+    type Refusal = RegistryError;
+    const NAME: &'static str = "delete policy";
+
+    fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, RegistryError>, StoreError> {
+        let found = policy::get(tables, &self.id)?;
+        let source = match self.caller.require(tables, &self.repository, Level::Admin)? {
+            Ok(repository) => {
+                return Ok(Ok(found.filter(|p| p.repository == repository.number).map(|p| (repository, p))));
+            }
+            Err(refusal) => refusal,
+        };
+        // An admin of the target may remove a promotion into it too.
+        let Some(found) = found else { return Ok(Err(source)) };
+        let PolicyBody::Promotion { target } = &found.body else { return Ok(Err(source)) };
+        let Ok(target) = target.parse() else { return Ok(Err(source)) };
+        if self.caller.require(tables, &target, Level::Admin)?.is_err() {
+            return Ok(Err(source));
+        }
+        let stands = repo::get(tables, &self.repository)?.filter(|repository| repository.number == found.repository);
+        Ok(stands.map(|repository| Some((repository, found))).ok_or(source))
+    }
+
+    fn apply(&self, found: Self::Plan, tables: &mut Change<'_>) -> Result<bool, StoreError> {
+        let Some((repository, policy)) = found else { return Ok(false) };
+        policy::remove(tables, &policy)?;
+        tables.put_mark(Table::Purges, &Key::new().id(&policy.id))?;
+        event::append(
+            tables,
+            self.caller.actor(),
+            (repository.number, &self.repository),
+            Kind::PolicyDeleted { policy: policy.id },
+        )?;
+        Ok(true)
+    }
+}
+
+impl Registry {
+    /// Saves a policy, with its event and its walk over existing tags.
+    pub async fn save_policy(&self, caller: &Caller, saving: Saving) -> Result<Shown, RegistryError> {
+        let repository = saving.repository.clone();
+        let operation = SavePolicy { caller: caller.clone(), saving, new_id: self.store().chance().id() };
+        let policy = self.store().submit(Lane::Foreground, operation).await??;
+        let status = policy::status(&self.store().snapshot()?, &policy.id)?;
+        Ok(Shown { policy, status, repository })
+    }
+
+    /// Removes a policy; whether there was one.
+    pub async fn delete_policy(&self, caller: &Caller, repository: &RepoName, id: Id) -> Result<bool, RegistryError> {
+        let operation = DeletePolicy { caller: caller.clone(), repository: repository.clone(), id };
+        self.store().submit(Lane::Foreground, operation).await?
+    }
+
+    /// The policies that stand on a repository that the caller may see.
+    pub fn policies(&self, caller: &Caller, repository: &RepoName) -> Result<Vec<Shown>, RegistryError> {
+        let read = self.store().snapshot()?;
+        let record = caller.require(&read, repository, Level::ReadOnly)??;
+        let mut shown = Vec::new();
+        for policy in policy::of(&read, record.number)? {
+            let status = policy::status(&read, &policy.id)?;
+            shown.push(Shown { policy, status, repository: repository.clone() });
+        }
+        shown.sort_by_key(|shown| shown.policy.created_at);
+        Ok(shown)
+    }
+
+    /// The promotion policies that target a repository that the caller may see.
+    pub fn policies_into(&self, caller: &Caller, target: &RepoName) -> Result<Vec<Shown>, RegistryError> {
+        let read = self.store().snapshot()?;
+        caller.require(&read, target, Level::ReadOnly)??;
+        let mut shown = Vec::new();
+        for policy in policy::into(&read, target)? {
+            if let Some(repository) = repo::name_of(&read, policy.repository)? {
+                let status = policy::status(&read, &policy.id)?;
+                shown.push(Shown { policy, status, repository });
+            }
+        }
+        shown.sort_by_key(|shown| shown.policy.created_at);
+        Ok(shown)
+    }
+
+    /// One policy of a repository that the caller may see.
+    pub fn policy(&self, caller: &Caller, repository: &RepoName, id: &Id) -> Result<Shown, RegistryError> {
+        self.policies(caller, repository)?
+            .into_iter()
+            .find(|shown| shown.policy.id == *id)
+            .ok_or_else(|| RegistryError::PolicyUnknown { repository: repository.clone() })
+    }
+}
+
+impl Shown {
+    /// When it last moved something.
+    pub fn last_moved_at(&self) -> Option<Timestamp> {
+        self.status.last_moved_at
+    }
+}

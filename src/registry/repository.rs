@@ -1,0 +1,287 @@
+//! Repositories: made, looked at, changed, removed.
+
+use crate::access::Level;
+use crate::event::Kind;
+use crate::oci::RepoName;
+use crate::store::record::{Account, Repository};
+use crate::store::{Change, Key, Lane, Operation, Parts, Read, RepoId, Span, StoreError, Table};
+use crate::store::{account, event, policy, repo};
+
+use super::{Caller, Registry, RegistryError};
+
+/// What a repository is made with, or changed to.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Everyone who signed in may read it.
+    pub is_public: Option<bool>,
+    /// A line about it.
+    pub short_description: Option<String>,
+    /// A page about it.
+    pub long_description: Option<String>,
+    /// A tag that exists is never moved or removed.
+    pub immutable_tags: Option<bool>,
+    /// Kept for DTR's clients.
+    pub scan_on_push: Option<bool>,
+    /// Kept for DTR's clients.
+    pub tag_limit: Option<u64>,
+    /// Kept for DTR's clients.
+    pub enable_manifest_lists: Option<bool>,
+}
+
+impl Settings {
+    fn write_to(&self, record: &mut Repository) {
+        fn set<T: Clone>(field: &mut T, value: Option<&T>) {
+            if let Some(value) = value {
+                field.clone_from(value);
+            }
+        }
+        set(&mut record.is_public, self.is_public.as_ref());
+        set(&mut record.short_description, self.short_description.as_ref());
+        set(&mut record.long_description, self.long_description.as_ref());
+        set(&mut record.immutable_tags, self.immutable_tags.as_ref());
+        set(&mut record.scan_on_push, self.scan_on_push.as_ref());
+        set(&mut record.tag_limit, self.tag_limit.as_ref());
+        set(&mut record.enable_manifest_lists, self.enable_manifest_lists.as_ref());
+    }
+}
+
+struct CreateRepository {
+    caller: Caller,
+    name: RepoName,
+    settings: Settings,
+    id: crate::chance::Id,
+}
+
+impl Operation for CreateRepository {
+    type Plan = ();
+    type Done = Repository;
+    type Refusal = RegistryError;
+    const NAME: &'static str = "create repository";
+
+    fn check(&self, tables: &Change<'_>) -> Result<Result<(), RegistryError>, StoreError> {
+        let namespace = self.name.namespace();
+        if self.caller.level(tables, namespace, None)? < Some(Level::Admin) {
+            let (repository, needed) = (self.name.clone(), Level::Admin);
+            return Ok(Err(RegistryError::Denied { repository, needed }));
+        }
+        if account::get(tables, namespace)?.is_none() {
+            return Ok(Err(RegistryError::NamespaceUnknown { namespace: namespace.to_owned() }));
+        }
+        if repo::get(tables, &self.name)?.is_some() {
+            return Ok(Err(RegistryError::RepositoryExists { repository: self.name.clone() }));
+        }
+        Ok(Ok(()))
+    }
+
+    fn apply(&self, (): (), tables: &mut Change<'_>) -> Result<Repository, StoreError> {
+        let mut record = Repository {
+            number: repo::next_number(tables)?,
+            id: self.id,
+            is_public: false,
+            short_description: String::new(),
+            long_description: String::new(),
+            immutable_tags: false,
+            scan_on_push: false,
+            tag_limit: 0,
+            enable_manifest_lists: false,
+            created_at: tables.now(),
+        };
+        self.settings.write_to(&mut record);
+        repo::put(tables, &self.name, &record)?;
+        event::append(tables, self.caller.actor(), (record.number, &self.name), Kind::RepositoryCreated)?;
+        Ok(record)
+    }
+}
+
+struct UpdateRepository {
+    caller: Caller,
+    name: RepoName,
+    settings: Settings,
+}
+
+impl Operation for UpdateRepository {
+    type Plan = Repository;
+    type Done = Repository;
+    type Refusal = RegistryError;
+    const NAME: &'static str = "update repository";
+
+    fn check(&self, tables: &Change<'_>) -> Result<Result<Repository, RegistryError>, StoreError> {
+        self.caller.require(tables, &self.name, Level::Admin)
+    }
+
+    fn apply(&self, mut record: Repository, tables: &mut Change<'_>) -> Result<Repository, StoreError> {
+        self.settings.write_to(&mut record);
+        repo::put(tables, &self.name, &record)?;
+        Ok(record)
+    }
+}
+
+/// Takes a repository's name away at once; what hangs on its number is removed
+/// in slices by [`Purge`].
+struct DeleteRepository {
+    caller: Caller,
+    name: RepoName,
+}
+
+impl Operation for DeleteRepository {
+    type Plan = Repository;
+    type Done = ();
+    type Refusal = RegistryError;
+    const NAME: &'static str = "delete repository";
+
+    fn check(&self, tables: &Change<'_>) -> Result<Result<Repository, RegistryError>, StoreError> {
+        self.caller.require(tables, &self.name, Level::Admin)
+    }
+
+    fn apply(&self, record: Repository, tables: &mut Change<'_>) -> Result<(), StoreError> {
+        for policy in policy::of(tables, record.number)? {
+            policy::remove(tables, &policy)?;
+            tables.put_mark(Table::Purges, &Key::new().id(&policy.id))?;
+        }
+        repo::remove(tables, &self.name, &record)?;
+        tables.put_mark(Table::Purges, &Key::new().repo(record.number))?;
+        event::append(tables, self.caller.actor(), (record.number, &self.name), Kind::RepositoryDeleted)?;
+        Ok(())
+    }
+}
+
+/// Removes a slice of what a deleted repository or policy left.
+pub struct Purge;
+
+/// The tables whose keys begin with a repository's number, with the table of
+/// the way back where there is one.
+const OF_REPOSITORY: [(Table, Option<Table>); 9] = [
+    (Table::Tags, None),
+    (Table::TagHistory, None),
+    (Table::DigestTags, None),
+    (Table::RepositoryManifests, Some(Table::ManifestRepositories)),
+    (Table::Referrers, None),
+    (Table::RepositoryBlobs, Some(Table::BlobRepositories)),
+    (Table::Verdicts, None),
+    (Table::Sent, None),
+    (Table::PoliciesOf, None),
+];
+
+/// The tables whose keys begin with a policy's id.
+const OF_POLICY: [Table; 2] = [Table::Baselines, Table::Transfers];
+
+impl Operation for Purge {
+    type Plan = Option<Vec<u8>>;
+    /// Whether there may be more.
+    type Done = bool;
+    type Refusal = std::convert::Infallible;
+    const NAME: &'static str = "purge";
+
+    fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, Self::Refusal>, StoreError> {
+        Ok(Ok(tables.keys(Table::Purges, &Span::all(), 1)?.pop()))
+    }
+
+    fn apply(&self, first: Option<Vec<u8>>, tables: &mut Change<'_>) -> Result<bool, StoreError> {
+        let Some(key) = first else { return Ok(false) };
+        let removed = if key.len() == size_of::<u64>() {
+            match Parts::of(&key).repo() {
+                Some(number) => purge_repository(tables, number)?,
+                None => 0,
+            }
+        } else {
+            match Parts::of(&key).id() {
+                Some(id) => purge_policy(tables, &id)?,
+                None => 0,
+            }
+        };
+        if removed == 0 {
+            tables.remove_raw(Table::Purges, &key)?;
+        }
+        Ok(true)
+    }
+}
+
+fn purge_repository(tables: &mut Change<'_>, number: RepoId) -> Result<usize, StoreError> {
+    let prefix = Key::new().repo(number).prefix();
+    for (table, back) in OF_REPOSITORY {
+        let keys = tables.keys(table, &prefix, crate::limits::BACKGROUND_ROWS)?;
+        for key in &keys {
+            tables.remove_raw(table, key)?;
+            let mut parts = Parts::of(key);
+            parts.repo();
+            if let (Some(back), Some(digest)) = (back, parts.digest()) {
+                tables.remove(back, &Key::new().digest(&digest).repo(number))?;
+            }
+        }
+        if !keys.is_empty() {
+            return Ok(keys.len());
+        }
+    }
+    Ok(0)
+}
+
+fn purge_policy(tables: &mut Change<'_>, id: &crate::chance::Id) -> Result<usize, StoreError> {
+    let prefix = Key::new().id(id).prefix();
+    for table in OF_POLICY {
+        let keys = tables.keys(table, &prefix, crate::limits::BACKGROUND_ROWS)?;
+        for key in &keys {
+            let mut parts = Parts::of(key);
+            parts.id();
+            match (table, parts.tag()) {
+                // Takes it off the row of due ones too.
+                (Table::Transfers, Some(tag)) => {
+                    crate::store::transfer::remove(tables, id, &tag)?;
+                }
+                _ => {
+                    tables.remove_raw(table, key)?;
+                }
+            }
+        }
+        if !keys.is_empty() {
+            return Ok(keys.len());
+        }
+    }
+    Ok(0)
+}
+
+impl Registry {
+    /// Makes a repository in a namespace that exists.
+    pub async fn create_repository(
+        &self,
+        caller: &Caller,
+        name: &RepoName,
+        settings: Settings,
+    ) -> Result<Repository, RegistryError> {
+        let id = self.store().chance().id();
+        let operation = CreateRepository { caller: caller.clone(), name: name.clone(), settings, id };
+        self.store().submit(Lane::Foreground, operation).await?
+    }
+
+    /// Changes a repository's settings.
+    pub async fn update_repository(
+        &self,
+        caller: &Caller,
+        name: &RepoName,
+        settings: Settings,
+    ) -> Result<Repository, RegistryError> {
+        let operation = UpdateRepository { caller: caller.clone(), name: name.clone(), settings };
+        self.store().submit(Lane::Foreground, operation).await?
+    }
+
+    /// Removes a repository with everything in it.
+    pub async fn delete_repository(&self, caller: &Caller, name: &RepoName) -> Result<(), RegistryError> {
+        let operation = DeleteRepository { caller: caller.clone(), name: name.clone() };
+        self.store().submit(Lane::Foreground, operation).await?
+    }
+
+    /// A repository that the caller may see, and the account of its namespace.
+    pub fn repository(
+        &self,
+        caller: &Caller,
+        name: &RepoName,
+    ) -> Result<(Repository, Option<Account>), RegistryError> {
+        let read = self.store().snapshot()?;
+        let record = caller.require(&read, name, Level::ReadOnly)??;
+        Ok((record, account::get(&read, name.namespace())?))
+    }
+
+    /// Whether a namespace belongs to an organization.
+    pub fn namespace_is_org(&self, read: &impl Read, namespace: &str) -> Result<bool, RegistryError> {
+        Ok(account::get(read, namespace)?.is_some_and(|account| account.is_org))
+    }
+}

@@ -1,0 +1,153 @@
+//! Tags: the one way to set one, and to remove one.
+//!
+//! [`may_change`] is the choke point for immutability: every path that moves
+//! or removes a tag passes it.
+
+use std::ops::ControlFlow;
+
+use crate::access::Level;
+use crate::chance::Id;
+use crate::event::{Actor, Cause, Kind};
+use crate::oci::page::Page;
+use crate::oci::{Digest, MediaType, Reference, RepoName, Tag};
+use crate::store::record::{Repository, TagValue};
+use crate::store::{Change, Lane, Operation, Read, StoreError, event, tag};
+
+use super::{Caller, Registry, RegistryError};
+
+/// What a tag is set to, by whom and why.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// The manifest.
+    pub digest: Digest,
+    /// Its kind.
+    pub kind: MediaType,
+    /// Its length.
+    pub size: u64,
+    /// Who sets it.
+    pub actor: Actor,
+    /// Why.
+    pub cause: Cause,
+    /// Policies that brought it here, oldest first.
+    pub chain: Vec<Id>,
+}
+
+/// Whether `tag` may become `digest` (`None`: be removed). In a repository
+/// with immutable tags only a new tag may be set, or the same value again.
+pub fn may_change(
+    read: &impl Read,
+    repository: (&RepoName, &Repository),
+    name: &Tag,
+    digest: Option<&Digest>,
+) -> Result<Result<(), RegistryError>, StoreError> {
+    if !repository.1.immutable_tags {
+        return Ok(Ok(()));
+    }
+    let stands = tag::get(read, repository.1.number, name)?;
+    Ok(match stands {
+        Some(value) if Some(&value.digest) != digest => {
+            Err(RegistryError::TagImmutable { tag: name.clone(), repository: repository.0.clone() })
+        }
+        _ => Ok(()),
+    })
+}
+
+/// Sets a tag and writes the event; the event's number. [`may_change`] comes
+/// first, in the same transaction.
+pub fn set(
+    change: &mut Change<'_>,
+    repository: (&RepoName, &Repository),
+    name: &Tag,
+    setting: Setting,
+) -> Result<u64, StoreError> {
+    let number = repository.1.number;
+    let before = tag::get(change, number, name)?;
+    let kind = Kind::TagSet {
+        tag: name.clone(),
+        digest: setting.digest,
+        previous: before.as_ref().map(|value| value.digest),
+        cause: setting.cause.clone(),
+        chain: setting.chain.clone(),
+    };
+    let seq = event::append(change, setting.actor.clone(), (number, repository.0), kind)?;
+    let now = change.now();
+    let value = TagValue {
+        digest: setting.digest,
+        kind: setting.kind,
+        size: setting.size,
+        seq,
+        set_at: now,
+        created_at: before.map_or(now, |value| value.created_at),
+        actor: setting.actor,
+        cause: setting.cause,
+        chain: setting.chain,
+    };
+    tag::put(change, number, name, &value)?;
+    Ok(seq)
+}
+
+/// Removes a tag; the manifest stays.
+struct DeleteTag {
+    caller: Caller,
+    repository: RepoName,
+    tag: Tag,
+}
+
+impl Operation for DeleteTag {
+    type Plan = (Repository, TagValue);
+    type Done = ();
+    type Refusal = RegistryError;
+    const NAME: &'static str = "delete tag";
+
+    fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, RegistryError>, StoreError> {
+        let repository = match self.caller.require(tables, &self.repository, Level::ReadWrite)? {
+            Ok(repository) => repository,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let Some(value) = tag::get(tables, repository.number, &self.tag)? else {
+            return Ok(Err(RegistryError::ManifestUnknown {
+                reference: Reference::Tag(self.tag.clone()),
+                repository: self.repository.clone(),
+            }));
+        };
+        if let Err(refusal) = may_change(tables, (&self.repository, &repository), &self.tag, None)? {
+            return Ok(Err(refusal));
+        }
+        Ok(Ok((repository, value)))
+    }
+
+    fn apply(&self, (repository, value): Self::Plan, tables: &mut Change<'_>) -> Result<(), StoreError> {
+        tag::remove(tables, repository.number, &self.tag, &value)?;
+        let kind = Kind::TagDeleted { tag: self.tag.clone(), digest: value.digest };
+        event::append(tables, self.caller.actor(), (repository.number, &self.repository), kind)?;
+        Ok(())
+    }
+}
+
+impl Registry {
+    /// Removes a tag.
+    pub async fn delete_tag(&self, caller: &Caller, repository: &RepoName, tag: &Tag) -> Result<(), RegistryError> {
+        let operation = DeleteTag { caller: caller.clone(), repository: repository.clone(), tag: tag.clone() };
+        self.store().submit(Lane::Foreground, operation).await?
+    }
+
+    /// One page of a repository's tags in byte order, and whether more follow.
+    pub fn tags(&self, caller: &Caller, repository: &RepoName, page: &Page) -> Result<(Vec<Tag>, bool), RegistryError> {
+        let read = self.store().snapshot()?;
+        let record = caller.require(&read, repository, Level::ReadOnly)??;
+        let mut names = Vec::new();
+        let mut more = false;
+        if page.entries == 0 {
+            return Ok((names, false));
+        }
+        tag::walk_names(&read, record.number, page.last.as_deref(), |name, _| {
+            if names.len() == page.entries {
+                more = true;
+                return Ok(ControlFlow::Break(()));
+            }
+            names.extend(name.parse::<Tag>());
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok((names, more))
+    }
+}

@@ -1,0 +1,350 @@
+//! Upload sessions: opened by one caller, written by one request at a time,
+//! ended by a digest.
+//!
+//! A session is a folder on the disk and an entry here; after a restart the
+//! entries are rebuilt from the folders. It belongs to who opened it and to
+//! the repository it was opened for: to everybody else it does not exist.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use tokio::sync::OwnedMutexGuard;
+
+use crate::access::Level;
+use crate::clock::Timestamp;
+use crate::limits;
+use crate::oci::range::Chunk;
+use crate::oci::{Algorithm, Digest, RepoName};
+use crate::store::file::{AppendError, FileError, SealError, Session, Upload, UploadId, append_stream};
+use crate::store::{Store, StoreError};
+
+use super::{Caller, Registry, RegistryError};
+
+/// The open sessions.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    open: Mutex<HashMap<UploadId, Entry>>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    owner: String,
+    repository: RepoName,
+    touched: Timestamp,
+    upload: Arc<tokio::sync::Mutex<Slot>>,
+}
+
+/// What is behind a session's lock.
+#[derive(Debug, Default)]
+struct Slot {
+    /// `None` until it is needed after a restart.
+    upload: Option<Upload>,
+}
+
+/// A chunk's body as it arrives; an error means that the client broke off.
+pub trait Body: Stream<Item = Result<Bytes, BrokenBody>> + Send + 'static {}
+
+impl<S: Stream<Item = Result<Bytes, BrokenBody>> + Send + 'static> Body for S {}
+
+/// The client broke off or stalled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the request's body ended early")]
+pub struct BrokenBody;
+
+/// Where a session stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The session.
+    pub id: UploadId,
+    /// Bytes it has.
+    pub offset: u64,
+}
+
+impl Sessions {
+    /// Takes over the sessions in the store's folder; broken ones, and those
+    /// whose file a row names already, are dropped.
+    pub(super) fn rebuild(store: &Store) -> Result<Self, StoreError> {
+        let found = store.files().sessions()?;
+        for broken in &found.broken {
+            tracing::info!(upload.id = %broken.id, why = %broken.fault, "an upload session that cannot go on is dropped");
+            store.files().drop_upload(broken.id)?;
+        }
+        let mut open = HashMap::new();
+        for session in found.sessions {
+            let entry = Entry {
+                owner: session.session.owner,
+                repository: session.session.repository,
+                touched: session.touched,
+                upload: Arc::new(tokio::sync::Mutex::new(Slot::default())),
+            };
+            open.insert(session.id, entry);
+        }
+        if !open.is_empty() {
+            tracing::info!(sessions = open.len(), "upload sessions of an earlier run can go on");
+        }
+        Ok(Self { open: Mutex::new(open) })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<UploadId, Entry>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn find(&self, caller: &Caller, repository: &RepoName, session: &str) -> Result<(UploadId, Entry), RegistryError> {
+        let unknown = || RegistryError::UploadUnknown { session: session.to_owned() };
+        let id: UploadId = session.parse().map_err(|_| unknown())?;
+        let entry = self.lock().get(&id).cloned().ok_or_else(unknown)?;
+        if entry.owner != owner(caller) || entry.repository != *repository {
+            return Err(unknown());
+        }
+        Ok((id, entry))
+    }
+
+    fn forget(&self, id: UploadId) {
+        self.lock().remove(&id);
+    }
+
+    /// The ids of all open sessions; their files are nobody else's to remove.
+    pub(super) fn ids(&self) -> Vec<UploadId> {
+        self.lock().keys().copied().collect()
+    }
+}
+
+/// The text that says whose a session is.
+fn owner(caller: &Caller) -> String {
+    match caller {
+        Caller::System => "system".to_owned(),
+        Caller::Account { id, .. } => id.to_string(),
+    }
+}
+
+impl Registry {
+    /// Opens an upload session.
+    pub async fn begin_upload(
+        &self,
+        caller: &Caller,
+        repository: &RepoName,
+        algorithm: Algorithm,
+    ) -> Result<UploadId, RegistryError> {
+        caller.require(&self.store().snapshot()?, repository, Level::ReadWrite)??;
+        let now = self.store().clock().now();
+        let owner = owner(caller);
+        let id = UploadId::new(self.store().chance());
+        {
+            let mut open = self.sessions().lock();
+            let mine = open.values().filter(|entry| entry.owner == owner).count();
+            if open.len() >= limits::UPLOADS || mine >= limits::UPLOADS_PER_ACCOUNT {
+                return Err(RegistryError::TooManyUploads { count: mine.max(limits::UPLOADS.min(open.len())) });
+            }
+            let upload = Arc::new(tokio::sync::Mutex::new(Slot::default()));
+            open.insert(id, Entry { owner: owner.clone(), repository: repository.clone(), touched: now, upload });
+        }
+        let session = Session { repository: repository.clone(), owner, algorithm, created: now };
+        let files = self.store().files().clone();
+        let begun = crate::lifecycle::blocking(move || files.begin_upload(id, &session)).await;
+        match begun {
+            Ok(upload) => {
+                let entry = self.sessions().lock().get(&id).cloned();
+                if let Some(entry) = entry {
+                    entry.upload.lock().await.upload = Some(upload);
+                }
+                Ok(id)
+            }
+            Err(error) => {
+                self.sessions().forget(id);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Where a session stands.
+    pub async fn upload_progress(
+        &self,
+        caller: &Caller,
+        repository: &RepoName,
+        session: &str,
+    ) -> Result<Progress, RegistryError> {
+        let (id, upload) = self.take(caller, repository, session).await?;
+        Ok(Progress { id, offset: upload.offset() })
+    }
+
+    /// Adds a body to a session. `chunk` is what `Content-Range` says, if it
+    /// was there; `length` is what `Content-Length` says.
+    pub async fn append_upload(
+        &self,
+        caller: &Caller,
+        repository: &RepoName,
+        session: &str,
+        chunk: Option<Chunk>,
+        length: Option<u64>,
+        body: impl Body,
+    ) -> Result<Progress, RegistryError> {
+        let (id, mut upload) = self.take(caller, repository, session).await?;
+        let start = upload.offset();
+        if let Some(chunk) = chunk {
+            if chunk.start != start {
+                return Err(RegistryError::ChunkOutOfOrder { session: id, offset: start, start: chunk.start });
+            }
+            if let Some(length) = length.filter(|length| *length != chunk.bytes()) {
+                return Err(RegistryError::ChunkLength { session: id, said: chunk.bytes(), found: length });
+            }
+        }
+        upload = match append_stream(upload, body).await {
+            Ok(upload) => upload,
+            Err(AppendError::Source(_)) => {
+                let offset = self.take(caller, repository, session).await?.1.offset();
+                return Err(RegistryError::BodyBroken { offset });
+            }
+            Err(AppendError::File(error)) => return Err(self.file_failed(error)),
+        };
+        let offset = upload.offset();
+        if let Some(chunk) = chunk.filter(|chunk| offset - start != chunk.bytes()) {
+            return Err(RegistryError::ChunkLength { session: id, said: chunk.bytes(), found: offset - start });
+        }
+        if let Some(entry) = self.sessions().lock().get_mut(&id) {
+            entry.touched = self.store().clock().now();
+        }
+        Ok(Progress { id, offset })
+    }
+
+    /// Ends a session: its bytes must hash to `digest`. A mismatch stores
+    /// nothing and drops the session.
+    pub async fn finish_upload(
+        &self,
+        caller: &Caller,
+        repository: &RepoName,
+        session: &str,
+        digest: &Digest,
+    ) -> Result<(), RegistryError> {
+        let (id, mut upload) = self.take(caller, repository, session).await?;
+        let expected = *digest;
+        let sealed = crate::lifecycle::blocking(move || upload.verify_and_seal(&expected)).await;
+        // The session stays listed until the commit: its id keeps the orphan
+        // sweep away from the file that no row names yet.
+        let linked = match sealed {
+            Ok(sealed) => self.link_upload(caller, repository, sealed).await,
+            Err(SealError::Mismatch { expected, found }) => {
+                Err(RegistryError::DigestMismatch { expected, found })
+            }
+            Err(SealError::File(error)) => Err(self.file_failed(error)),
+        };
+        if linked.is_ok() || matches!(linked, Err(RegistryError::DigestMismatch { .. })) {
+            self.drop_session(id).await?;
+        }
+        linked
+    }
+
+    /// Cancels a session.
+    pub async fn cancel_upload(
+        &self,
+        caller: &Caller,
+        repository: &RepoName,
+        session: &str,
+    ) -> Result<(), RegistryError> {
+        // The lock is taken, so no request is writing to it any more.
+        let (id, upload) = self.take(caller, repository, session).await?;
+        drop(upload);
+        self.drop_session(id).await
+    }
+
+    /// Stores a blob whose bytes another part of the daemon has: a pull mirror
+    /// verifies and links through the same session as a client's upload.
+    pub async fn store_blob(
+        &self,
+        caller: &Caller,
+        repository: &RepoName,
+        digest: &Digest,
+        body: impl Body,
+    ) -> Result<u64, RegistryError> {
+        let id = self.begin_upload(caller, repository, digest.algorithm()).await?;
+        let session = id.to_string();
+        let stored = match self.append_upload(caller, repository, &session, None, None, body).await {
+            Ok(progress) => {
+                self.finish_upload(caller, repository, &session, digest).await.map(|()| progress.offset)
+            }
+            Err(error) => Err(error),
+        };
+        if stored.is_err() && self.sessions().lock().contains_key(&id) {
+            self.drop_session(id).await?;
+        }
+        stored
+    }
+
+    /// Drops sessions that saw no byte for longer than the limit; how many.
+    pub async fn expire_uploads(&self) -> Result<usize, RegistryError> {
+        let now = self.store().clock().now();
+        let idle: Vec<UploadId> = {
+            let open = self.sessions().lock();
+            let is_idle = |entry: &Entry| {
+                now.since(entry.touched) > limits::UPLOAD_IDLE && Arc::strong_count(&entry.upload) == 1
+            };
+            open.iter().filter(|(_, entry)| is_idle(entry)).map(|(id, _)| *id).collect()
+        };
+        for id in &idle {
+            self.drop_session(*id).await?;
+        }
+        Ok(idle.len())
+    }
+
+    /// The ids of all open sessions.
+    pub fn open_uploads(&self) -> Vec<UploadId> {
+        self.sessions().ids()
+    }
+
+    async fn drop_session(&self, id: UploadId) -> Result<(), RegistryError> {
+        self.sessions().forget(id);
+        let files = self.store().files().clone();
+        crate::lifecycle::blocking(move || files.drop_upload(id)).await?;
+        Ok(())
+    }
+
+    /// The session's upload, locked for this request.
+    async fn take(
+        &self,
+        caller: &Caller,
+        repository: &RepoName,
+        session: &str,
+    ) -> Result<(UploadId, Writing), RegistryError> {
+        caller.require(&self.store().snapshot()?, repository, Level::ReadWrite)??;
+        let (id, entry) = self.sessions().find(caller, repository, session)?;
+        let Ok(mut slot) = tokio::time::timeout(limits::UPLOAD_BUSY, entry.upload.lock_owned()).await else {
+            return Err(RegistryError::UploadBusy { session: id });
+        };
+        if slot.upload.is_none() {
+            let files = self.store().files().clone();
+            let resumed = crate::lifecycle::blocking(move || files.resume_upload(id)).await?;
+            slot.upload = resumed;
+        }
+        if slot.upload.is_none() {
+            self.sessions().forget(id);
+            return Err(RegistryError::UploadUnknown { session: session.to_owned() });
+        }
+        Ok((id, Writing(slot)))
+    }
+
+    /// A failed sync ends the daemon: nothing may be acknowledged any more.
+    fn file_failed(&self, error: FileError) -> RegistryError {
+        if error.is_fatal() {
+            self.store().writer().stop(&error);
+        }
+        error.into()
+    }
+}
+
+/// An upload under its session's lock.
+struct Writing(OwnedMutexGuard<Slot>);
+
+impl std::ops::Deref for Writing {
+    type Target = Upload;
+
+    fn deref(&self) -> &Upload {
+        self.0.upload.as_ref().expect("`take` hands out sessions whose upload is open")
+    }
+}
+
+impl std::ops::DerefMut for Writing {
+    fn deref_mut(&mut self) -> &mut Upload {
+        self.0.upload.as_mut().expect("`take` hands out sessions whose upload is open")
+    }
+}

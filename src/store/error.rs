@@ -1,0 +1,127 @@
+//! What can go wrong below the protocol: the disk, the database, a record.
+//!
+//! Absence is no error here. None of these is a client's fault, so above this
+//! row they are all "the daemon's trouble", but for the ones that opening
+//! returns, which an operator reads on one line.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::file::FileError;
+use super::record::Damage;
+use super::tables::Table;
+
+/// A failure of the store.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database could not be read or written.
+    #[error("the database failed")]
+    Database(#[source] Arc<redb::Error>),
+    /// A blob file could not be read or written.
+    #[error("a file of the store failed")]
+    File(#[source] Arc<FileError>),
+    /// A stored record makes no sense.
+    #[error("a record in table {} is damaged (key {key}): {why}", table.name())]
+    Damaged {
+        /// The table it is in.
+        table: Table,
+        /// Its key, in hexadecimal.
+        key: String,
+        /// What is wrong with it.
+        why: Damage,
+    },
+    /// An operation panicked; nothing of it was written.
+    #[error("the operation `{0}` failed by a fault in the program; nothing was written")]
+    Panicked(&'static str),
+    /// A write failed before, and nothing is acknowledged any more.
+    #[error("the store stopped after a failed write; the daemon restarts")]
+    Stopped,
+}
+
+impl StoreError {
+    pub(super) fn damaged(table: Table, key: &[u8], why: Damage) -> Self {
+        Self::Damaged { table, key: hex::encode(key), why }
+    }
+}
+
+macro_rules! from_redb {
+    ($($error:ty),*) => {$(
+        impl From<$error> for StoreError {
+            fn from(error: $error) -> Self {
+                Self::Database(Arc::new(error.into()))
+            }
+        }
+    )*};
+}
+
+from_redb!(redb::StorageError, redb::TableError, redb::TransactionError, redb::CommitError, redb::DatabaseError);
+
+impl From<redb::SetDurabilityError> for StoreError {
+    fn from(error: redb::SetDurabilityError) -> Self {
+        Self::Database(Arc::new(error.into()))
+    }
+}
+
+impl From<FileError> for StoreError {
+    fn from(error: FileError) -> Self {
+        Self::File(Arc::new(error))
+    }
+}
+
+/// Why a data folder cannot be opened; each is one clear line.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The folder or a file in it.
+    #[error("cannot use the data folder {}: {source}", path.display())]
+    Folder {
+        /// Which path.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Another process has it.
+    #[error("another tidegate is running on the data folder {}; stop it first", .0.display())]
+    InUse(PathBuf),
+    /// The file is no database of ours, or is broken.
+    #[error("the database {} cannot be opened: {why}; restore it from a backup", path.display())]
+    Corrupt {
+        /// The database file.
+        path: PathBuf,
+        /// What redb said.
+        why: String,
+    },
+    /// Blobs without their database, or with an older one.
+    #[error(
+        "the blobs in {} belong to a {found} database than the one beside them; \
+         opening it would lose images. Restore the database that goes with the blobs",
+        path.display()
+    )]
+    Mismatch {
+        /// The data folder.
+        path: PathBuf,
+        /// How they differ.
+        found: &'static str,
+    },
+    /// Written by a newer version.
+    #[error("the data folder {} was written by a newer tidegate (format {found}); this one reads up to {known}", path.display())]
+    Newer {
+        /// The data folder.
+        path: PathBuf,
+        /// Its format.
+        found: u64,
+        /// The newest format known here.
+        known: u64,
+    },
+    /// The file half.
+    #[error("{0}")]
+    Files(#[from] FileError),
+    /// Anything else the store says.
+    #[error("cannot open the data folder: {0}")]
+    Store(StoreError),
+}
+
+impl From<StoreError> for OpenError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}

@@ -1,0 +1,107 @@
+//! Manifests: kind and bytes, what they name, and where they are readable.
+
+use std::ops::ControlFlow;
+
+use super::file::UploadId;
+use super::record::manifest::Bytes;
+use super::record::{Linked, ManifestBody, ManifestLinks};
+use super::{Change, Key, Order, Parts, Read, RepoId, StoreError, Table};
+use crate::oci::{Digest, Links};
+
+/// Kind and bytes, whoever may read it.
+pub fn body(read: &impl Read, digest: &Digest) -> Result<Option<ManifestBody>, StoreError> {
+    read.record(Table::Manifests, &Key::new().digest(digest))
+}
+
+/// Kind and bytes, if it is linked in `repo`.
+pub fn body_in(read: &impl Read, repo: RepoId, digest: &Digest) -> Result<Option<ManifestBody>, StoreError> {
+    if is_linked(read, repo, digest)? { body(read, digest) } else { Ok(None) }
+}
+
+/// What it names.
+pub fn links(read: &impl Read, digest: &Digest) -> Result<Option<ManifestLinks>, StoreError> {
+    read.record(Table::ManifestLinks, &Key::new().digest(digest))
+}
+
+/// The file that holds a large manifest.
+pub fn file_of(read: &impl Read, digest: &Digest) -> Result<Option<UploadId>, StoreError> {
+    Ok(body(read, digest)?.and_then(|body| match body.bytes {
+        Bytes::File(upload) => Some(upload),
+        Bytes::Inline(_) => None,
+    }))
+}
+
+/// Whether it is linked in `repo`.
+pub fn is_linked(read: &impl Read, repo: RepoId, digest: &Digest) -> Result<bool, StoreError> {
+    read.has(Table::RepositoryManifests, &Key::new().repo(repo).digest(digest))
+}
+
+/// Hands the manifests of `repo` after `last` to `each`, in the order of their
+/// digests.
+pub fn walk(
+    read: &impl Read,
+    repo: RepoId,
+    last: Option<&Digest>,
+    mut each: impl FnMut(Digest) -> Result<ControlFlow<()>, StoreError>,
+) -> Result<(), StoreError> {
+    let mut span = Key::new().repo(repo).prefix();
+    if let Some(last) = last {
+        span = span.after(&Key::new().repo(repo).digest(last));
+    }
+    read.walk(Table::RepositoryManifests, &span, Order::Forward, |key, _| {
+        let mut parts = Parts::of(key);
+        parts.repo();
+        parts.digest().map_or(Ok(ControlFlow::Continue(())), &mut each)
+    })
+}
+
+/// Whether any manifest in `repo` names `digest` (as blob or as child).
+pub fn is_named_in(read: &impl Read, repo: RepoId, digest: &Digest) -> Result<bool, StoreError> {
+    let mut named = false;
+    read.walk(Table::Parents, &Key::new().digest(digest).prefix(), Order::Forward, |key, _| {
+        let mut parts = Parts::of(key);
+        parts.digest();
+        if let Some(parent) = parts.digest() {
+            named = is_linked(read, repo, &parent)?;
+        }
+        Ok(if named { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    Ok(named)
+}
+
+/// Writes a manifest that was not there: body, links and back indexes.
+pub fn put(
+    change: &mut Change<'_>,
+    digest: &Digest,
+    body: &ManifestBody,
+    links: &ManifestLinks,
+) -> Result<(), StoreError> {
+    change.put(Table::Manifests, &Key::new().digest(digest), body)?;
+    change.put(Table::ManifestLinks, &Key::new().digest(digest), links)?;
+    for named in named(&links.links) {
+        change.put_mark(Table::Parents, &Key::new().digest(&named).digest(digest))?;
+    }
+    Ok(())
+}
+
+/// Makes a manifest readable in `repo`; whether it was not before.
+pub fn link(change: &mut Change<'_>, repo: RepoId, digest: &Digest) -> Result<bool, StoreError> {
+    let key = Key::new().repo(repo).digest(digest);
+    let is_new = !change.has(Table::RepositoryManifests, &key)?;
+    let linked = Linked { at: change.now() };
+    change.put(Table::RepositoryManifests, &key, &linked)?;
+    change.put_mark(Table::ManifestRepositories, &Key::new().digest(digest).repo(repo))?;
+    Ok(is_new)
+}
+
+/// Makes a manifest unreadable in `repo`; whether it was readable.
+pub fn unlink(change: &mut Change<'_>, repo: RepoId, digest: &Digest) -> Result<bool, StoreError> {
+    change.remove(Table::ManifestRepositories, &Key::new().digest(digest).repo(repo))?;
+    change.remove(Table::RepositoryManifests, &Key::new().repo(repo).digest(digest))
+}
+
+/// Every digest that a manifest names: blobs, entries, foreign layers.
+fn named(links: &Links) -> impl Iterator<Item = Digest> + '_ {
+    let foreign = links.foreign.iter().map(|link| link.digest);
+    links.blobs().map(|link| link.digest).chain(foreign).chain(links.children.iter().map(|child| child.digest))
+}

@@ -1,0 +1,185 @@
+//! All durable state: one database for names and links, files beside it.
+//!
+//! Nothing outside this folder touches redb or a blob file. Whoever reads asks
+//! a [`Snapshot`] (the state as of one commit); whoever writes hands an
+//! [`Operation`] to the [`Writer`] and waits for its commit. The files of one
+//! subject each (`account`, `repo`, `tag`, …) hold the lookups and the writes
+//! that keep a table and its back indexes in step; what may be written, and
+//! what it means, is decided above, in `registry` and `reactor`.
+//!
+//! Write order, always: bytes into a file, synced, renamed, folder synced;
+//! then one commit for links, tag and event; then the answer. Removal goes the
+//! other way: commit first, unlink after the grace period. A crash leaves
+//! orphans, never dangling names.
+
+/// Named places where a test lets the process die.
+#[macro_use]
+pub mod crash;
+/// Every table on one page.
+pub mod tables;
+/// Keys and stretches of keys.
+pub mod key;
+/// Stored shapes and their ancestors.
+pub mod record;
+/// What can go wrong.
+pub mod error;
+/// Snapshots and lookups.
+pub mod read;
+/// Operations and group commit.
+pub mod write;
+/// Opening and creating a data folder.
+mod open;
+/// Blob files and upload sessions.
+pub mod file;
+
+/// Users and organizations.
+pub mod account;
+/// Blobs and where they are readable.
+pub mod blob;
+/// The event log.
+pub mod event;
+/// Manifests, their links and where they are readable.
+pub mod manifest;
+/// Policies, their status, verdicts.
+pub mod policy;
+/// Jobs and their logs.
+pub mod queue;
+/// Referrers.
+pub mod referrer;
+/// Repositories.
+pub mod repo;
+/// Tags, their history and back index.
+pub mod tag;
+/// Transfers.
+pub mod transfer;
+/// Proof that all of it fits together.
+pub mod verify;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub use error::{OpenError, StoreError};
+pub use key::{Key, Parts, RepoId, Span};
+pub use open::DATABASE;
+pub use read::{Order, Read, Snapshot};
+pub use record::Stored;
+pub use tables::Table;
+pub use write::{Change, Lane, Operation, Writer, error_chain};
+
+use crate::chance::{Chance, Id};
+use crate::clock::Clock;
+use file::Files;
+
+/// The store, open. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    database: Arc<redb::Database>,
+    writer: Writer,
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    files: Files,
+    instance: Id,
+    clock: Clock,
+    chance: Chance,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Inner({})", self.instance)
+    }
+}
+
+impl Store {
+    /// Opens the data folder `root`, making it when it is empty.
+    pub fn open(root: &Path, clock: Clock, chance: Chance) -> Result<Self, OpenError> {
+        let opened = open::open(root, &chance)?;
+        Self::assemble(opened, root, clock, chance)
+    }
+
+    /// Opens a database on a backend of the caller's, with blobs in `root`.
+    /// For tests that lose and tear what was not synced.
+    pub fn open_on(
+        backend: impl redb::StorageBackend,
+        root: &Path,
+        clock: Clock,
+        chance: Chance,
+    ) -> Result<Self, OpenError> {
+        let opened = open::open_on(backend, root, &chance)?;
+        Self::assemble(opened, root, clock, chance)
+    }
+
+    fn assemble(opened: open::Opened, root: &Path, clock: Clock, chance: Chance) -> Result<Self, OpenError> {
+        let files = Files::open(root)?;
+        let (writer, thread) = Writer::start(Arc::clone(&opened.database), clock.clone())
+            .map_err(|source| OpenError::Folder { path: root.to_owned(), source })?;
+        Ok(Self(Arc::new(Inner {
+            database: opened.database,
+            writer,
+            thread: Mutex::new(Some(thread)),
+            files,
+            instance: opened.instance,
+            clock,
+            chance,
+        })))
+    }
+
+    /// The state as of the last commit.
+    pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        Ok(Snapshot::new(redb::ReadableDatabase::begin_read(&*self.0.database)?))
+    }
+
+    /// Hands an operation to the writer; the answer comes after its commit.
+    pub async fn submit<O: Operation>(
+        &self,
+        lane: Lane,
+        operation: O,
+    ) -> Result<Result<O::Done, O::Refusal>, StoreError> {
+        self.0.writer.submit(lane, operation).await
+    }
+
+    /// The writer, for those who watch its commits.
+    pub fn writer(&self) -> &Writer {
+        &self.0.writer
+    }
+
+    /// Blob files and upload sessions.
+    pub fn files(&self) -> &Files {
+        &self.0.files
+    }
+
+    /// The id of this data folder, made when it was.
+    pub fn instance(&self) -> Id {
+        self.0.instance
+    }
+
+    /// The clock that commits are stamped with.
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// The source of ids.
+    pub fn chance(&self) -> &Chance {
+        &self.0.chance
+    }
+
+    /// Commits what is in the inbox, leaves the file so that it opens at once,
+    /// and ends the writer. Blocks; call it off the async threads.
+    pub fn close(&self) {
+        self.0.writer.close();
+        let thread = self.0.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // A panic of the writer's own was logged when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.writer.close();
+        if let Some(thread) = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = thread.join();
+        }
+    }
+}

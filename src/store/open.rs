@@ -1,0 +1,227 @@
+//! Opening a data folder: create, refuse, or take over what a crash left.
+//!
+//! The folder holds `tidegate.redb`, `blobs/`, `uploads/` and `generation`.
+//! The last is a marker beside the blobs that says which database they belong
+//! to and how new it is: an empty or older database must never be opened over
+//! them, because collection would then remove what it does not know.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use redb::{Builder, Database, DatabaseError, Durability};
+
+use super::error::{OpenError, StoreError};
+use super::tables::Table;
+use crate::chance::{Chance, Id};
+use crate::limits;
+
+/// The database's file name.
+pub const DATABASE: &str = "tidegate.redb";
+/// The marker's file name.
+const MARKER: &str = "generation";
+/// The format this program writes.
+pub const FORMAT: u64 = 1;
+
+/// What opening found.
+pub(super) struct Opened {
+    pub(super) database: Arc<Database>,
+    pub(super) instance: Id,
+}
+
+/// Opens the database of `root`, creating it when the folder is empty.
+pub(super) fn open(root: &Path, chance: &Chance) -> Result<Opened, OpenError> {
+    make_folder(root)?;
+    let path = root.join(DATABASE);
+    let marker = read_marker(root)?;
+    let exists = path.try_exists().map_err(|source| OpenError::Folder { path: path.clone(), source })?;
+    if !exists {
+        if marker.is_some() {
+            return Err(OpenError::Mismatch { path: root.to_owned(), found: "missing" });
+        }
+        create(root, &path, chance)?;
+    }
+    let database = builder().open(&path).map_err(|error| refuse(&path, root, error))?;
+    let opened = enter(database, root, marker)?;
+    write_marker(root, opened.instance, opened.generation)?;
+    Ok(Opened { database: opened.database, instance: opened.instance })
+}
+
+/// Opens a database on a backend of the caller's: for tests that lose and tear
+/// what was not synced. The folder holds the blobs; there is no marker.
+pub(super) fn open_on(backend: impl redb::StorageBackend, root: &Path, chance: &Chance) -> Result<Opened, OpenError> {
+    make_folder(root)?;
+    let refuse = |error| refuse(Path::new("(backend)"), root, error);
+    let database = builder().create_with_backend(backend).map_err(refuse)?;
+    initialise(&database, chance)?;
+    let entered = enter(database, root, None)?;
+    Ok(Opened { database: entered.database, instance: entered.instance })
+}
+
+struct Entered {
+    database: Arc<Database>,
+    instance: Id,
+    generation: u64,
+}
+
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(limits::DATABASE_CACHE_BYTES);
+    builder.set_repair_callback(|repair| {
+        tracing::info!(progress = format!("{:.0}%", repair.progress() * 100.0), "repairing the database after a crash");
+    });
+    builder
+}
+
+/// A cut inside redb's very first create leaves a file that can never be
+/// opened, so the file is made under another name and renamed.
+fn create(root: &Path, path: &Path, chance: &Chance) -> Result<(), OpenError> {
+    let made = root.join(format!("{DATABASE}.new"));
+    let folder = |source| OpenError::Folder { path: made.clone(), source };
+    match std::fs::remove_file(&made) {
+        Ok(()) => tracing::info!("an unfinished database of an earlier start was removed"),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(folder(error)),
+    }
+    let database = builder().create(&made).map_err(|error| refuse(&made, root, error))?;
+    initialise(&database, chance)?;
+    drop(database);
+    crate::crash_point!("database-created");
+    std::fs::File::open(&made).and_then(|file| file.sync_all()).map_err(folder)?;
+    std::fs::rename(&made, path).map_err(folder)?;
+    sync_folder(root)?;
+    crate::crash_point!("database-renamed");
+    Ok(())
+}
+
+/// Writes the first rows, when there are none.
+fn initialise(database: &Database, chance: &Chance) -> Result<(), StoreError> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_durability(Durability::Immediate)?;
+    transaction.set_quick_repair(true);
+    for table in Table::ALL {
+        transaction.open_table(table.definition())?;
+    }
+    {
+        let mut meta = transaction.open_table(Table::Meta.definition())?;
+        if redb::ReadableTable::get(&meta, b"format".as_slice())?.is_none() {
+            meta.insert(b"format".as_slice(), FORMAT.to_be_bytes().as_slice())?;
+            meta.insert(b"instance".as_slice(), chance.id().bytes().as_slice())?;
+            meta.insert(b"generation".as_slice(), 0_u64.to_be_bytes().as_slice())?;
+        }
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Checks format and marker, and begins a new generation.
+fn enter(database: Database, root: &Path, marker: Option<(Id, u64)>) -> Result<Entered, OpenError> {
+    let (format, instance, generation) = read_meta(&database, root)?;
+    if format > FORMAT {
+        return Err(OpenError::Newer { path: root.to_owned(), found: format, known: FORMAT });
+    }
+    match marker {
+        Some((other, _)) if other != instance => {
+            return Err(OpenError::Mismatch { path: root.to_owned(), found: "different" });
+        }
+        Some((_, newer)) if newer > generation => {
+            return Err(OpenError::Mismatch { path: root.to_owned(), found: "newer" });
+        }
+        _ => {}
+    }
+    let generation = generation + 1;
+    let begin = || -> Result<(), StoreError> {
+        let mut transaction = database.begin_write()?;
+        transaction.set_durability(Durability::Immediate)?;
+        transaction.set_quick_repair(true);
+        for table in Table::ALL {
+            transaction.open_table(table.definition())?;
+        }
+        let mut meta = transaction.open_table(Table::Meta.definition())?;
+        meta.insert(b"generation".as_slice(), generation.to_be_bytes().as_slice())?;
+        drop(meta);
+        Ok(transaction.commit()?)
+    };
+    begin()?;
+    Ok(Entered { database: Arc::new(database), instance, generation })
+}
+
+fn read_meta(database: &Database, root: &Path) -> Result<(u64, Id, u64), OpenError> {
+    let read = || -> Result<Option<(u64, Id, u64)>, StoreError> {
+        let transaction = redb::ReadableDatabase::begin_read(database)?;
+        let meta = match transaction.open_table(Table::Meta.definition()) {
+            Ok(meta) => meta,
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let get = |name: &str| -> Result<Option<Vec<u8>>, StoreError> {
+            Ok(redb::ReadableTable::get(&meta, name.as_bytes())?.map(|value| value.value().to_vec()))
+        };
+        let number = |bytes: Option<Vec<u8>>| bytes.and_then(|b| Some(u64::from_be_bytes(b.try_into().ok()?)));
+        let instance = get("instance")?.and_then(|bytes| Some(Id::from_bytes(bytes.try_into().ok()?)));
+        Ok(number(get("format")?).zip(instance).zip(number(get("generation")?)).map(|((f, i), g)| (f, i, g)))
+    };
+    read()?.ok_or_else(|| OpenError::Corrupt {
+        path: root.join(DATABASE),
+        why: "it is a redb file, but no tidegate database".to_owned(),
+    })
+}
+
+fn refuse(path: &Path, root: &Path, error: DatabaseError) -> OpenError {
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => OpenError::InUse(root.to_owned()),
+        DatabaseError::Storage(redb::StorageError::Io(source))
+            if !matches!(source.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof) =>
+        {
+            OpenError::Folder { path: path.to_owned(), source }
+        }
+        other => OpenError::Corrupt { path: path.to_owned(), why: other.to_string() },
+    }
+}
+
+fn make_folder(root: &Path) -> Result<(), OpenError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(root)
+        .map_err(|source| OpenError::Folder { path: root.to_owned(), source })
+}
+
+fn sync_folder(folder: &Path) -> Result<(), OpenError> {
+    std::fs::File::open(folder)
+        .and_then(|file| file.sync_all())
+        .map_err(|source| OpenError::Folder { path: folder.to_owned(), source })
+}
+
+fn marker_path(root: &Path) -> PathBuf {
+    root.join(MARKER)
+}
+
+/// `<instance id> <generation>` on one line.
+fn read_marker(root: &Path) -> Result<Option<(Id, u64)>, OpenError> {
+    let path = marker_path(root);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(OpenError::Folder { path, source }),
+    };
+    let parsed = text.trim().split_once(' ').and_then(|(id, number)| Some((id.parse().ok()?, number.parse().ok()?)));
+    parsed.map(Some).ok_or_else(|| OpenError::Folder {
+        path,
+        source: std::io::Error::new(std::io::ErrorKind::InvalidData, "the generation marker is unreadable"),
+    })
+}
+
+fn write_marker(root: &Path, instance: Id, generation: u64) -> Result<(), OpenError> {
+    let path = marker_path(root);
+    let made = path.with_extension("new");
+    let write = || -> std::io::Result<()> {
+        let mut file = std::fs::File::create(&made)?;
+        writeln!(file, "{instance} {generation}")?;
+        file.sync_all()?;
+        std::fs::rename(&made, &path)
+    };
+    write().map_err(|source| OpenError::Folder { path: path.clone(), source })?;
+    sync_folder(root)
+}

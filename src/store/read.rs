@@ -1,0 +1,116 @@
+//! Reading: one interface over a snapshot and over a transaction being
+//! written, so that a lookup is written once.
+
+use std::ops::ControlFlow;
+
+use redb::{ReadableTable as _, TableError};
+
+use super::error::StoreError;
+use super::key::{Key, Span};
+use super::record::Stored;
+use super::tables::Table;
+
+/// Something that tables can be read from.
+pub trait Read {
+    /// The value under `key`, handed to `read` in place.
+    fn with<T>(&self, table: Table, key: &Key, read: impl FnOnce(&[u8]) -> T) -> Result<Option<T>, StoreError>;
+
+    /// Hands every pair of `span` to `each`, in order (or from the end), until
+    /// it breaks off.
+    fn walk(
+        &self,
+        table: Table,
+        span: &Span,
+        order: Order,
+        each: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StoreError>,
+    ) -> Result<(), StoreError>;
+
+    /// The record under `key`.
+    fn record<R: Stored>(&self, table: Table, key: &Key) -> Result<Option<R>, StoreError> {
+        self.with(table, key, |bytes| R::decode(bytes).map_err(|why| StoreError::damaged(table, key.bytes(), why)))?
+            .transpose()
+    }
+
+    /// Whether `key` is there.
+    fn has(&self, table: Table, key: &Key) -> Result<bool, StoreError> {
+        Ok(self.with(table, key, |_| ())?.is_some())
+    }
+
+    /// Up to `limit` keys of `span`, copied.
+    fn keys(&self, table: Table, span: &Span, limit: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+        let mut keys = Vec::new();
+        if limit == 0 {
+            return Ok(keys);
+        }
+        self.walk(table, span, Order::Forward, |key, _| {
+            keys.push(key.to_vec());
+            Ok(if keys.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })?;
+        Ok(keys)
+    }
+}
+
+/// Which way a walk goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// From the first key.
+    Forward,
+    /// From the last key.
+    Backward,
+}
+
+/// The state as of one commit. Hold it for one answer, not for long: it pins
+/// pages of the database file.
+#[derive(Debug)]
+pub struct Snapshot(redb::ReadTransaction);
+
+impl Snapshot {
+    pub(super) fn new(transaction: redb::ReadTransaction) -> Self {
+        Self(transaction)
+    }
+}
+
+impl Read for Snapshot {
+    fn with<T>(&self, table: Table, key: &Key, read: impl FnOnce(&[u8]) -> T) -> Result<Option<T>, StoreError> {
+        let table = match self.0.open_table(table.definition()) {
+            Ok(table) => table,
+            Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(table.get(key.bytes())?.map(|value| read(value.value())))
+    }
+
+    fn walk(
+        &self,
+        table: Table,
+        span: &Span,
+        order: Order,
+        each: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StoreError>,
+    ) -> Result<(), StoreError> {
+        match self.0.open_table(table.definition()) {
+            Ok(table) => walk(&table, span, order, each),
+            Err(TableError::TableDoesNotExist(_)) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+pub(super) fn walk(
+    table: &impl redb::ReadableTable<&'static [u8], &'static [u8]>,
+    span: &Span,
+    order: Order,
+    mut each: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StoreError>,
+) -> Result<(), StoreError> {
+    let mut range = table.range::<&[u8]>(span.bounds())?;
+    loop {
+        let next = match order {
+            Order::Forward => range.next(),
+            Order::Backward => range.next_back(),
+        };
+        let Some(pair) = next else { return Ok(()) };
+        let (key, value) = pair?;
+        if each(key.value(), value.value())?.is_break() {
+            return Ok(());
+        }
+    }
+}

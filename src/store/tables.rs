@@ -1,0 +1,185 @@
+//! Every table on one page.
+//!
+//! All tables map bytes to bytes. A key is a row of parts built by
+//! [`super::key`]: big-endian integers and raw identifiers first, text last,
+//! so that bytes sort as the values do. A value is a record behind a version
+//! byte (`super::record`), or empty where the key says it all.
+//!
+//! | Table | Key | Value | Written by | For |
+//! |---|---|---|---|---|
+//! | `meta` | name | integer or text | store | format, instance, generation, event sequence, cursor |
+//! | `accounts` | account name | `Account` | account calls | who exists |
+//! | `account_ids` | account id | account name | account calls | ids of the accounts API |
+//! | `repositories` | repository name | `Repository` | repository calls | what exists, its settings |
+//! | `repository_ids` | repository number | repository name | repository calls | numbers back to names |
+//! | `tags` | repository, tag | `TagValue` | manifest put, promotion, mirror | the current value |
+//! | `tag_history` | repository, tag, 0, sequence | `TagValue` | whatever moves a tag | past values, bounded |
+//! | `digest_tags` | repository, digest, tag | empty | whatever moves a tag | tags of a manifest |
+//! | `manifests` | digest | `ManifestBody` | manifest put | kind and bytes, or the file that holds them |
+//! | `manifest_links` | digest | `ManifestLinks` | manifest put | what a manifest names |
+//! | `repository_manifests` | repository, digest | `Linked` | manifest put, promotion, mirror | what is readable where |
+//! | `manifest_repositories` | digest, repository | empty | same | back index |
+//! | `parents` | digest, parent digest | empty | manifest put | which manifests name a digest |
+//! | `referrers` | repository, subject, digest | `Referrer` | manifest put, promotion, mirror | the referrers listing |
+//! | `blobs` | digest | `Blob` | upload | size and file |
+//! | `repository_blobs` | repository, digest | `Linked` | upload, mount, promotion, mirror | what is readable where |
+//! | `blob_repositories` | digest, repository | empty | same | back index |
+//! | `unlinks` | digest, upload id | empty | whatever drops a file's name | files to remove after the grace period |
+//! | `policies` | policy id | `Policy` | policy calls | promotion, push and pull mirror policies |
+//! | `policies_of` | repository, policy id | empty | policy calls | policies whose source (pull: target) this is |
+//! | `policies_into` | repository name, 0, policy id | empty | policy calls | promotion policies that target it |
+//! | `policy_status` | policy id | `PolicyStatus` | reactor, jobs | last act, last result |
+//! | `evaluations` | policy id | `Evaluation` | policy calls, reactor | a walk over existing tags, with its cursor |
+//! | `verdicts` | repository, tag | `Verdict` | reactor | what was decided for the current value: the idempotence key |
+//! | `sent` | repository, subject, target name | policy id | reactor | where a manifest was promoted to, for referrers that come later |
+//! | `baselines` | policy id, tag | digest | pull mirror | what was there when a mirror was saved |
+//! | `transfers` | policy id, tag | `Transfer` | reactor, jobs | what must reach (or come from) another registry |
+//! | `transfers_due` | time, policy id, tag | empty | same | which transfer is next |
+//! | `events` | sequence | `Event` | everything that changes something | what happened, in order |
+//! | `jobs` | job id | `Job` | reactor, jobs, calls | work with a history |
+//! | `jobs_due` | time, job id | empty | same | which waiting job is next |
+//! | `jobs_listed` | time, job id | empty | same | newest first, and pruning |
+//! | `job_logs` | job id, line | text | jobs | what a job says |
+//! | `purges` | repository number or policy id | empty | deletions | rows still to be removed, in slices |
+//! | `crons` | policy id | `Cron` | schedule | last slot that ran |
+
+/// One table. The number is its place in the row of open tables, not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the table above says what each is")]
+pub enum Table {
+    Meta,
+    Accounts,
+    AccountIds,
+    Repositories,
+    RepositoryIds,
+    Tags,
+    TagHistory,
+    DigestTags,
+    Manifests,
+    ManifestLinks,
+    RepositoryManifests,
+    ManifestRepositories,
+    Parents,
+    Referrers,
+    Blobs,
+    RepositoryBlobs,
+    BlobRepositories,
+    Unlinks,
+    Policies,
+    PoliciesOf,
+    PoliciesInto,
+    PolicyStatus,
+    Evaluations,
+    Verdicts,
+    Sent,
+    Baselines,
+    Transfers,
+    TransfersDue,
+    Events,
+    Jobs,
+    JobsDue,
+    JobsListed,
+    JobLogs,
+    Crons,
+    Purges,
+}
+
+impl Table {
+    /// All tables, in the order of their numbers.
+    pub const ALL: [Self; 35] = [
+        Self::Meta,
+        Self::Accounts,
+        Self::AccountIds,
+        Self::Repositories,
+        Self::RepositoryIds,
+        Self::Tags,
+        Self::TagHistory,
+        Self::DigestTags,
+        Self::Manifests,
+        Self::ManifestLinks,
+        Self::RepositoryManifests,
+        Self::ManifestRepositories,
+        Self::Parents,
+        Self::Referrers,
+        Self::Blobs,
+        Self::RepositoryBlobs,
+        Self::BlobRepositories,
+        Self::Unlinks,
+        Self::Policies,
+        Self::PoliciesOf,
+        Self::PoliciesInto,
+        Self::PolicyStatus,
+        Self::Evaluations,
+        Self::Verdicts,
+        Self::Sent,
+        Self::Baselines,
+        Self::Transfers,
+        Self::TransfersDue,
+        Self::Events,
+        Self::Jobs,
+        Self::JobsDue,
+        Self::JobsListed,
+        Self::JobLogs,
+        Self::Crons,
+        Self::Purges,
+    ];
+
+    /// The name in the database file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Meta => "meta",
+            Self::Accounts => "accounts",
+            Self::AccountIds => "account_ids",
+            Self::Repositories => "repositories",
+            Self::RepositoryIds => "repository_ids",
+            Self::Tags => "tags",
+            Self::TagHistory => "tag_history",
+            Self::DigestTags => "digest_tags",
+            Self::Manifests => "manifests",
+            Self::ManifestLinks => "manifest_links",
+            Self::RepositoryManifests => "repository_manifests",
+            Self::ManifestRepositories => "manifest_repositories",
+            Self::Parents => "parents",
+            Self::Referrers => "referrers",
+            Self::Blobs => "blobs",
+            Self::RepositoryBlobs => "repository_blobs",
+            Self::BlobRepositories => "blob_repositories",
+            Self::Unlinks => "unlinks",
+            Self::Policies => "policies",
+            Self::PoliciesOf => "policies_of",
+            Self::PoliciesInto => "policies_into",
+            Self::PolicyStatus => "policy_status",
+            Self::Evaluations => "evaluations",
+            Self::Verdicts => "verdicts",
+            Self::Sent => "sent",
+            Self::Baselines => "baselines",
+            Self::Transfers => "transfers",
+            Self::TransfersDue => "transfers_due",
+            Self::Events => "events",
+            Self::Jobs => "jobs",
+            Self::JobsDue => "jobs_due",
+            Self::JobsListed => "jobs_listed",
+            Self::JobLogs => "job_logs",
+            Self::Crons => "crons",
+            Self::Purges => "purges",
+        }
+    }
+
+    pub(super) const fn definition(self) -> redb::TableDefinition<'static, &'static [u8], &'static [u8]> {
+        redb::TableDefinition::new(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Table;
+
+    #[test]
+    fn numbers_names_and_the_page_agree() {
+        let page = include_str!("tables.rs");
+        for (number, table) in Table::ALL.into_iter().enumerate() {
+            assert_eq!(table as usize, number, "{}", table.name());
+            assert!(page.contains(&format!("//! | `{}` |", table.name())), "{} is not on the page", table.name());
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Transfers: rows that are driven until the far side holds what it should.
+
+use std::ops::ControlFlow;
+
+use super::record::Transfer;
+use super::{Change, Key, Order, Parts, Read, Span, StoreError, Stored as _, Table};
+use crate::chance::Id;
+use crate::clock::Timestamp;
+use crate::oci::Tag;
+
+fn key(policy: &Id, tag: &Tag) -> Key {
+    Key::new().id(policy).tag(tag)
+}
+
+fn due_key(at: Timestamp, policy: &Id, tag: &Tag) -> Key {
+    Key::new().time(at).id(policy).tag(tag)
+}
+
+/// One transfer.
+pub fn get(read: &impl Read, policy: &Id, tag: &Tag) -> Result<Option<Transfer>, StoreError> {
+    read.record(Table::Transfers, &key(policy, tag))
+}
+
+/// Writes a transfer and keeps the row of due ones in step.
+pub fn put(change: &mut Change<'_>, policy: &Id, tag: &Tag, transfer: &Transfer) -> Result<(), StoreError> {
+    remove_due(change, policy, tag)?;
+    if transfer.is_owed() {
+        change.put_mark(Table::TransfersDue, &due_key(transfer.next_at, policy, tag))?;
+    }
+    change.put(Table::Transfers, &key(policy, tag), transfer)
+}
+
+/// Removes a transfer.
+pub fn remove(change: &mut Change<'_>, policy: &Id, tag: &Tag) -> Result<bool, StoreError> {
+    remove_due(change, policy, tag)?;
+    change.remove(Table::Transfers, &key(policy, tag))
+}
+
+fn remove_due(change: &mut Change<'_>, policy: &Id, tag: &Tag) -> Result<(), StoreError> {
+    if let Some(before) = get(change, policy, tag)?.filter(Transfer::is_owed) {
+        change.remove(Table::TransfersDue, &due_key(before.next_at, policy, tag))?;
+    }
+    Ok(())
+}
+
+/// A transfer that is owed, and when it is to be tried.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Due {
+    /// When.
+    pub at: Timestamp,
+    /// Of which policy.
+    pub policy: Id,
+    /// The local tag.
+    pub tag: Tag,
+}
+
+/// Hands what is owed to `each`, the earliest first.
+pub fn due(read: &impl Read, mut each: impl FnMut(Due) -> ControlFlow<()>) -> Result<(), StoreError> {
+    read.walk(Table::TransfersDue, &Span::all(), Order::Forward, |key, _| {
+        let mut parts = Parts::of(key);
+        let (at, policy) = (parts.time(), parts.id());
+        Ok(match (at, policy, parts.tag()) {
+            (Some(at), Some(policy), Some(tag)) => each(Due { at, policy, tag }),
+            _ => ControlFlow::Continue(()),
+        })
+    })
+}
+
+/// Hands the transfers of a policy after `last` to `each`, by tag.
+pub fn of(
+    read: &impl Read,
+    policy: &Id,
+    last: Option<&Tag>,
+    mut each: impl FnMut(Tag, Transfer) -> Result<ControlFlow<()>, StoreError>,
+) -> Result<(), StoreError> {
+    let mut span = Key::new().id(policy).prefix();
+    if let Some(last) = last {
+        span = span.after(&key(policy, last));
+    }
+    read.walk(Table::Transfers, &span, Order::Forward, |key, value| {
+        let transfer = Transfer::decode(value).map_err(|why| StoreError::damaged(Table::Transfers, key, why))?;
+        let mut parts = Parts::of(key);
+        parts.id();
+        match parts.tag() {
+            Some(tag) => each(tag, transfer),
+            None => Ok(ControlFlow::Continue(())),
+        }
+    })
+}

@@ -1,0 +1,427 @@
+//! Proof that all of it fits together: every tag has its manifest, every
+//! manifest its blobs, every blob its file, every file the hash it is named
+//! after, and every back index its row. Reads one snapshot, changes nothing.
+//!
+//! What it reports as a finding breaks a promise. Files that no row names are
+//! counted, and are no finding: a crash leaves them, and the sweep takes them.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ops::ControlFlow;
+
+use super::file::{BlobFile, Files, UploadId};
+use super::record::manifest::Bytes;
+use super::record::{
+    Account, Blob, Job, JobStatus, ManifestBody, ManifestLinks, Policy, PolicyBody, Repository, TagValue, Transfer,
+    Verdict,
+};
+use super::{Key, Order, Parts, Read, RepoId, Snapshot, Span, StoreError, Stored, Table, blob, event, manifest};
+use crate::event::Event;
+use crate::oci::{Digest, Manifest};
+
+/// What was found out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Broken promises.
+    pub findings: Vec<Finding>,
+    /// How many findings there were beyond those that are listed.
+    pub more_findings: u64,
+    /// How much of each kind was looked at.
+    pub checked: BTreeMap<&'static str, u64>,
+    /// Blob files that no row names.
+    pub orphans: u64,
+}
+
+/// One broken promise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Which kind.
+    pub kind: &'static str,
+    /// What, where.
+    pub detail: String,
+}
+
+/// How deep to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// Rows, and that files are there with the right length.
+    Names,
+    /// Every byte is hashed as well.
+    Bytes,
+}
+
+/// Findings that are listed one by one.
+const LISTED: usize = 1_000;
+
+impl Report {
+    /// Whether every promise holds.
+    pub fn is_clean(&self) -> bool {
+        self.findings.is_empty()
+    }
+
+    fn find(&mut self, kind: &'static str, detail: impl Into<String>) {
+        if self.findings.len() < LISTED {
+            self.findings.push(Finding { kind, detail: detail.into() });
+        } else {
+            self.more_findings += 1;
+        }
+    }
+
+    fn count(&mut self, what: &'static str) {
+        *self.checked.entry(what).or_default() += 1;
+    }
+}
+
+/// Looks at everything. `live` are uploads whose files are not named yet.
+/// Blocks for as long as it takes to read (or hash) all of it.
+pub fn verify(
+    read: &Snapshot,
+    files: &Files,
+    depth: Depth,
+    live: &HashSet<UploadId>,
+) -> Result<Report, StoreError> {
+    let mut report = Report::default();
+    let mut check = Check { read, files, depth, report: &mut report };
+    check.repositories()?;
+    check.tags()?;
+    check.manifests()?;
+    check.links()?;
+    check.blobs()?;
+    check.accounts()?;
+    check.policies()?;
+    check.work()?;
+    check.log()?;
+    check.orphans(live)?;
+    Ok(report)
+}
+
+struct Check<'a> {
+    read: &'a Snapshot,
+    files: &'a Files,
+    depth: Depth,
+    report: &'a mut Report,
+}
+
+impl Check<'_> {
+    /// Hands every record of a table to `each`; those that do not decode are
+    /// findings.
+    fn each<R: Stored>(
+        &mut self,
+        table: Table,
+        mut each: impl FnMut(&mut Self, &[u8], R) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let read = self.read;
+        read.walk(table, &Span::all(), Order::Forward, |key, value| {
+            self.report.count(table.name());
+            match R::decode(value) {
+                Ok(record) => each(self, key, record)?,
+                Err(why) => self.report.find("damaged record", format!("{} {}: {why}", table.name(), hex::encode(key))),
+            }
+            Ok(ControlFlow::Continue(()))
+        })
+    }
+
+    /// Hands every key of a table to `each`, which says whether it fits.
+    fn keys(
+        &mut self,
+        table: Table,
+        mut fits: impl FnMut(&Snapshot, &[u8]) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        let read = self.read;
+        read.walk(table, &Span::all(), Order::Forward, |key, _| {
+            self.report.count(table.name());
+            if !fits(read, key)? {
+                self.report.find("stray index row", format!("{} {}", table.name(), hex::encode(key)));
+            }
+            Ok(ControlFlow::Continue(()))
+        })
+    }
+
+    fn is_purging(&self, repo: RepoId) -> Result<bool, StoreError> {
+        self.read.has(Table::Purges, &Key::new().repo(repo))
+    }
+
+    fn repositories(&mut self) -> Result<(), StoreError> {
+        self.each::<Repository>(Table::Repositories, |check, key, record| {
+            let name = String::from_utf8_lossy(key).into_owned();
+            let back = super::repo::name_of(check.read, record.number)?;
+            if back.is_none_or(|back| back.as_str() != name) {
+                check.report.find("repository number", format!("{name}: its number {} leads elsewhere", record.number.0));
+            }
+            Ok(())
+        })
+    }
+
+    fn tags(&mut self) -> Result<(), StoreError> {
+        let last = event::last(self.read)?;
+        self.each::<TagValue>(Table::Tags, |check, key, value| {
+            let mut parts = Parts::of(key);
+            let (Some(repo), Some(tag)) = (parts.repo(), parts.tag()) else {
+                check.report.find("damaged key", format!("tags {}", hex::encode(key)));
+                return Ok(());
+            };
+            if check.is_purging(repo)? {
+                return Ok(());
+            }
+            let place = format!("repository {} tag {tag}", repo.0);
+            match manifest::body_in(check.read, repo, &value.digest)? {
+                None => check.report.find("dangling tag", format!("{place}: {} is not there", value.digest)),
+                Some(body) if body.kind != value.kind || body.size != value.size => {
+                    check.report.find("tag differs from manifest", place.clone());
+                }
+                Some(_) => {}
+            }
+            if value.seq > last {
+                check.report.find("tag from the future", format!("{place}: set by event {}, the last is {last}", value.seq));
+            }
+            if !check.read.has(Table::DigestTags, &Key::new().repo(repo).digest(&value.digest).tag(&tag))? {
+                check.report.find("missing index row", format!("{place}: not listed under its digest"));
+            }
+            Ok(())
+        })?;
+        self.keys(Table::DigestTags, |read, key| {
+            let mut parts = Parts::of(key);
+            let (Some(repo), Some(digest), Some(tag)) = (parts.repo(), parts.digest(), parts.tag()) else {
+                return Ok(false);
+            };
+            Ok(super::tag::get(read, repo, &tag)?.is_some_and(|value| value.digest == digest)
+                || read.has(Table::Purges, &Key::new().repo(repo))?)
+        })?;
+        self.each::<Verdict>(Table::Verdicts, |check, key, verdict| {
+            let mut parts = Parts::of(key);
+            let (Some(repo), Some(tag)) = (parts.repo(), parts.tag()) else { return Ok(()) };
+            if check.is_purging(repo)? {
+                return Ok(());
+            }
+            match super::tag::get(check.read, repo, &tag)? {
+                Some(value) if verdict.seq <= value.seq => {}
+                Some(_) => check.report.find("verdict from the future", format!("repository {} tag {tag}", repo.0)),
+                None => check.report.find("verdict without a tag", format!("repository {} tag {tag}", repo.0)),
+            }
+            Ok(())
+        })
+    }
+
+    fn manifests(&mut self) -> Result<(), StoreError> {
+        self.each::<ManifestBody>(Table::Manifests, |check, key, body| {
+            let Some((digest, _)) = Digest::from_key(key) else {
+                check.report.find("damaged key", format!("manifests {}", hex::encode(key)));
+                return Ok(());
+            };
+            let Some(links) = manifest::links(check.read, &digest)? else {
+                check.report.find("manifest without links", digest.to_string());
+                return Ok(());
+            };
+            let bytes = match &body.bytes {
+                Bytes::Inline(bytes) => bytes.clone(),
+                Bytes::File(upload) => {
+                    check.file(&BlobFile { digest, upload: *upload }, body.size);
+                    return Ok(());
+                }
+            };
+            if Digest::of(digest.algorithm(), &bytes) != digest || bytes.len() as u64 != body.size {
+                check.report.find("wrong bytes", format!("manifest {digest}"));
+            }
+            match Manifest::parse(&bytes, None) {
+                Ok(parsed) if parsed.links == links.links && parsed.kind == body.kind => {}
+                _ => check.report.find("manifest differs from its links", digest.to_string()),
+            }
+            Ok(())
+        })?;
+        self.each::<ManifestLinks>(Table::ManifestLinks, |check, key, _| {
+            if !check.read.has(Table::Manifests, &Key::new().digest(&digest_of(key)))? {
+                check.report.find("links without a manifest", hex::encode(key));
+            }
+            Ok(())
+        })
+    }
+
+    /// Links of repositories to manifests and blobs, with their back indexes.
+    fn links(&mut self) -> Result<(), StoreError> {
+        let read = self.read;
+        read.walk(Table::RepositoryManifests, &Span::all(), Order::Forward, |key, _| {
+            self.report.count(Table::RepositoryManifests.name());
+            let mut parts = Parts::of(key);
+            if let (Some(repo), Some(digest)) = (parts.repo(), parts.digest())
+                && !self.is_purging(repo)?
+            {
+                self.manifest_in(repo, &digest)?;
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        self.keys(Table::RepositoryBlobs, |read, key| {
+            let mut parts = Parts::of(key);
+            let (Some(repo), Some(digest)) = (parts.repo(), parts.digest()) else { return Ok(false) };
+            Ok(read.has(Table::Purges, &Key::new().repo(repo))?
+                || read.has(Table::BlobRepositories, &Key::new().digest(&digest).repo(repo))?
+                    && blob::get(read, &digest)?.is_some())
+        })?;
+        for (back, forth) in [
+            (Table::BlobRepositories, Table::RepositoryBlobs),
+            (Table::ManifestRepositories, Table::RepositoryManifests),
+        ] {
+            self.keys(back, |read, key| {
+                let mut parts = Parts::of(key);
+                let (Some(digest), Some(repo)) = (parts.digest(), parts.repo()) else { return Ok(false) };
+                Ok(read.has(forth, &Key::new().repo(repo).digest(&digest))?)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn manifest_in(&mut self, repo: RepoId, digest: &Digest) -> Result<(), StoreError> {
+        let read = self.read;
+        let place = format!("repository {} manifest {digest}", repo.0);
+        if !read.has(Table::ManifestRepositories, &Key::new().digest(digest).repo(repo))? {
+            self.report.find("missing index row", place.clone());
+        }
+        let (Some(_), Some(record)) = (manifest::body(read, digest)?, manifest::links(read, digest)?) else {
+            self.report.find("dangling manifest link", place);
+            return Ok(());
+        };
+        for link in record.links.blobs() {
+            if !blob::is_linked(read, repo, &link.digest)? {
+                self.report.find("dangling blob", format!("{place}: {} is not there", link.digest));
+            }
+            if !read.has(Table::Parents, &Key::new().digest(&link.digest).digest(digest))? {
+                self.report.find("missing index row", format!("{place}: parents of {}", link.digest));
+            }
+        }
+        if let Some(subject) = record.links.subject
+            && super::referrer::get(read, repo, &subject, digest)?.is_none()
+        {
+            self.report.find("missing index row", format!("{place}: not listed as a referrer of {subject}"));
+        }
+        Ok(())
+    }
+
+    fn blobs(&mut self) -> Result<(), StoreError> {
+        self.each::<Blob>(Table::Blobs, |check, key, record| {
+            check.file(&BlobFile { digest: digest_of(key), upload: record.upload }, record.size);
+            Ok(())
+        })?;
+        let files = blob::files_to_unlink(self.read, usize::MAX)?;
+        for file in files {
+            self.report.count(Table::Unlinks.name());
+            if blob::names_file(self.read, &file)? {
+                self.report.find("file named and to be removed", file.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    /// A file that a row names: there, of the right length, of the right hash.
+    fn file(&mut self, file: &BlobFile, size: u64) {
+        let fault = match self.depth {
+            Depth::Names => match self.files.open_blob(file, size) {
+                Ok(Some(_)) => None,
+                Ok(None) => Some(("missing file", file.to_string())),
+                Err(error) => Some(("unreadable file", super::error_chain(&error))),
+            },
+            Depth::Bytes => match self.files.hash(file, |_| ()) {
+                Ok(Some(hashed)) if hashed.digest == file.digest && hashed.size == size => None,
+                Ok(Some(_)) => Some(("wrong bytes", file.to_string())),
+                Ok(None) => Some(("missing file", file.to_string())),
+                Err(error) => Some(("unreadable file", super::error_chain(&error))),
+            },
+        };
+        self.report.count("files");
+        if let Some((kind, detail)) = fault {
+            self.report.find(kind, detail);
+        }
+    }
+
+    fn accounts(&mut self) -> Result<(), StoreError> {
+        self.each::<Account>(Table::Accounts, |check, key, record| {
+            let name = String::from_utf8_lossy(key).into_owned();
+            if super::account::name_of(check.read, &record.id)?.as_deref() != Some(&name) {
+                check.report.find("account id", format!("{name}: its id leads elsewhere"));
+            }
+            Ok(())
+        })
+    }
+
+    fn policies(&mut self) -> Result<(), StoreError> {
+        self.each::<Policy>(Table::Policies, |check, _, policy| {
+            if !check.read.has(Table::PoliciesOf, &Key::new().repo(policy.repository).id(&policy.id))? {
+                check.report.find("missing index row", format!("policy {}", policy.id));
+            }
+            if let PolicyBody::Promotion { target } = &policy.body
+                && !check.read.has(Table::PoliciesInto, &Key::new().text_then(target).id(&policy.id))?
+            {
+                check.report.find("missing index row", format!("policy {} into {target}", policy.id));
+            }
+            Ok(())
+        })
+    }
+
+    /// Transfers and jobs, with the rows of due ones.
+    fn work(&mut self) -> Result<(), StoreError> {
+        self.each::<Transfer>(Table::Transfers, |check, key, transfer| {
+            let mut parts = Parts::of(key);
+            if let (Some(policy), Some(tag)) = (parts.id(), parts.tag()) {
+                let due = Key::new().time(transfer.next_at).id(&policy).tag(&tag);
+                if transfer.is_owed() != check.read.has(Table::TransfersDue, &due)? {
+                    check.report.find("transfer not in step", format!("policy {policy} tag {tag}"));
+                }
+            }
+            Ok(())
+        })?;
+        self.keys(Table::TransfersDue, |read, key| {
+            let mut parts = Parts::of(key);
+            let (Some(at), Some(policy), Some(tag)) = (parts.time(), parts.id(), parts.tag()) else { return Ok(false) };
+            let row = super::transfer::get(read, &policy, &tag)?;
+            Ok(row.is_some_and(|row| row.is_owed() && row.next_at == at))
+        })?;
+        self.each::<Job>(Table::Jobs, |check, key, job| {
+            let Some(id) = Parts::of(key).id() else { return Ok(()) };
+            let timed = Key::new().time(job.scheduled_at).id(&id);
+            let due = check.read.has(Table::JobsDue, &timed)?;
+            if due != (job.status == JobStatus::Waiting) || !check.read.has(Table::JobsListed, &timed)? {
+                check.report.find("job not in step", format!("job {id}"));
+            }
+            Ok(())
+        })
+    }
+
+    fn log(&mut self) -> Result<(), StoreError> {
+        let (last, cursor) = (event::last(self.read)?, event::cursor(self.read)?);
+        if cursor > last {
+            self.report.find("cursor beyond the log", format!("cursor {cursor}, last event {last}"));
+        }
+        let mut expected: Option<u64> = None;
+        self.each::<Event>(Table::Events, |check, _, event| {
+            if expected.is_some_and(|expected| expected != event.seq) {
+                check.report.find("gap in the event log", format!("before event {}", event.seq));
+            }
+            expected = Some(event.seq + 1);
+            Ok(())
+        })?;
+        let newest = expected.map_or(last, |next| next - 1);
+        if newest != last {
+            self.report.find("event log and its number differ", format!("newest {newest}, number {last}"));
+        }
+        Ok(())
+    }
+
+    fn orphans(&mut self, live: &HashSet<UploadId>) -> Result<(), StoreError> {
+        for found in self.files.walk() {
+            let Some(file) = found?.blob() else { continue };
+            let is_known = live.contains(&file.upload)
+                || blob::names_file(self.read, &file)?
+                || self.read.has(Table::Unlinks, &unlink_key(&file))?;
+            if !is_known {
+                self.report.orphans += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unlink_key(file: &BlobFile) -> Key {
+    Key::new().digest(&file.digest).id(&crate::chance::Id::from_bytes(*file.upload.bytes()))
+}
+
+/// The digest that a key is, or a digest that nothing has.
+fn digest_of(key: &[u8]) -> Digest {
+    Digest::from_key(key).map_or_else(|| Digest::sha256_of(key), |(digest, _)| digest)
+}
