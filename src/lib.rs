@@ -12,3 +12,12 @@ pub mod secret;
 // Row 1: the protocol's vocabulary; task scopes.
 pub mod lifecycle;
 pub mod oci;
+// Row 2: what happened, as data; rights as arithmetic.
+pub mod access;
+pub mod event;
+// Row 3: rules, templates, schedules, plans: arithmetic without I/O.
+pub mod policy;
+// Row 4: all durable state.
+pub mod store;
+// Row 6: the protocol's meaning without HTTP.
+pub mod registry;

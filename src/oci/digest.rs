@@ -163,7 +163,11 @@ impl fmt::Debug for Digest {
 /// Text in formats for people, the key form in stored records.
 impl serde::Serialize for Digest {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() { serializer.collect_str(self) } else { serializer.serialize_bytes(&self.key()) }
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            serializer.serialize_bytes(&self.key())
+        }
     }
 }
 
@@ -185,7 +189,11 @@ impl<'de> serde::Deserialize<'de> for Digest {
                 }
             }
         }
-        if deserializer.is_human_readable() { deserializer.deserialize_str(Key) } else { deserializer.deserialize_bytes(Key) }
+        if deserializer.is_human_readable() {
+            deserializer.deserialize_str(Key)
+        } else {
+            deserializer.deserialize_bytes(Key)
+        }
     }
 }
 

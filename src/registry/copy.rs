@@ -34,11 +34,7 @@ pub struct Closure {
 
 /// Collects the closure of `root` in `repo`. Entries that the repository does
 /// not have are holes of a sparse index and are left out.
-pub fn closure(
-    read: &impl Read,
-    repo: RepoId,
-    root: &Digest,
-) -> Result<Result<Closure, RegistryError>, StoreError> {
+pub fn closure(read: &impl Read, repo: RepoId, root: &Digest) -> Result<Result<Closure, RegistryError>, StoreError> {
     let mut found = Closure::default();
     let mut seen = HashSet::new();
     // A manifest is met twice: before its entries (to queue them) and after
@@ -87,11 +83,7 @@ pub fn closure(
 }
 
 /// The tags of the older scheme that stand for what is attached to `digest`.
-fn attached_tags(
-    read: &impl Read,
-    repo: RepoId,
-    digest: &Digest,
-) -> Result<Vec<(Tag, TagValue)>, StoreError> {
+fn attached_tags(read: &impl Read, repo: RepoId, digest: &Digest) -> Result<Vec<(Tag, TagValue)>, StoreError> {
     let base = format!("{}-{}", digest.algorithm().as_str(), digest.hex());
     let mut found = Vec::new();
     for suffix in ["", ".sig", ".att", ".sbom"] {
@@ -133,11 +125,7 @@ pub struct Checked {
 
 impl Promotion {
     /// Whether `caller` may do it, and whether the target takes it.
-    pub fn check(
-        &self,
-        read: &impl Read,
-        caller: &Caller,
-    ) -> Result<Result<Checked, RegistryError>, StoreError> {
+    pub fn check(&self, read: &impl Read, caller: &Caller) -> Result<Result<Checked, RegistryError>, StoreError> {
         let source = match caller.require(read, &self.source, Level::ReadOnly)? {
             Ok(source) => source,
             Err(refusal) => return Ok(Err(refusal)),
@@ -161,8 +149,7 @@ impl Promotion {
         let Checked { source, target, value, closure } = checked;
         let place = (&self.target, &target);
         link_closure(change, source.number, place, &closure, &actor)?;
-        let cause =
-            Cause::Promotion { policy: self.policy, repository: self.source.clone(), tag: self.tag.clone() };
+        let cause = Cause::Promotion { policy: self.policy, repository: self.source.clone(), tag: self.tag.clone() };
         let mut chain = self.chain.clone();
         chain.extend(self.policy);
         for (name, digest) in &closure.attachments {
@@ -174,8 +161,14 @@ impl Promotion {
             }
             let Some(body) = manifest::body(change, digest)? else { continue };
             let (kind, size) = (body.kind, body.size);
-            let setting =
-                Setting { digest: *digest, kind, size, actor: actor.clone(), cause: cause.clone(), chain: chain.clone() };
+            let setting = Setting {
+                digest: *digest,
+                kind,
+                size,
+                actor: actor.clone(),
+                cause: cause.clone(),
+                chain: chain.clone(),
+            };
             set(change, place, name, setting)?;
         }
         let promoted = Kind::Promoted {

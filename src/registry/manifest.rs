@@ -249,7 +249,8 @@ impl Registry {
     ) -> Result<Served, RegistryError> {
         let read = self.store().snapshot()?;
         let record = caller.require(&read, repository, Level::ReadOnly)??;
-        let unknown = || RegistryError::ManifestUnknown { reference: reference.clone(), repository: repository.clone() };
+        let unknown =
+            || RegistryError::ManifestUnknown { reference: reference.clone(), repository: repository.clone() };
         let digest = match reference {
             Reference::Digest(digest) => *digest,
             Reference::Tag(name) => tag::get(&read, record.number, name)?.ok_or_else(unknown)?.digest,
@@ -306,12 +307,7 @@ impl Registry {
     }
 }
 
-async fn read_body(
-    registry: &Registry,
-    digest: &Digest,
-    size: u64,
-    body: Stored,
-) -> Result<Vec<u8>, RegistryError> {
+async fn read_body(registry: &Registry, digest: &Digest, size: u64, body: Stored) -> Result<Vec<u8>, RegistryError> {
     let upload = match body {
         Stored::Inline(bytes) => return Ok(bytes),
         Stored::File(upload) => upload,

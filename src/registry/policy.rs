@@ -11,7 +11,7 @@ use crate::event::Kind;
 use crate::limits;
 use crate::oci::RepoName;
 use crate::policy::rule::RawRule;
-use crate::store::record::{Evaluation, Policy, PolicyBody, PolicyStatus, Repository};
+use crate::store::record::{Cron, Evaluation, Policy, PolicyBody, PolicyStatus, Repository};
 use crate::store::{Change, Key, Lane, Operation, Read, StoreError, Table, event, policy, repo};
 
 use super::{Caller, Registry, RegistryError};
@@ -116,7 +116,7 @@ impl Operation for SavePolicy {
         if matches!(policy.body, PolicyBody::Pull { .. }) {
             let rescheduled = before.as_ref().is_none_or(|before| schedule(before) != schedule(&policy));
             if rescheduled {
-                policy::set_cron(tables, &policy.id, now)?;
+                policy::set_cron(tables, &policy.id, &Cron { last: now, job: None })?;
             }
         }
         event::append(
@@ -159,8 +159,7 @@ fn find(
     kind: &PolicyBody,
 ) -> Result<Option<Policy>, StoreError> {
     let same = |policy: &Policy| {
-        policy.repository == repository
-            && std::mem::discriminant(&policy.body) == std::mem::discriminant(kind)
+        policy.repository == repository && std::mem::discriminant(&policy.body) == std::mem::discriminant(kind)
     };
     Ok(policy::get(read, id)?.filter(same))
 }

@@ -270,11 +270,7 @@ impl Registry {
     }
 
     /// A repository that the caller may see, and the account of its namespace.
-    pub fn repository(
-        &self,
-        caller: &Caller,
-        name: &RepoName,
-    ) -> Result<(Repository, Option<Account>), RegistryError> {
+    pub fn repository(&self, caller: &Caller, name: &RepoName) -> Result<(Repository, Option<Account>), RegistryError> {
         let read = self.store().snapshot()?;
         let record = caller.require(&read, name, Level::ReadOnly)??;
         Ok((record, account::get(&read, name.namespace())?))

@@ -72,7 +72,7 @@ impl Sessions {
             store.files().drop_upload(broken.id)?;
         }
         let mut open = HashMap::new();
-        for session in found.sessions {
+        for session in found.whole {
             let entry = Entry {
                 owner: session.session.owner,
                 repository: session.session.repository,
@@ -224,9 +224,7 @@ impl Registry {
         // sweep away from the file that no row names yet.
         let linked = match sealed {
             Ok(sealed) => self.link_upload(caller, repository, sealed).await,
-            Err(SealError::Mismatch { expected, found }) => {
-                Err(RegistryError::DigestMismatch { expected, found })
-            }
+            Err(SealError::Mismatch { expected, found }) => Err(RegistryError::DigestMismatch { expected, found }),
             Err(SealError::File(error)) => Err(self.file_failed(error)),
         };
         if linked.is_ok() || matches!(linked, Err(RegistryError::DigestMismatch { .. })) {
@@ -260,9 +258,7 @@ impl Registry {
         let id = self.begin_upload(caller, repository, digest.algorithm()).await?;
         let session = id.to_string();
         let stored = match self.append_upload(caller, repository, &session, None, None, body).await {
-            Ok(progress) => {
-                self.finish_upload(caller, repository, &session, digest).await.map(|()| progress.offset)
-            }
+            Ok(progress) => self.finish_upload(caller, repository, &session, digest).await.map(|()| progress.offset),
             Err(error) => Err(error),
         };
         if stored.is_err() && self.sessions().lock().contains_key(&id) {
@@ -276,9 +272,8 @@ impl Registry {
         let now = self.store().clock().now();
         let idle: Vec<UploadId> = {
             let open = self.sessions().lock();
-            let is_idle = |entry: &Entry| {
-                now.since(entry.touched) > limits::UPLOAD_IDLE && Arc::strong_count(&entry.upload) == 1
-            };
+            let is_idle =
+                |entry: &Entry| now.since(entry.touched) > limits::UPLOAD_IDLE && Arc::strong_count(&entry.upload) == 1;
             open.iter().filter(|(_, entry)| is_idle(entry)).map(|(id, _)| *id).collect()
         };
         for id in &idle {

@@ -13,24 +13,23 @@
 //! orphans, never dangling names.
 
 /// Named places where a test lets the process die.
-#[macro_use]
 pub mod crash;
-/// Every table on one page.
-pub mod tables;
-/// Keys and stretches of keys.
-pub mod key;
-/// Stored shapes and their ancestors.
-pub mod record;
 /// What can go wrong.
 pub mod error;
-/// Snapshots and lookups.
-pub mod read;
-/// Operations and group commit.
-pub mod write;
-/// Opening and creating a data folder.
-mod open;
 /// Blob files and upload sessions.
 pub mod file;
+/// Keys and stretches of keys.
+pub mod key;
+/// Opening and creating a data folder.
+mod open;
+/// Snapshots and lookups.
+pub mod read;
+/// Stored shapes and their ancestors.
+pub mod record;
+/// Every table on one page.
+pub mod tables;
+/// Operations and group commit.
+pub mod write;
 
 /// Users and organizations.
 pub mod account;

@@ -86,11 +86,11 @@ fn create(root: &Path, path: &Path, chance: &Chance) -> Result<(), OpenError> {
     let database = builder().create(&made).map_err(|error| refuse(&made, root, error))?;
     initialise(&database, chance)?;
     drop(database);
-    crate::crash_point!("database-created");
+    crate::store::crash::crash_point!("database-created");
     std::fs::File::open(&made).and_then(|file| file.sync_all()).map_err(folder)?;
     std::fs::rename(&made, path).map_err(folder)?;
     sync_folder(root)?;
-    crate::crash_point!("database-renamed");
+    crate::store::crash::crash_point!("database-renamed");
     Ok(())
 }
 
@@ -224,4 +224,65 @@ fn write_marker(root: &Path, instance: Id, generation: u64) -> Result<(), OpenEr
     };
     write().map_err(|source| OpenError::Folder { path: path.clone(), source })?;
     sync_folder(root)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::store::Store;
+
+    fn open(root: &Path) -> Result<Store, OpenError> {
+        Store::open(root, Clock::system(), Chance::seeded(7))
+    }
+
+    #[test]
+    fn a_second_daemon_is_refused_in_one_line() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let first = open(folder.path()).expect("opens");
+        let error = open(folder.path()).expect_err("is refused").to_string();
+        assert!(error.contains("another tidegate is running"), "{error}");
+        drop(first);
+        open(folder.path()).expect("opens again");
+    }
+
+    #[test]
+    fn garbage_is_refused_and_left_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join(DATABASE), b"this is no database, but it is somebody's").expect("writes");
+        let error = open(folder.path()).expect_err("is refused");
+        assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
+        assert_eq!(std::fs::read(folder.path().join(DATABASE)).expect("reads").len(), 41);
+    }
+
+    #[test]
+    fn a_cut_in_the_first_create_does_not_stop_the_next_start() {
+        // redb leaves a file without its magic number when it dies inside
+        // create; on the final path it could never be opened again.
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("tidegate.redb.new"), vec![0; 4096]).expect("writes");
+        open(folder.path()).expect("opens");
+    }
+
+    #[test]
+    fn an_empty_older_or_foreign_database_is_never_put_over_blobs() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = folder.path().join(DATABASE);
+        drop(open(folder.path()).expect("opens"));
+        let old = std::fs::read(&database).expect("reads");
+        drop(open(folder.path()).expect("opens"));
+        let current = std::fs::read(&database).expect("reads");
+
+        std::fs::remove_file(&database).expect("removes");
+        assert!(matches!(open(folder.path()), Err(OpenError::Mismatch { found: "missing", .. })));
+        std::fs::write(&database, old).expect("writes");
+        assert!(matches!(open(folder.path()), Err(OpenError::Mismatch { found: "newer", .. })));
+        let other = tempfile::tempdir().expect("a folder");
+        drop(Store::open(other.path(), Clock::system(), Chance::seeded(8)).expect("opens"));
+        std::fs::copy(other.path().join(DATABASE), &database).expect("copies");
+        assert!(matches!(open(folder.path()), Err(OpenError::Mismatch { found: "different", .. })));
+
+        std::fs::write(&database, current).expect("writes");
+        open(folder.path()).expect("opens");
+    }
 }

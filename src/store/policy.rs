@@ -5,7 +5,6 @@ use std::ops::ControlFlow;
 use super::record::{Cron, Evaluation, Policy, PolicyBody, PolicyStatus, Verdict};
 use super::{Change, Key, Order, Parts, Read, RepoId, Span, StoreError, Table};
 use crate::chance::Id;
-use crate::clock::Timestamp;
 use crate::oci::{Digest, RepoName, Tag};
 
 fn key(id: &Id) -> Key {
@@ -168,14 +167,14 @@ pub fn sent(read: &impl Read, source: RepoId, subject: &Digest) -> Result<Vec<(R
     Ok(found)
 }
 
-/// When a policy's schedule last ran.
-pub fn cron(read: &impl Read, id: &Id) -> Result<Option<Timestamp>, StoreError> {
-    Ok(read.record::<Cron>(Table::Crons, &key(id))?.map(|cron| cron.last))
+/// When a policy's schedule last ran, and the job it made.
+pub fn cron(read: &impl Read, id: &Id) -> Result<Option<Cron>, StoreError> {
+    read.record(Table::Crons, &key(id))
 }
 
 /// Writes down that a schedule ran.
-pub fn set_cron(change: &mut Change<'_>, id: &Id, last: Timestamp) -> Result<(), StoreError> {
-    change.put(Table::Crons, &key(id), &Cron { last })
+pub fn set_cron(change: &mut Change<'_>, id: &Id, cron: &Cron) -> Result<(), StoreError> {
+    change.put(Table::Crons, &key(id), cron)
 }
 
 /// What a remote tag was when a pull mirror first looked.
@@ -187,4 +186,14 @@ pub fn baseline(read: &impl Read, id: &Id, tag: &Tag) -> Result<Option<Digest>, 
 /// Writes down what a remote tag was.
 pub fn set_baseline(change: &mut Change<'_>, id: &Id, tag: &Tag, digest: &Digest) -> Result<(), StoreError> {
     change.put_bytes(Table::Baselines, &Key::new().id(id).tag(tag), &digest.key())
+}
+
+/// Whether a pull mirror has looked at what was there when it was saved.
+pub fn has_baseline(read: &impl Read, id: &Id) -> Result<bool, StoreError> {
+    read.has(Table::Baselines, &key(id))
+}
+
+/// Writes down that the look is complete.
+pub fn end_baseline(change: &mut Change<'_>, id: &Id) -> Result<(), StoreError> {
+    change.put_mark(Table::Baselines, &key(id))
 }

@@ -27,11 +27,16 @@ pub fn put(change: &mut Change<'_>, id: &Id, job: &Job) -> Result<(), StoreError
         change.remove(Table::JobsDue, &timed(before.scheduled_at, id))?;
         change.remove(Table::JobsListed, &timed(before.scheduled_at, id))?;
     }
-    if job.status == JobStatus::Waiting {
+    if is_due(job) {
         change.put_mark(Table::JobsDue, &timed(job.scheduled_at, id))?;
     }
     change.put_mark(Table::JobsListed, &timed(job.scheduled_at, id))?;
     change.put(Table::Jobs, &key(id), job)
+}
+
+/// Whether the job waits in the queue.
+pub fn is_due(job: &Job) -> bool {
+    job.status == JobStatus::Waiting && job.action.is_queued()
 }
 
 /// Adds lines to a job's log; beyond the limit the last one says so.

@@ -3,7 +3,7 @@
 
 use std::ops::ControlFlow;
 
-use redb::{ReadableTable as _, TableError};
+use redb::TableError;
 
 use super::error::StoreError;
 use super::key::{Key, Span};

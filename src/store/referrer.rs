@@ -34,12 +34,7 @@ pub fn walk(
 }
 
 /// Up to `limit` digests of referrers of `subject` in `repo`.
-pub fn digests(
-    read: &impl Read,
-    repo: RepoId,
-    subject: &Digest,
-    limit: usize,
-) -> Result<Vec<Digest>, StoreError> {
+pub fn digests(read: &impl Read, repo: RepoId, subject: &Digest, limit: usize) -> Result<Vec<Digest>, StoreError> {
     let mut found = Vec::new();
     walk(read, repo, subject, None, |descriptor| {
         found.push(descriptor.digest);
@@ -60,12 +55,7 @@ pub fn put(
 }
 
 /// The row that lists one referrer.
-pub fn get(
-    read: &impl Read,
-    repo: RepoId,
-    subject: &Digest,
-    digest: &Digest,
-) -> Result<Option<Referrer>, StoreError> {
+pub fn get(read: &impl Read, repo: RepoId, subject: &Digest, digest: &Digest) -> Result<Option<Referrer>, StoreError> {
     read.record(Table::Referrers, &key(repo, subject).digest(digest))
 }
 

@@ -8,10 +8,10 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
 
-use super::file::{BlobFile, Files, UploadId};
+use super::file::{BlobFile, Files, Found, UploadId};
 use super::record::manifest::Bytes;
 use super::record::{
-    Account, Blob, Job, JobStatus, ManifestBody, ManifestLinks, Policy, PolicyBody, Repository, TagValue, Transfer,
+    Account, Blob, Job, ManifestBody, ManifestLinks, Policy, PolicyBody, Repository, TagValue, Transfer,
     Verdict,
 };
 use super::{Key, Order, Parts, Read, RepoId, Snapshot, Span, StoreError, Stored, Table, blob, event, manifest};
@@ -73,12 +73,7 @@ impl Report {
 
 /// Looks at everything. `live` are uploads whose files are not named yet.
 /// Blocks for as long as it takes to read (or hash) all of it.
-pub fn verify(
-    read: &Snapshot,
-    files: &Files,
-    depth: Depth,
-    live: &HashSet<UploadId>,
-) -> Result<Report, StoreError> {
+pub fn verify(read: &Snapshot, files: &Files, depth: Depth, live: &HashSet<UploadId>) -> Result<Report, StoreError> {
     let mut report = Report::default();
     let mut check = Check { read, files, depth, report: &mut report };
     check.repositories()?;
@@ -145,7 +140,9 @@ impl Check<'_> {
             let name = String::from_utf8_lossy(key).into_owned();
             let back = super::repo::name_of(check.read, record.number)?;
             if back.is_none_or(|back| back.as_str() != name) {
-                check.report.find("repository number", format!("{name}: its number {} leads elsewhere", record.number.0));
+                check
+                    .report
+                    .find("repository number", format!("{name}: its number {} leads elsewhere", record.number.0));
             }
             Ok(())
         })
@@ -171,7 +168,9 @@ impl Check<'_> {
                 Some(_) => {}
             }
             if value.seq > last {
-                check.report.find("tag from the future", format!("{place}: set by event {}, the last is {last}", value.seq));
+                check
+                    .report
+                    .find("tag from the future", format!("{place}: set by event {}, the last is {last}", value.seq));
             }
             if !check.read.has(Table::DigestTags, &Key::new().repo(repo).digest(&value.digest).tag(&tag))? {
                 check.report.find("missing index row", format!("{place}: not listed under its digest"));
@@ -376,7 +375,7 @@ impl Check<'_> {
             let Some(id) = Parts::of(key).id() else { return Ok(()) };
             let timed = Key::new().time(job.scheduled_at).id(&id);
             let due = check.read.has(Table::JobsDue, &timed)?;
-            if due != (job.status == JobStatus::Waiting) || !check.read.has(Table::JobsListed, &timed)? {
+            if due != super::queue::is_due(&job) || !check.read.has(Table::JobsListed, &timed)? {
                 check.report.find("job not in step", format!("job {id}"));
             }
             Ok(())
@@ -404,8 +403,8 @@ impl Check<'_> {
     }
 
     fn orphans(&mut self, live: &HashSet<UploadId>) -> Result<(), StoreError> {
-        for found in self.files.walk() {
-            let Some(file) = found?.blob() else { continue };
+        for found in self.files.walk()? {
+            let Found::Blob { file, .. } = found? else { continue };
             let is_known = live.contains(&file.upload)
                 || blob::names_file(self.read, &file)?
                 || self.read.has(Table::Unlinks, &unlink_key(&file))?;

@@ -330,7 +330,10 @@ impl Work {
             // One of them panicked: nothing was written. The others must not
             // pay for it, so each gets a commit of its own, checks again.
             Ok(Some(panicked)) => {
-                tracing::error!(operation = batch[panicked].name(), "an operation panicked; its batch is replayed one by one");
+                tracing::error!(
+                    operation = batch[panicked].name(),
+                    "an operation panicked; its batch is replayed one by one"
+                );
                 batch.remove(panicked).answer(Some(StoreError::Panicked("store operation")));
                 while !batch.is_empty() {
                     let mut one = vec![batch.remove(0)];
@@ -372,7 +375,11 @@ impl Work {
                     return Err(error);
                 }
                 Err(payload) => {
-                    tracing::error!(operation = pending.name(), panic = panic_words(payload.as_ref()), "an operation panicked");
+                    tracing::error!(
+                        operation = pending.name(),
+                        panic = panic_words(payload.as_ref()),
+                        "an operation panicked"
+                    );
                     panicked = Some(number);
                     break;
                 }
@@ -386,9 +393,9 @@ impl Work {
         }
         let quick = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
         transaction.set_quick_repair(quick);
-        crate::crash_point!("before-commit");
+        crate::store::crash::crash_point!("before-commit");
         transaction.commit()?;
-        crate::crash_point!("after-commit");
+        crate::store::crash::crash_point!("after-commit");
         self.last = now;
         self.quick = quick;
         self.shared.commits.send_modify(|count| *count += 1);
@@ -417,7 +424,8 @@ impl Work {
         tracing::error!(error = words, "a write failed; nothing is acknowledged any more");
         let mut inbox = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         inbox.closed = true;
-        let left: Vec<_> = inbox.foreground.drain(..).collect::<Vec<_>>().into_iter().chain(inbox.background.drain(..)).collect();
+        let left: Vec<_> =
+            inbox.foreground.drain(..).collect::<Vec<_>>().into_iter().chain(inbox.background.drain(..)).collect();
         drop(inbox);
         answer(left, Some(StoreError::Stopped));
         self.shared.failed.send_replace(Some(words));
@@ -448,4 +456,87 @@ pub fn error_chain(error: &dyn std::error::Error) -> String {
         source = inner.source();
     }
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chance::Chance;
+    use crate::store::Store;
+
+    /// Appends to a list under one key; refuses a word, panics on another.
+    struct Append(&'static str);
+
+    impl Operation for Append {
+        type Plan = Vec<u8>;
+        type Done = usize;
+        type Refusal = &'static str;
+        const NAME: &'static str = "append";
+
+        fn check(&self, tables: &Change<'_>) -> Result<Result<Vec<u8>, &'static str>, StoreError> {
+            let list = tables.with(Table::Meta, &Key::new().text("list"), <[u8]>::to_vec)?.unwrap_or_default();
+            Ok(if self.0 == "refuse" { Err("refused") } else { Ok(list) })
+        }
+
+        fn apply(&self, mut list: Vec<u8>, tables: &mut Change<'_>) -> Result<usize, StoreError> {
+            list.extend_from_slice(self.0.as_bytes());
+            tables.put_bytes(Table::Meta, &Key::new().text("list"), &list)?;
+            assert_ne!(self.0, "panic", "asked to");
+            Ok(list.len())
+        }
+    }
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(&folder.path().join("data"), Clock::system(), Chance::seeded(1)).expect("opens");
+        (folder, store)
+    }
+
+    fn list(store: &Store) -> String {
+        let read = store.snapshot().expect("reads");
+        let list =
+            read.with(Table::Meta, &Key::new().text("list"), |bytes| String::from_utf8_lossy(bytes).into_owned());
+        list.expect("reads").unwrap_or_default()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn each_operation_sees_the_ones_before_it_and_a_refusal_writes_nothing() {
+        let (_folder, store) = store();
+        let mut answers = Vec::new();
+        for word in ["a", "refuse", "b"] {
+            answers.push(store.submit(Lane::Foreground, Append(word)).await.expect("runs"));
+        }
+        assert_eq!(answers, [Ok(1), Err("refused"), Ok(2)]);
+        assert_eq!(list(&store), "ab");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_panic_costs_only_the_operation_that_panicked() {
+        let (_folder, store) = store();
+        let words = ["a", "panic", "b", "refuse", "c"];
+        let submitted = words.map(|word| {
+            let lane = if word == "c" { Lane::Background } else { Lane::Foreground };
+            store.submit(lane, Append(word))
+        });
+        let answers = futures_util::future::join_all(submitted).await;
+        assert!(matches!(answers[1], Err(StoreError::Panicked(_))), "{answers:?}");
+        assert!(matches!(answers[3], Ok(Err("refused"))), "{answers:?}");
+        for number in [0, 2, 4] {
+            assert!(matches!(answers[number], Ok(Ok(_))), "{answers:?}");
+        }
+        let mut kept: Vec<char> = list(&store).chars().collect();
+        kept.sort_unstable();
+        assert_eq!(kept, ['a', 'b', 'c']);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_was_answered_is_there_after_a_restart() {
+        let (folder, store) = store();
+        store.submit(Lane::Foreground, Append("kept")).await.expect("runs").expect("is taken");
+        store.close();
+        assert!(matches!(store.submit(Lane::Foreground, Append("late")).await, Err(StoreError::Stopped)));
+        drop(store);
+        let store = Store::open(&folder.path().join("data"), Clock::system(), Chance::seeded(1)).expect("opens");
+        assert_eq!(list(&store), "kept");
+    }
 }

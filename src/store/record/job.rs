@@ -42,6 +42,12 @@ impl JobAction {
     /// All kinds.
     pub const ALL: [Self; 3] = [Self::PollMirror, Self::PullMirrorTag, Self::PushMirrorTag];
 
+    /// Whether the job itself waits in the queue; the others only show how a
+    /// transfer fares, which has a row of its own.
+    pub const fn is_queued(self) -> bool {
+        matches!(self, Self::PollMirror)
+    }
+
     /// The spelling in the API.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -88,8 +94,10 @@ impl JobStatus {
 /// When a schedule last ran. The key is the policy's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Cron {
-    /// The slot that ran last, or the moment the schedule was saved.
+    /// When it ran last, or the moment the schedule was saved.
     pub last: Timestamp,
+    /// The job that the last run made.
+    pub job: Option<Id>,
 }
 
 impl Stored for Job {

@@ -34,7 +34,7 @@ pub use policy::{Evaluation, Owner, Policy, PolicyBody, PolicyStatus, Remote};
 pub use repository::Repository;
 pub use tag::TagValue;
 pub use transfer::{Direction, Transfer};
-pub use verdict::{Verdict, Verdicts};
+pub use verdict::{Decided, Verdict};
 
 /// Why stored bytes are no record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

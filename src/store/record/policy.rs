@@ -3,7 +3,11 @@
 use super::Stored;
 use crate::chance::Id;
 use crate::clock::Timestamp;
+use crate::oci::name::NameError;
+use crate::policy::rename::RenameError;
 use crate::policy::rule::RawRule;
+use crate::policy::template::TemplateError;
+use crate::policy::{self, PolicyId, PromotionPolicy, PullMirror, PushMirror, Rules, Schedule, Terms, zone};
 use crate::store::key::RepoId;
 
 /// A promotion, push mirror or pull mirror policy. The key is its id.
@@ -122,4 +126,73 @@ impl Stored for PolicyStatus {
 }
 impl Stored for Evaluation {
     const VERSION: u8 = 1;
+}
+
+impl Policy {
+    /// The policy as the plan reads it; `None` for a pull mirror. The error
+    /// says which part of a stored policy is not understood any more.
+    pub fn to_plan(&self) -> Result<Option<policy::Policy>, String> {
+        let terms = || -> Result<Terms, String> {
+            Ok(Terms {
+                id: PolicyId::new(self.id),
+                version: self.version,
+                owner: self.owner.label(),
+                enabled: self.enabled,
+                rules: Rules::parse(self.rules.clone()).map_err(|error| error.to_string())?,
+                template: self.tag_template.parse().map_err(|error: TemplateError| error.to_string())?,
+                zone: zone::parse(&self.time_zone).map_err(|error| error.to_string())?,
+                applies_from: self.applies_from,
+            })
+        };
+        Ok(match &self.body {
+            PolicyBody::Promotion { target } => {
+                let target = target.parse().map_err(|error: NameError| error.to_string())?;
+                Some(policy::Policy::Promotion(PromotionPolicy { terms: terms()?, target }))
+            }
+            PolicyBody::Push { .. } => Some(policy::Policy::PushMirror(PushMirror { terms: terms()? })),
+            PolicyBody::Pull { .. } => None,
+        })
+    }
+
+    /// The pull mirror as its decisions read it; `None` for other policies.
+    pub fn to_pull(&self) -> Result<Option<PullMirror>, String> {
+        let PolicyBody::Pull { schedule, .. } = &self.body else { return Ok(None) };
+        let zone = zone::parse(&self.time_zone).map_err(|error| error.to_string())?;
+        Ok(Some(PullMirror {
+            id: PolicyId::new(self.id),
+            version: self.version,
+            owner: self.owner.label(),
+            enabled: self.enabled,
+            rules: Rules::parse(self.rules.clone()).map_err(|error| error.to_string())?,
+            rename: self.tag_template.parse().map_err(|error: RenameError| error.to_string())?,
+            schedule: Schedule::parse(schedule, zone).map_err(|error| error.to_string())?,
+        }))
+    }
+
+    /// Which kind it is.
+    pub fn kind(&self) -> policy::Kind {
+        match self.body {
+            PolicyBody::Promotion { .. } => policy::Kind::Promotion,
+            PolicyBody::Push { .. } => policy::Kind::PushMirror,
+            PolicyBody::Pull { .. } => policy::Kind::PullMirror,
+        }
+    }
+
+    /// The other registry of a mirror.
+    pub fn remote(&self) -> Option<&Remote> {
+        match &self.body {
+            PolicyBody::Push { remote } | PolicyBody::Pull { remote, .. } => Some(remote),
+            PolicyBody::Promotion { .. } => None,
+        }
+    }
+}
+
+impl Owner {
+    /// The owner in reasons: `system` or the account's id.
+    pub fn label(&self) -> String {
+        match self {
+            Self::System => "system".to_owned(),
+            Self::Account(id) => id.to_string(),
+        }
+    }
 }

@@ -1,0 +1,26 @@
+//! Work that outlives a request: one file a kind, one runner for all.
+//!
+//! What is owed to (or from) another registry is a *transfer*: a row per
+//! policy and tag, written in the commit that decided it and driven until the
+//! far side holds what it should. What runs on a schedule is a *job* in the
+//! queue. Both are rows, so it does not matter when the process dies: what is
+//! owed is still there at the next start, and doing it twice does nothing the
+//! second time. A job that shows a transfer carries its history and log.
+
+/// The log of one job while it runs.
+pub mod log;
+/// Looking for changes at another registry, and bringing tags in.
+pub mod pull_mirror;
+/// Sending tags to another registry.
+pub mod push_mirror;
+/// The other registry of a policy, as a client.
+pub mod remote;
+/// Claims what is due, runs it, writes down how it went.
+pub mod runner;
+/// What jobs and transfers become after a try.
+pub mod settle;
+/// Orphans, unlinks, idle uploads, purges, bounded histories.
+pub mod upkeep;
+
+pub use remote::Remotes;
+pub use runner::{Options, Runner};
