@@ -2,12 +2,12 @@
 //!
 //! `crash_point!("name")` stands between two steps of the write order. In a
 //! build with debug assertions it aborts the process when the point that
-//! [`arm`] named is reached for the n-th time; without them it is nothing.
-//! A test inside the process uses [`interrupt`] instead: the work on that
+//! `arm` named is reached for the n-th time; without them it is nothing.
+//! A test inside the process uses `interrupt` instead: the work on that
 //! thread ends at the point, as a dead process would, and what lies on the
 //! disk can be looked at.
 //!
-//! Every name stands in [`POINTS`]; a `crash_point!` with another does not
+//! Every name stands in `POINTS`; a `crash_point!` with another does not
 //! compile.
 
 /// Every crash point, in the order of the flow. Tests walk this list.

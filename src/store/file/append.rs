@@ -182,7 +182,7 @@ mod tests {
         let (files, upload) = begin(&root);
         let (chunks, all) = chunks();
         let body = stream::iter(chunks).map(Chunk::Ok).chain(stream::iter([Err("gone"), Ok(Bytes::from("not read"))]));
-        let error = append_stream(upload.clone().lock_owned().await, body).await.err().expect("fails");
+        let error = append_stream(upload.clone().lock_owned().await, body).await.expect_err("fails");
         assert!(matches!(error, AppendError::Source("gone")), "{error:?}");
         assert_eq!(upload.lock().await.offset(), all.len() as u64);
         let data = files.uploads().join(UploadId::from_bytes([1; 16]).to_string()).join("data");
@@ -214,7 +214,7 @@ mod tests {
         upload.lock().await.verify_and_seal(&Digest::sha256_of(b"")).expect("sealed");
         // The source never ends: only the failure can end the request.
         let body = stream::repeat_with(|| Chunk::Ok(Bytes::from(vec![0; limits::UPLOAD_HANDOVER_BYTES])));
-        let error = append_stream(upload.clone().lock_owned().await, body).await.err().expect("fails");
+        let error = append_stream(upload.clone().lock_owned().await, body).await.expect_err("fails");
         assert!(matches!(error, AppendError::File(FileError::Ended { .. })), "{error:?}");
         assert!(upload.try_lock().is_ok());
     }

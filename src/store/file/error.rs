@@ -83,10 +83,8 @@ pub enum FileError {
 pub enum SealError {
     /// The bytes have another digest. Nothing was stored; the session is as
     /// it was.
-    #[error("store the upload as {expected}: its bytes hash to {found}")]
+    #[error("store the upload: its bytes hash to {found}")]
     Mismatch {
-        /// The digest that was promised.
-        expected: Digest,
         /// The digest of the bytes.
         found: Digest,
     },

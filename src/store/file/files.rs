@@ -62,10 +62,10 @@ impl Files {
         let device = |path: &Path| Ok(fs::metadata(path).map_err(FileError::on("look at", path))?.dev());
         for algorithm in ALGORITHMS {
             let folder = blobs.join(algorithm.as_str());
-            writable(&folder)?;
             if device(&folder)? != device(&uploads)? {
                 return Err(FileError::TwoFileSystems { uploads, blobs: folder });
             }
+            writable(&folder)?;
         }
         writable(&uploads)?;
         sync_names(&blobs)?;
@@ -226,9 +226,18 @@ mod tests {
     }
 
     #[test]
+    fn uploads_and_blobs_lie_on_one_file_system() {
+        let root = tempfile::tempdir().expect("a folder");
+        // /proc is a file system of its own everywhere.
+        std::os::unix::fs::symlink("/proc/self", root.path().join("uploads")).expect("linked");
+        assert!(matches!(Files::open(root.path()), Err(FileError::TwoFileSystems { .. })));
+    }
+
+    #[test]
     fn room_is_what_the_file_system_says() {
         let root = tempfile::tempdir().expect("a folder");
         let room = Files::open(root.path()).expect("opened").room().expect("room");
+        assert!(room.free_inodes != Some(0));
         assert!(room.free_bytes > 0 && room.free_bytes <= room.total_bytes, "{room:?}");
     }
 

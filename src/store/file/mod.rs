@@ -21,11 +21,11 @@
 //! name can never hit a fresh upload of the same digest.
 //!
 //! **A failed sync is final.** The kernel may have thrown the pages away and
-//! marked them clean, so a second try would lie. [`FileError::is_fatal`] says
+//! marked them clean, so a second try would lie. `FileError::is_fatal` says
 //! so, every later seal answers the same, and the process has to stop.
 //!
-//! Nothing here starts a task. Calls block, but for [`append_stream`] and
-//! [`BlobReader::next_chunk`], which go to the blocking pool where they must.
+//! Nothing here starts a task. Calls block, but for `append_stream` and
+//! `BlobReader::next_chunk`, which go to the blocking pool where they must.
 
 mod append;
 mod buffers;
