@@ -12,3 +12,5 @@ pub mod secret;
 // Row 1: the protocol's vocabulary; task scopes.
 pub mod lifecycle;
 pub mod oci;
+// Row 3: rules, templates, schedules, plans: arithmetic without I/O.
+pub mod policy;

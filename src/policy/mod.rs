@@ -1,0 +1,5 @@
+//! Policies
+pub mod id;
+pub mod rule;
+pub mod template;
+pub mod zone;
