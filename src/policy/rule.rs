@@ -196,18 +196,6 @@ impl Operator {
         }
     }
 
-    /// The operator in words.
-    pub const fn words(self) -> &'static str {
-        match self {
-            Self::Equals => "equals",
-            Self::StartsWith => "starts with",
-            Self::EndsWith => "ends with",
-            Self::Contains => "contains",
-            Self::OneOf => "is one of",
-            Self::NotOneOf => "is not one of",
-        }
-    }
-
     fn parse(text: &str) -> Result<Self, RuleError> {
         Self::ALL
             .into_iter()
