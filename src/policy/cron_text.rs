@@ -31,9 +31,7 @@ pub enum CronError {
     )]
     FieldCount(usize),
     /// An item that does not parse or lies outside the field's range.
-    #[error(
-        "{item:?} in the {field} field; it takes {low} to {high}{names}, `*`, ranges a-b, lists a,b and steps */n"
-    )]
+    #[error("{item:?} in the {field} field; it takes {low} to {high}{names}, `*`, ranges a-b, lists a,b and steps */n")]
     Item {
         /// The item.
         item: String,
@@ -76,7 +74,17 @@ const MONTH: Unit = Unit {
     low: 1,
     high: 12,
     words: &[
-        "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+        "january",
+        "february",
+        "march",
+        "april",
+        "may",
+        "june",
+        "july",
+        "august",
+        "september",
+        "october",
+        "november",
         "december",
     ],
     names: " or jan to dec",

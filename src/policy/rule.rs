@@ -197,10 +197,7 @@ impl Operator {
     }
 
     fn parse(text: &str) -> Result<Self, RuleError> {
-        Self::ALL
-            .into_iter()
-            .find(|operator| operator.as_str() == text)
-            .ok_or_else(|| RuleError::Operator(head(text)))
+        Self::ALL.into_iter().find(|operator| operator.as_str() == text).ok_or_else(|| RuleError::Operator(head(text)))
     }
 
     fn matches(self, saw: &str, value: &str) -> bool {
@@ -283,11 +280,7 @@ impl Rule {
 
 impl From<Rule> for RawRule {
     fn from(rule: Rule) -> Self {
-        Self {
-            field: rule.field.as_str().to_owned(),
-            operator: rule.operator.as_str().to_owned(),
-            values: rule.values,
-        }
+        Self { field: rule.field.as_str().to_owned(), operator: rule.operator.as_str().to_owned(), values: rule.values }
     }
 }
 
@@ -414,10 +407,7 @@ mod tests {
         assert_eq!(decide("2.4-beta"), Err(0));
         assert_eq!(decide("1.4-beta"), Err(1));
         assert_eq!(decide("1.3-stable"), Err(2));
-        assert_eq!(
-            Rules::default().evaluate(Subject { tag: &"x".parse().expect("a tag") }),
-            Evaluation::Holds(vec![])
-        );
+        assert_eq!(Rules::default().evaluate(Subject { tag: &"x".parse().expect("a tag") }), Evaluation::Holds(vec![]));
     }
 
     #[test]

@@ -333,7 +333,10 @@ mod tests {
             ("%n%n", "1.4-stable1.4-stable"),
         ] {
             let template: Template = text.parse().expect("a template");
-            assert_eq!(template.expand(&tag("1.4-stable"), at, Tz::UTC).map(|tag| tag.to_string()), Ok(want.to_owned()));
+            assert_eq!(
+                template.expand(&tag("1.4-stable"), at, Tz::UTC).map(|tag| tag.to_string()),
+                Ok(want.to_owned())
+            );
             assert_eq!(template.to_string(), text);
         }
     }
@@ -343,7 +346,8 @@ mod tests {
         // 2020-09-13 22:26:40 UTC.
         let at = Timestamp::from_micros(1_600_036_000_000_000);
         let template: Template = "%d-%H-%Z".parse().expect("a template");
-        for (zone, want) in [(Tz::UTC, "13-22-UTC"), (Tz::Europe__Berlin, "14-00-CEST"), (Tz::Asia__Tokyo, "14-07-JST")] {
+        for (zone, want) in [(Tz::UTC, "13-22-UTC"), (Tz::Europe__Berlin, "14-00-CEST"), (Tz::Asia__Tokyo, "14-07-JST")]
+        {
             assert_eq!(template.expand(&tag("x"), at, zone), Ok(tag(want)));
         }
         let error = template.expand(&tag("x"), at, Tz::Asia__Riyadh).expect_err("no tag");
