@@ -2,7 +2,7 @@
 //!
 //! Every task of the daemon starts through a [`Scope`], which carries the
 //! signal to stop and counts who still runs. Blocking work goes through
-//! [`blocking`] or [`Scope::thread`]. This file owns `tokio::spawn`.
+//! [`blocking`]. This file owns `tokio::spawn`.
 
 use std::future::Future;
 use std::time::Duration;

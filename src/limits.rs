@@ -164,3 +164,24 @@ pub const READ_LARGEST_BYTES: usize = 512 * 1024;
 pub const READ_QUICK: Duration = Duration::from_millis(100);
 /// A client that takes longer than this over a chunk gets one half the size next.
 pub const READ_SLOW: Duration = Duration::from_millis(400);
+// Policies.
+
+/// Rules that a stored reason of an allowed tag spells out; the rest are
+/// counted. Verdicts live as long as their tags and must stay small.
+pub const REASON_CHECKS: usize = 8;
+/// Values of one rule that a stored reason spells out; the rest are counted.
+pub const REASON_VALUES: usize = 4;
+/// Longest free text inside a stored reason, in bytes.
+pub const REASON_DETAIL_BYTES: usize = 512;
+/// Longest schedule, in bytes: room for long lists in all six fields.
+pub const SCHEDULE_BYTES: usize = 512;
+/// Shortest interval of `@every`: schedules have whole seconds.
+pub const SCHEDULE_EVERY_SHORTEST: Duration = Duration::from_secs(1);
+/// Longest interval of `@every`: beyond a year it is a typing error.
+pub const SCHEDULE_EVERY_LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+/// Nominal times looked at for one next run. More than one is needed only
+/// where clocks go back: at most one a second of the time that repeats, which
+/// is never a whole day of 86 400.
+pub const SCHEDULE_SEARCH_SLOTS: usize = 90_000;
+/// Loops reported when a policy is saved: a warning, not a census.
+pub const LOOPS_REPORTED: usize = 8;

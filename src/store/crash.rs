@@ -12,6 +12,8 @@
 
 /// Every crash point, in the order of the flow. Tests walk this list.
 pub const POINTS: &[&str] = &[
+    "database-created",
+    "database-renamed",
     "upload-folder-created",
     "upload-session-written",
     "upload-data-written",
@@ -20,6 +22,8 @@ pub const POINTS: &[&str] = &[
     "blob-renamed",
     "blob-directory-synced",
     "upload-folder-removed",
+    "before-commit",
+    "after-commit",
     "blob-unlinked",
 ];
 

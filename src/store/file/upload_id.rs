@@ -9,7 +9,7 @@ use std::str::FromStr;
 use crate::chance::Chance;
 
 /// An upload's id. `Display` and `FromStr` round-trip.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct UploadId([u8; 16]);
 
 /// A text that is no upload id.
