@@ -222,8 +222,8 @@ impl Registry {
             let id = UploadId::new(self.store().chance());
             match crate::lifecycle::blocking(move || files.write_small(&digest, &bytes, id)).await {
                 Ok(_) => Some(id),
-                Err(SealError::Mismatch { expected, found }) => {
-                    return Err(RegistryError::DigestMismatch { expected, found });
+                Err(SealError::Mismatch { found }) => {
+                    return Err(RegistryError::DigestMismatch { expected: digest, found });
                 }
                 Err(SealError::File(error)) => {
                     if error.is_fatal() {

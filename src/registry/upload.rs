@@ -224,7 +224,7 @@ impl Registry {
         // sweep away from the file that no row names yet.
         let linked = match sealed {
             Ok(sealed) => self.link_upload(caller, repository, sealed).await,
-            Err(SealError::Mismatch { expected, found }) => Err(RegistryError::DigestMismatch { expected, found }),
+            Err(SealError::Mismatch { found }) => Err(RegistryError::DigestMismatch { expected, found }),
             Err(SealError::File(error)) => Err(self.file_failed(error)),
         };
         if linked.is_ok() || matches!(linked, Err(RegistryError::DigestMismatch { .. })) {
