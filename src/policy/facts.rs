@@ -1,10 +1,9 @@
 //! What a plan is made from besides policies: one tag at one moment of its
 //! repository's history, and what made somebody look at it.
 
+use super::id::PolicyId;
 use crate::clock::Timestamp;
 use crate::oci::{Digest, RepoName, Tag};
-
-use super::id::PolicyId;
 
 /// One value of one tag, and how it came about.
 #[derive(Clone, Debug, PartialEq, Eq)]

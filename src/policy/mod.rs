@@ -25,6 +25,8 @@ pub mod facts;
 pub mod id;
 /// To and from another registry.
 pub mod mirror;
+/// The words of rules.
+pub mod operator;
 /// All policies of a repository on one tag.
 pub mod plan;
 /// To another repository here.
@@ -53,6 +55,7 @@ mod schedule_oracle;
 pub use facts::{Facts, Trigger};
 pub use id::PolicyId;
 pub use mirror::{PullDecision, PullMirror, PushMirror};
+pub use operator::{Field, Operator};
 pub use plan::{Intent, Plan, Policy, plan};
 pub use promotion::PromotionPolicy;
 pub use reason::{Check, Decision, Kind, Outcome, Reason};

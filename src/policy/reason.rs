@@ -9,7 +9,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::id::PolicyId;
-use super::rule::{Evaluation, Field, Finding, Operator, Rule, Rules};
+use super::operator::{Field, Operator};
+use super::rule::{Evaluation, Finding, Rule, Rules};
 use super::template::{ExpandError, Template};
 use crate::limits;
 use crate::oci::{RepoName, Tag};
@@ -289,7 +290,8 @@ fn count(number: usize) -> u32 {
 
 /// As much of a text as a stored reason may hold.
 fn beginning(text: &str) -> String {
-    text[..text.floor_char_boundary(limits::REASON_DETAIL_BYTES)].to_owned()
+    let end = (0..=limits::REASON_DETAIL_BYTES.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
+    text[..end.unwrap_or(0)].to_owned()
 }
 
 #[cfg(test)]
