@@ -12,3 +12,7 @@ pub mod secret;
 // Row 1: the protocol's vocabulary; task scopes.
 pub mod lifecycle;
 pub mod oci;
+// Row 5: who is calling, and who we are.
+pub mod identity;
+// Row 9: the listeners and what travels over them.
+pub mod http;

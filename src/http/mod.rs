@@ -1,0 +1,1 @@
+//! The outside: what listens, and what travels over a connection.
