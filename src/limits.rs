@@ -155,8 +155,6 @@ pub const CERTIFICATE_NAMES: usize = 100;
 pub const LOCAL_CONNECTIONS: usize = 64;
 /// Pause after an accept that failed for want of descriptors or memory.
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(100);
-/// Header fields in one HTTP/1 request; real clients send about ten.
-pub const REQUEST_FIELDS: usize = 64;
 /// Read buffer of one HTTP/1 connection, in bytes: the head must fit, and a
 /// body is read in pieces of up to this.
 pub const CONNECTION_BUFFER_BYTES: usize = 256 * 1024;
@@ -169,11 +167,11 @@ pub const STREAMS: u32 = 100;
 /// Streams that a client may open and reset before we looked at them (the
 /// rapid reset attack, CVE-2023-44487).
 pub const STREAMS_RESET: usize = 20;
-/// Unacknowledged bytes of one request body over HTTP/2: a megabyte keeps
-/// 80 Mbit/s busy at 100 ms.
-pub const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
-/// Unacknowledged bytes of all request bodies of one HTTP/2 connection.
-pub const CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
+/// Bytes of one request body over HTTP/2 that wait to be read: half a megabyte
+/// keeps 40 Mbit/s busy at 100 ms.
+pub const STREAM_WINDOW_BYTES: u32 = 512 * 1024;
+/// Bytes of all request bodies of one HTTP/2 connection that wait to be read.
+pub const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 /// Bytes of one HTTP/2 response buffered ahead of the client.
 pub const STREAM_SEND_BYTES: usize = 256 * 1024;
 /// How often an HTTP/2 client is asked whether it is still there.

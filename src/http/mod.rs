@@ -1,1 +1,25 @@
 //! The outside: what listens, and what travels over a connection.
+//!
+//! A listener takes connections ([`listen`]); each is a task that speaks TLS
+//! where it must ([`tls`]) and HTTP/1.1 or HTTP/2 ([`connection`]), and hands
+//! requests to one handler. Every step a stranger could hold open has a
+//! deadline. Bodies of both directions are in [`body`].
+
+/// Bodies: what is answered, and what is read with a cap and a deadline.
+pub mod body;
+
+/// One connection, from its first byte to its last.
+pub mod connection;
+/// Listeners: bind, accept, drain.
+pub mod listen;
+/// A unix socket's path: taken over from the dead, refused to the living.
+mod socket;
+/// A stream whose peer must keep reading.
+mod stall;
+/// TLS with a certificate that can be swapped.
+pub mod tls;
+
+pub use body::{Body, BodyError, Chunks, read_capped};
+pub use connection::{Options, Peer, Tally};
+pub use listen::{Bound, ListenError, Spec, bind, serve};
+pub use tls::Tls;

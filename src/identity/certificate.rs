@@ -307,7 +307,13 @@ mod tests {
     #[test]
     fn a_third_of_its_life_is_the_time_to_renew() {
         let day = |n: i64| Timestamp::from_micros(n * 86_400_000_000);
-        let facts = Facts { common_name: None, names: BTreeSet::new(), not_before: day(100), not_after: day(400) };
+        let facts = Facts {
+            common_name: None,
+            public_key: Vec::new(),
+            names: BTreeSet::new(),
+            not_before: day(100),
+            not_after: day(400),
+        };
         for (now, due) in [(99, true), (100, false), (299, false), (300, false), (301, true), (500, true)] {
             assert_eq!(facts.is_due(day(now)), due, "day {now}");
         }
