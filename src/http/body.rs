@@ -76,7 +76,8 @@ where
     }
     let whole = async {
         let mut chunks = Chunks::new(body);
-        let mut gathered = BytesMut::with_capacity(announced);
+        // What is announced costs nothing to say: it is no reason to set memory aside.
+        let mut gathered = BytesMut::new();
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk?;
             if gathered.len() + chunk.len() > cap {

@@ -28,12 +28,12 @@ use hyper::body::Incoming;
 use hyper::rt::{Read, Write};
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{Semaphore, watch};
 
 use super::body::{Body, BoxError};
-use super::listen::Accepted;
 use super::stall::Stall;
-use super::tls;
+use super::tls::{self, Tls};
 use crate::lifecycle::Scope;
 use crate::limits;
 
@@ -81,6 +81,12 @@ pub struct Tally {
     pub requests: AtomicU64,
     /// Panics in handlers or response bodies; each is a bug.
     pub panics: AtomicU64,
+}
+
+/// A connection that was accepted.
+pub(super) enum Accepted {
+    Tcp { stream: TcpStream, from: SocketAddr, tls: Option<Tls> },
+    Unix(UnixStream),
 }
 
 /// What a connection's task works with.

@@ -17,12 +17,12 @@ use std::time::Duration;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use rustix::io::Errno;
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::body::Body;
-use super::connection::{self, Options, Peer};
-use super::socket::{self, SocketPath};
+use super::connection::{self, Accepted, Options, Peer};
+use super::socket::{self, SocketError, SocketPath};
 use super::tls::Tls;
 use crate::lifecycle::Scope;
 use crate::limits;
@@ -86,36 +86,9 @@ pub enum ListenError {
         /// What it said.
         source: io::Error,
     },
-    /// A daemon lives behind the socket.
-    #[error("listen on {}: another daemon answers there; stop it, or choose another path", .path.display())]
-    SocketAnswers {
-        /// Where.
-        path: PathBuf,
-    },
-    /// Something else lies there.
-    #[error("listen on {}: a file that is no socket lies there; move it away, or choose another path", .path.display())]
-    NotASocket {
-        /// Where.
-        path: PathBuf,
-    },
-    /// The system takes no path of that length.
-    #[error("listen on {}: the path has {length} bytes, a socket's has at most {}; choose a shorter one", .path.display(), limits::SOCKET_PATH_BYTES)]
-    PathTooLong {
-        /// Where.
-        path: PathBuf,
-        /// Its length in bytes.
-        length: usize,
-    },
-    /// The system refused for another reason.
-    #[error("{act} {}", .path.display())]
-    Socket {
-        /// What was tried.
-        act: &'static str,
-        /// Where.
-        path: PathBuf,
-        /// What it said.
-        source: io::Error,
-    },
+    /// A unix socket cannot be had.
+    #[error(transparent)]
+    Unix(#[from] SocketError),
 }
 
 #[derive(Debug)]
@@ -123,12 +96,6 @@ enum Socket {
     Tcp { listener: TcpListener, address: SocketAddr, tls: Option<Tls> },
     // The path goes first, while the listener still answers: no successor can have taken it yet.
     Unix { path: SocketPath, listener: UnixListener },
-}
-
-/// A connection that was accepted.
-pub(super) enum Accepted {
-    Tcp { stream: TcpStream, from: SocketAddr, tls: Option<Tls> },
-    Unix(UnixStream),
 }
 
 /// Binds. `index` is the listener's place in the configuration; requests carry

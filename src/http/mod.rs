@@ -7,19 +7,22 @@
 
 /// Bodies: what is answered, and what is read with a cap and a deadline.
 pub mod body;
-
-/// One connection, from its first byte to its last.
-pub mod connection;
-/// Listeners: bind, accept, drain.
-pub mod listen;
-/// A unix socket's path: taken over from the dead, refused to the living.
-mod socket;
 /// A stream whose peer must keep reading.
 mod stall;
 /// TLS with a certificate that can be swapped.
 pub mod tls;
 
+/// One connection, from its first byte to its last.
+pub mod connection;
+
+/// A unix socket's path: taken over from the dead, refused to the living.
+mod socket;
+
+/// Listeners: bind, accept, drain.
+pub mod listen;
+
 pub use body::{Body, BodyError, Chunks, read_capped};
 pub use connection::{Options, Peer, Tally};
 pub use listen::{Bound, ListenError, Spec, bind, serve};
+pub use socket::SocketError;
 pub use tls::Tls;

@@ -16,8 +16,42 @@ use std::time::SystemTime;
 use rustix::fs::{FlockOperation, flock};
 use tokio::net::{UnixListener, UnixSocket, UnixStream};
 
-use super::listen::ListenError;
 use crate::limits;
+
+/// Why a socket cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// A daemon lives behind it, or is just coming up there.
+    #[error("listen on {}: another daemon answers there; stop it, or choose another path", .path.display())]
+    Answers {
+        /// Where.
+        path: PathBuf,
+    },
+    /// Something else lies there.
+    #[error("listen on {}: a file that is no socket lies there; move it away, or choose another path", .path.display())]
+    NotASocket {
+        /// Where.
+        path: PathBuf,
+    },
+    /// The system takes no path of that length.
+    #[error("listen on {}: the path has {length} bytes, a socket's has at most {}; choose a shorter one", .path.display(), limits::SOCKET_PATH_BYTES)]
+    PathTooLong {
+        /// Where.
+        path: PathBuf,
+        /// Its length in bytes.
+        length: usize,
+    },
+    /// The system refused.
+    #[error("{act} {}", .path.display())]
+    Io {
+        /// What was tried.
+        act: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+}
 
 /// A path that this process listens on; dropped, it removes it.
 #[derive(Debug)]
@@ -35,12 +69,12 @@ const BACKLOG: u32 = 128;
 
 /// Listens at `path` with mode 0660, in a folder that is made (0750) where
 /// there is none.
-pub(super) async fn bind(path: &Path) -> Result<(UnixListener, SocketPath), ListenError> {
+pub(super) async fn bind(path: &Path) -> Result<(UnixListener, SocketPath), SocketError> {
     let length = path.as_os_str().as_bytes().len();
     if length > limits::SOCKET_PATH_BYTES {
-        return Err(ListenError::PathTooLong { path: path.to_owned(), length });
+        return Err(SocketError::PathTooLong { path: path.to_owned(), length });
     }
-    let failed = |act| move |source| ListenError::Socket { act, path: path.to_owned(), source };
+    let failed = |act| move |source| SocketError::Io { act, path: path.to_owned(), source };
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         Some(_) | None => Path::new("."),
@@ -49,7 +83,7 @@ pub(super) async fn bind(path: &Path) -> Result<(UnixListener, SocketPath), List
     let lock = File::open(folder).map_err(failed("open the folder of"))?;
     match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => return Err(ListenError::SocketAnswers { path: path.to_owned() }),
+        Err(rustix::io::Errno::WOULDBLOCK) => return Err(SocketError::Answers { path: path.to_owned() }),
         Err(error) => return Err(failed("lock the folder of")(error.into())),
     }
     clear(path).await?;
@@ -87,15 +121,15 @@ fn identity(metadata: &Metadata) -> Identity {
 }
 
 /// Removes what a dead daemon left at `path`.
-async fn clear(path: &Path) -> Result<(), ListenError> {
-    let failed = |act| move |source| ListenError::Socket { act, path: path.to_owned(), source };
+async fn clear(path: &Path) -> Result<(), SocketError> {
+    let failed = |act| move |source| SocketError::Io { act, path: path.to_owned(), source };
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(source) => return Err(failed("look at")(source)),
     };
     if !found.file_type().is_socket() {
-        return Err(ListenError::NotASocket { path: path.to_owned() });
+        return Err(SocketError::NotASocket { path: path.to_owned() });
     }
     match UnixStream::connect(path).await {
         // Nobody has it open any more.
@@ -104,10 +138,8 @@ async fn clear(path: &Path) -> Result<(), ListenError> {
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         // A full backlog is an answer too.
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            Err(ListenError::SocketAnswers { path: path.to_owned() })
-        }
-        Ok(_) => Err(ListenError::SocketAnswers { path: path.to_owned() }),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(SocketError::Answers { path: path.to_owned() }),
+        Ok(_) => Err(SocketError::Answers { path: path.to_owned() }),
         Err(source) => Err(failed("ask who answers on")(source)),
     }
 }
@@ -133,7 +165,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("admin.sock");
         let (_listener, _held) = bind(&path).await.unwrap();
-        assert!(matches!(bind(&path).await, Err(ListenError::SocketAnswers { .. })));
+        assert!(matches!(bind(&path).await, Err(SocketError::Answers { .. })));
         UnixStream::connect(&path).await.unwrap();
     }
 
@@ -156,7 +188,7 @@ mod tests {
         let path = folder.path().join("admin.sock");
         let lock = File::open(folder.path()).unwrap();
         flock(&lock, FlockOperation::NonBlockingLockExclusive).unwrap();
-        assert!(matches!(bind(&path).await, Err(ListenError::SocketAnswers { .. })));
+        assert!(matches!(bind(&path).await, Err(SocketError::Answers { .. })));
         drop(lock);
         bind(&path).await.unwrap();
     }
@@ -166,10 +198,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notes.txt");
         fs::write(&path, "keep me").unwrap();
-        assert!(matches!(bind(&path).await, Err(ListenError::NotASocket { .. })));
+        assert!(matches!(bind(&path).await, Err(SocketError::NotASocket { .. })));
         assert_eq!(fs::read_to_string(&path).unwrap(), "keep me");
         let long = folder.path().join("x".repeat(limits::SOCKET_PATH_BYTES));
-        assert!(matches!(bind(&long).await, Err(ListenError::PathTooLong { .. })));
+        assert!(matches!(bind(&long).await, Err(SocketError::PathTooLong { .. })));
     }
 
     #[tokio::test]
