@@ -185,3 +185,54 @@ pub const SCHEDULE_EVERY_LONGEST: Duration = Duration::from_secs(366 * 24 * 60 *
 pub const SCHEDULE_SEARCH_SLOTS: usize = 90_000;
 /// Loops reported when a policy is saved: a warning, not a census.
 pub const LOOPS_REPORTED: usize = 8;
+// Identity.
+
+/// Largest key or certificate file that is read, in bytes: a long chain has
+/// tens of kilobytes.
+pub const KEY_FILE_BYTES: u64 = 1024 * 1024;
+/// Most keys in one sealing key file; each replacement keeps the ones before.
+pub const SEALING_KEYS: usize = 64;
+/// Days a made certificate lasts: the most that clients accept from a private
+/// authority (Apple's rule is the strictest).
+pub const CERTIFICATE_DAYS: u32 = 825;
+/// Days the made authority lasts: ten years, so that trust is set up once in
+/// the life of a box.
+pub const AUTHORITY_DAYS: u32 = 3_652;
+/// Most names in one made certificate: a handshake carries them all.
+pub const CERTIFICATE_NAMES: usize = 100;
+
+// Listeners and connections.
+
+/// Connections at once on one local socket. Apart from [`CONNECTIONS`], so that
+/// a flood over the network never locks the administrator out.
+pub const LOCAL_CONNECTIONS: usize = 64;
+/// Pause after an accept that failed for want of descriptors or memory.
+pub const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// Read buffer of one HTTP/1 connection, in bytes: the head must fit, and a
+/// body is read in pieces of up to this.
+pub const CONNECTION_BUFFER_BYTES: usize = 256 * 1024;
+/// A response that the client takes no byte of for this long is dropped.
+pub const RESPONSE_STALL: Duration = Duration::from_secs(60);
+/// An HTTP/2 connection without a request for this long is closed.
+pub const CONNECTION_IDLE: Duration = Duration::from_secs(120);
+/// Requests at once on one HTTP/2 connection.
+pub const STREAMS: u32 = 100;
+/// Streams that a client may open and reset before we looked at them (the
+/// rapid reset attack, CVE-2023-44487).
+pub const STREAMS_RESET: usize = 20;
+/// Bytes of one request body over HTTP/2 that wait to be read: half a megabyte
+/// keeps 40 Mbit/s busy at 100 ms.
+pub const STREAM_WINDOW_BYTES: u32 = 512 * 1024;
+/// Bytes of all request bodies of one HTTP/2 connection that wait to be read.
+pub const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+/// Bytes of one HTTP/2 response buffered ahead of the client.
+pub const STREAM_SEND_BYTES: usize = 256 * 1024;
+/// How often an HTTP/2 client is asked whether it is still there.
+pub const PING_EVERY: Duration = Duration::from_secs(30);
+/// Time an HTTP/2 client has to answer that.
+pub const PING_ANSWER: Duration = Duration::from_secs(20);
+/// Time a body that is read into memory has to be whole, however steadily it
+/// drips.
+pub const BODY_WHOLE: Duration = Duration::from_secs(5 * 60);
+/// Longest path of a unix socket, in bytes (`sun_path` less its end mark).
+pub const SOCKET_PATH_BYTES: usize = 107;

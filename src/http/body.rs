@@ -1,0 +1,340 @@
+//! Bodies: what is answered, and what is read with a cap and a deadline.
+//!
+//! A request body comes from a stranger: it may be endless, or never end. It
+//! is read in [`Chunks`], where every wait for the next byte has a deadline, or
+//! whole with [`read_capped`], which has a size and a deadline for all of it.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, TryStreamExt as _};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::Incoming;
+
+use crate::limits;
+
+/// Any error, for bodies that come from elsewhere.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The body of a response.
+#[derive(Debug, Default)]
+pub struct Body(Content);
+
+#[derive(Debug, Default)]
+enum Content {
+    #[default]
+    Empty,
+    Full(Bytes),
+    Stream {
+        body: UnsyncBoxBody<Bytes, BoxError>,
+        /// Bytes still to come, where the length is known.
+        left: Option<u64>,
+    },
+}
+
+/// Why a request body could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// It is larger than allowed here.
+    #[error("the body has more than {cap} bytes, the most allowed here")]
+    TooLarge {
+        /// The most allowed.
+        cap: usize,
+    },
+    /// No byte came for too long, or the whole did not come in time.
+    #[error("the body did not come within {} s", .within.as_secs())]
+    Stalled {
+        /// The time it had.
+        within: Duration,
+    },
+    /// The connection broke, or the client sent no valid body.
+    #[error("the body broke off")]
+    Broken(#[source] BoxError),
+}
+
+/// The chunks of a request body, each awaited with a deadline.
+#[derive(Debug)]
+pub struct Chunks<B = Incoming> {
+    body: B,
+    stall: Duration,
+}
+
+/// Reads a whole body of at most `cap` bytes, within [`limits::BODY_WHOLE`] and
+/// never waiting longer than [`limits::BODY_STALL`] for its next byte.
+pub async fn read_capped<B>(body: B, cap: usize) -> Result<Bytes, BodyError>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if announced > cap {
+        return Err(BodyError::TooLarge { cap });
+    }
+    let whole = async {
+        let mut chunks = Chunks::new(body);
+        // What is announced costs nothing to say: it is no reason to set memory aside.
+        let mut gathered = BytesMut::new();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk?;
+            if gathered.len() + chunk.len() > cap {
+                return Err(BodyError::TooLarge { cap });
+            }
+            gathered.extend_from_slice(&chunk);
+        }
+        Ok(gathered.freeze())
+    };
+    tokio::time::timeout(limits::BODY_WHOLE, whole)
+        .await
+        .unwrap_or(Err(BodyError::Stalled { within: limits::BODY_WHOLE }))
+}
+
+impl<B> Chunks<B>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    /// With the product's deadline.
+    pub fn new(body: B) -> Self {
+        Self::with_stall(body, limits::BODY_STALL)
+    }
+
+    /// With a deadline of the caller's for each chunk.
+    pub fn with_stall(body: B, stall: Duration) -> Self {
+        Self { body, stall }
+    }
+
+    /// The next bytes, never empty; `None` at the end. After an error the body
+    /// must not be read on.
+    pub async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
+        let Self { body, stall } = self;
+        // Around the loop: empty frames are not bytes, and reset no deadline.
+        let bytes = async {
+            loop {
+                match body.frame().await? {
+                    Ok(frame) => match frame.into_data() {
+                        Ok(data) if !data.is_empty() => return Some(Ok(data)),
+                        // Trailers mean nothing here.
+                        Ok(_) | Err(_) => {}
+                    },
+                    Err(error) => return Some(Err(BodyError::Broken(error.into()))),
+                }
+            }
+        };
+        let waited = tokio::time::timeout(*stall, bytes).await;
+        waited.unwrap_or(Some(Err(BodyError::Stalled { within: *stall })))
+    }
+}
+
+impl Body {
+    /// No bytes at all.
+    pub const fn empty() -> Self {
+        Self(Content::Empty)
+    }
+
+    /// These bytes.
+    pub fn full(bytes: impl Into<Bytes>) -> Self {
+        Self(Content::Full(bytes.into()))
+    }
+
+    /// What the stream gives, of unknown length.
+    pub fn stream<S, E>(chunks: S) -> Self
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send + 'static,
+        E: Into<BoxError> + 'static,
+    {
+        Self(Content::Stream { body: from_stream(chunks), left: None })
+    }
+
+    /// What the stream gives, which is `length` bytes: it becomes the
+    /// `Content-Length`, and a stream that gives more or fewer breaks the
+    /// response off, so that no client takes it for whole.
+    pub fn sized<S, E>(length: u64, chunks: S) -> Self
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send + 'static,
+        E: Into<BoxError> + 'static,
+    {
+        Self(Content::Stream { body: from_stream(chunks), left: Some(length) })
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self::full(bytes)
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::full(bytes)
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Self::full(text)
+    }
+}
+
+impl From<&'static str> for Body {
+    fn from(text: &'static str) -> Self {
+        Self::full(text)
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let content = &mut self.get_mut().0;
+        match content {
+            Content::Empty => Poll::Ready(None),
+            Content::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                *content = Content::Empty;
+                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+            }
+            Content::Stream { body, left } => {
+                let next = std::task::ready!(Pin::new(body).poll_frame(cx));
+                let Some(left) = left else { return Poll::Ready(next) };
+                Poll::Ready(match next {
+                    Some(Ok(frame)) => Some(count(left, frame)),
+                    Some(Err(error)) => Some(Err(error)),
+                    None if *left > 0 => Some(Err(format!("the response ended {left} bytes short").into())),
+                    None => None,
+                })
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Content::Empty => true,
+            Content::Full(bytes) => bytes.is_empty(),
+            Content::Stream { body, left } => *left == Some(0) || (left.is_none() && body.is_end_stream()),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Content::Empty => SizeHint::with_exact(0),
+            Content::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Content::Stream { left: Some(left), .. } => SizeHint::with_exact(*left),
+            Content::Stream { body, left: None } => body.size_hint(),
+        }
+    }
+}
+
+fn from_stream<S, E>(chunks: S) -> UnsyncBoxBody<Bytes, BoxError>
+where
+    S: Stream<Item = Result<Bytes, E>> + Send + 'static,
+    E: Into<BoxError> + 'static,
+{
+    StreamBody::new(chunks.map_ok(Frame::data).map_err(Into::into)).boxed_unsync()
+}
+
+/// Takes a frame's bytes off what is left.
+fn count(left: &mut u64, frame: Frame<Bytes>) -> Result<Frame<Bytes>, BoxError> {
+    let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+    match left.checked_sub(length) {
+        Some(rest) => {
+            *left = rest;
+            Ok(frame)
+        }
+        None => Err(format!("the response has {} bytes too many", length - *left).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{StreamExt as _, stream};
+
+    use super::*;
+
+    type Piece = Result<&'static str, &'static str>;
+
+    fn pieces(pieces: &[Piece]) -> impl Stream<Item = Result<Bytes, &'static str>> + Send + Unpin + use<> {
+        stream::iter(pieces.to_vec()).map_ok(Bytes::from)
+    }
+
+    fn incoming(given: &[Piece]) -> impl HttpBody<Data = Bytes, Error = BoxError> + Unpin + use<> {
+        from_stream(pieces(given))
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_up_to_its_cap() {
+        let read = |given: &'static [Piece], cap| read_capped(incoming(given), cap);
+        assert_eq!(read(&[Ok("ab"), Ok(""), Ok("cd")], 4).await.unwrap(), "abcd");
+        assert_eq!(read(&[], 0).await.unwrap(), "");
+        assert!(matches!(read(&[Ok("ab"), Ok("cd")], 3).await, Err(BodyError::TooLarge { cap: 3 })));
+        assert!(matches!(read(&[Ok("ab"), Err("cut")], 9).await, Err(BodyError::Broken(_))));
+    }
+
+    #[tokio::test]
+    async fn an_announced_length_over_the_cap_is_refused_before_a_byte_is_read() {
+        let body = Body::sized(5, stream::pending::<Result<Bytes, BoxError>>());
+        assert!(matches!(read_capped(body, 4).await, Err(BodyError::TooLarge { cap: 4 })));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_brings_nothing_is_given_up_at_the_deadline() {
+        let stuck = from_stream(pieces(&[Ok("ab")]).chain(stream::pending()));
+        let mut chunks = Chunks::new(stuck);
+        assert_eq!(chunks.next().await.unwrap().unwrap(), "ab");
+        let begun = tokio::time::Instant::now();
+        assert!(matches!(chunks.next().await, Some(Err(BodyError::Stalled { within: limits::BODY_STALL }))));
+        assert_eq!(begun.elapsed(), limits::BODY_STALL);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_drips_is_given_up_too() {
+        // One byte a little before each deadline would last for ever.
+        let drip = stream::repeat(()).then(|()| async {
+            tokio::time::sleep(limits::BODY_STALL - Duration::from_secs(1)).await;
+            Ok::<_, BoxError>(Bytes::from_static(b"x"))
+        });
+        let begun = tokio::time::Instant::now();
+        let read = read_capped(from_stream(Box::pin(drip)), 1 << 20).await;
+        assert!(matches!(read, Err(BodyError::Stalled { within: limits::BODY_WHOLE })));
+        assert_eq!(begun.elapsed(), limits::BODY_WHOLE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn empty_frames_do_not_count_as_bytes() {
+        let empty = stream::repeat(()).then(|()| async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Ok::<_, BoxError>(Bytes::new())
+        });
+        let mut chunks = Chunks::new(from_stream(Box::pin(empty)));
+        assert!(matches!(chunks.next().await, Some(Err(BodyError::Stalled { .. }))));
+    }
+
+    #[tokio::test]
+    async fn a_sized_body_keeps_its_word_or_breaks_off() {
+        let gather = async |length, given: &[Piece]| {
+            let body = Body::sized(length, pieces(given));
+            assert_eq!(body.size_hint().exact(), Some(length));
+            body.collect().await.map(|whole| whole.to_bytes())
+        };
+        assert_eq!(gather(4, &[Ok("ab"), Ok("cd")]).await.unwrap(), "abcd");
+        assert_eq!(gather(0, &[]).await.unwrap(), "");
+        assert_eq!(gather(5, &[Ok("ab"), Ok("cd")]).await.unwrap_err().to_string(), "the response ended 1 bytes short");
+        assert_eq!(
+            gather(3, &[Ok("ab"), Ok("cd")]).await.unwrap_err().to_string(),
+            "the response has 1 bytes too many"
+        );
+    }
+
+    #[tokio::test]
+    async fn whole_bodies_know_their_length_and_end() {
+        for (body, length, end) in [(Body::empty(), 0, true), (Body::from(""), 0, true), (Body::from("abc"), 3, false)]
+        {
+            assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(length), end));
+            assert_eq!(body.collect().await.unwrap().to_bytes().len() as u64, length);
+        }
+    }
+}

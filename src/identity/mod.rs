@@ -1,0 +1,35 @@
+//! Who is calling, and who we are.
+//!
+//! Passwords are checked here, the credentials of other registries are sealed
+//! here, and the certificates that this daemon shows are made or loaded here.
+//! Nothing in this folder knows accounts' rights (that is `access`), rows (that
+//! is `store`), or HTTP.
+//!
+//! Three kinds of secret, three ways to keep them: a password is only ever
+//! compared ([`password`]), a remote's credential must come back as it was
+//! ([`credential`]), a private key stays in a file of its owner
+//! ([`private_file`]).
+
+/// Key files: whole or absent, and nobody else's to read.
+pub mod private_file;
+
+/// Passwords: argon2id, few at once, none twice in a minute.
+pub mod password;
+
+/// Credentials of other registries, sealed to the row that holds them.
+pub mod credential;
+
+/// A certificate chain and its key, checked against each other.
+pub mod certificate;
+/// The names that a made certificate answers to.
+pub mod certificate_name;
+
+/// The authority made at first start, and the certificates it issues.
+pub mod authority;
+
+pub use authority::Authority;
+pub use certificate::{CertificateError, ServerCertificate};
+pub use certificate_name::{CertificateName, CertificateNames};
+pub use credential::{Keyring, SealError, Sealed};
+pub use password::{PasswordError, Passwords};
+pub use private_file::FileError;
