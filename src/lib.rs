@@ -12,3 +12,5 @@ pub mod secret;
 // Row 1: the protocol's vocabulary; task scopes.
 pub mod lifecycle;
 pub mod oci;
+// Row 4: all durable state; the client of other registries. Neither sees the other.
+pub mod remote;
