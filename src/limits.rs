@@ -236,3 +236,49 @@ pub const PING_ANSWER: Duration = Duration::from_secs(20);
 pub const BODY_WHOLE: Duration = Duration::from_secs(5 * 60);
 /// Longest path of a unix socket, in bytes (`sun_path` less its end mark).
 pub const SOCKET_PATH_BYTES: usize = 107;
+// ---- other registries: the parts of a conversation
+
+/// Longest host name, in bytes (RFC 1035 §2.3.4).
+pub const REMOTE_HOST_BYTES: usize = 253;
+/// Addresses of one name that are tried before a connection is given up.
+pub const REMOTE_ADDRESSES: usize = 8;
+/// Time another registry has to answer once it has all of a blob: it may be
+/// hashing it, or copying it inside its object store.
+pub const REMOTE_COMMIT: Duration = Duration::from_secs(5 * 60);
+/// Time to read the whole body of an answer that is no blob, however steadily
+/// it trickles: 8 MiB in this time is a very slow link.
+pub const REMOTE_READ: Duration = Duration::from_secs(10 * 60);
+/// A pooled connection that is not used for this long is closed: before
+/// the 60 s after which common proxies close it from their side.
+pub const REMOTE_IDLE: Duration = Duration::from_secs(50);
+/// Idle connections kept to one host.
+pub const REMOTE_IDLE_CONNECTIONS: usize = 8;
+/// Connection pools kept at once, one for each kind of trust.
+pub const REMOTE_POOLS: usize = 64;
+/// Bytes in flight on one HTTP/2 stream: a slow link with a long way needs
+/// more than the protocol's 64 KiB.
+pub const REMOTE_STREAM_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
+/// Most of an error's body that is read, in bytes.
+pub const REMOTE_ERROR_BYTES: usize = 8 * 1024;
+/// Longest text of another registry that is repeated in an error, in characters.
+pub const REMOTE_MESSAGE_CHARS: usize = 256;
+/// Longest named wait (`Retry-After`) that is passed on.
+pub const REMOTE_WAIT_LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+/// Tags asked for in one page; some registries refuse more.
+pub const REMOTE_TAGS_PAGE: usize = 1_000;
+/// Most pages of tags that are followed.
+pub const REMOTE_TAGS_PAGES: usize = 4_096;
+/// Longest `WWW-Authenticate` header that is read, in bytes.
+pub const REMOTE_CHALLENGE_BYTES: usize = 8 * 1024;
+/// Life of a token that names none (distribution, "Token Authentication").
+pub const REMOTE_TOKEN_DEFAULT: Duration = Duration::from_secs(60);
+/// A token is not used this shortly before its end.
+pub const REMOTE_TOKEN_MARGIN: Duration = Duration::from_secs(10);
+/// Longest a token is kept, whatever it says of itself.
+pub const REMOTE_TOKEN_LONGEST: Duration = Duration::from_secs(60 * 60);
+/// Longest token, in bytes: it has to fit into a request's head.
+pub const REMOTE_TOKEN_BYTES: usize = 32 * 1024;
+/// Most tokens kept for one remote repository (one a scope).
+pub const REMOTE_TOKENS: usize = 64;
+/// Longest custom CA bundle, in bytes.
+pub const REMOTE_CA_BYTES: usize = 512 * 1024;
