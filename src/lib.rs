@@ -17,7 +17,12 @@ pub mod access;
 pub mod event;
 // Row 3: rules, templates, schedules, plans: arithmetic without I/O.
 pub mod policy;
-// Row 4: all durable state.
+// Row 4: all durable state; the client of other registries. Neither sees the other.
+pub mod remote;
 pub mod store;
+// Row 5: who is calling, and sealed credentials.
+pub mod identity;
 // Row 6: the protocol's meaning without HTTP.
 pub mod registry;
+// Row 9: listeners, routes, answers.
+pub mod http;

@@ -21,7 +21,7 @@ pub const DATABASE: &str = "tidegate.redb";
 /// The marker's file name.
 const MARKER: &str = "generation";
 /// The format this program writes.
-pub const FORMAT: u64 = 1;
+pub(super) const FORMAT: u64 = 1;
 
 /// What opening found.
 pub(super) struct Opened {

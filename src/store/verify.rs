@@ -11,8 +11,7 @@ use std::ops::ControlFlow;
 use super::file::{BlobFile, Files, Found, UploadId};
 use super::record::manifest::Bytes;
 use super::record::{
-    Account, Blob, Job, ManifestBody, ManifestLinks, Policy, PolicyBody, Repository, TagValue, Transfer,
-    Verdict,
+    Account, Blob, Job, ManifestBody, ManifestLinks, Policy, PolicyBody, Repository, TagValue, Transfer, Verdict,
 };
 use super::{Key, Order, Parts, Read, RepoId, Snapshot, Span, StoreError, Stored, Table, blob, event, manifest};
 use crate::event::Event;
