@@ -24,5 +24,7 @@ pub mod store;
 pub mod identity;
 // Row 6: the protocol's meaning without HTTP.
 pub mod registry;
+// Row 7: work that outlives a request.
+pub mod jobs;
 // Row 9: listeners, routes, answers.
 pub mod http;

@@ -124,12 +124,12 @@ pub fn check(remote: &Remote) -> Result<(), RemoteSettingError> {
 }
 
 fn host(text: &str) -> Result<RemoteHost, RemoteSettingError> {
-    text.parse().map_err(|error: crate::remote::OriginError| RemoteSettingError::Host(error.to_string()))
+    text.parse().map_err(|error: crate::remote::origin::OriginError| RemoteSettingError::Host(error.to_string()))
 }
 
 fn repository(text: &str) -> Result<RemoteRepository, RemoteSettingError> {
     text.parse()
-        .map_err(|error: crate::remote::RemoteRepositoryError| RemoteSettingError::Repository(error.to_string()))
+        .map_err(|error: crate::remote::host::RemoteRepositoryError| RemoteSettingError::Repository(error.to_string()))
 }
 
 /// What a sealed credential is bound to.

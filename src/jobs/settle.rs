@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::event::{Actor, Kind};
 use crate::oci::{Digest, Tag};
 use crate::store::record::{Cron, Direction, Job, JobAction, JobStatus, PolicyStatus, Transfer};
-use crate::store::{Change, Operation, Read, StoreError, event, policy, queue, repo, transfer};
+use crate::store::{Change, Operation, StoreError, event, policy, queue, repo, transfer};
 
 /// The code of a success, as DTR's tools compare it.
 pub const SUCCESS: &str = "SUCCESS";

@@ -85,6 +85,11 @@ pub fn files_to_unlink(read: &impl Read, limit: usize) -> Result<Vec<BlobFile>, 
     Ok(files)
 }
 
+/// Whether a file has to go.
+pub fn is_to_unlink(read: &impl Read, file: &BlobFile) -> Result<bool, StoreError> {
+    read.has(Table::Unlinks, &unlink_key(file))
+}
+
 /// Forgets a file that is gone from the disk.
 pub fn unlinked(change: &mut Change<'_>, file: &BlobFile) -> Result<bool, StoreError> {
     change.remove(Table::Unlinks, &unlink_key(file))

@@ -406,17 +406,13 @@ impl Check<'_> {
             let Found::Blob { file, .. } = found? else { continue };
             let is_known = live.contains(&file.upload)
                 || blob::names_file(self.read, &file)?
-                || self.read.has(Table::Unlinks, &unlink_key(&file))?;
+                || blob::is_to_unlink(self.read, &file)?;
             if !is_known {
                 self.report.orphans += 1;
             }
         }
         Ok(())
     }
-}
-
-fn unlink_key(file: &BlobFile) -> Key {
-    Key::new().digest(&file.digest).id(&crate::chance::Id::from_bytes(*file.upload.bytes()))
 }
 
 /// The digest that a key is, or a digest that nothing has.

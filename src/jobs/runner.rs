@@ -1,0 +1,365 @@
+//! Claims what is due, runs it, writes down how it went.
+//!
+//! A claim is held in memory alone: there is one process, and what it had
+//! claimed when it died is still due. A policy has a few workers at most, so
+//! that one far side that hangs delays only its own.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use tokio::sync::Notify;
+
+use crate::backoff::Retry;
+use crate::chance::Id;
+use crate::clock::Timestamp;
+use crate::lifecycle::Scope;
+use crate::limits;
+use crate::registry::Registry;
+use crate::store::record::{Direction, Job, JobAction, JobStatus, Policy, Transfer};
+use crate::store::transfer::Due;
+use crate::store::{Lane, Read as _, Stored as _, StoreError, Table, policy, queue, transfer};
+
+use super::log::JobLog;
+use super::pull_mirror::{Poll, Pull};
+use super::push_mirror::Push;
+use super::remote::Remotes;
+use super::settle::{Begin, Forget, Outcome, SettlePoll, SettleTransfer};
+
+/// How many run at once, in all and for one policy.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// In all.
+    pub workers: usize,
+    /// For one policy.
+    pub workers_per_policy: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { workers: limits::JOB_WORKERS, workers_per_policy: limits::JOB_WORKERS / 2 }
+    }
+}
+
+/// Looks at the clock this often even when nothing was committed.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Due rows that are looked at for one round of claims.
+const LOOK_ROWS: usize = 256;
+
+/// The runner of jobs and transfers. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Runner(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    registry: Registry,
+    remotes: Remotes,
+    options: Options,
+    claims: Mutex<Claims>,
+    freed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Claims {
+    work: HashSet<Claim>,
+    by_policy: HashMap<Id, usize>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Claim {
+    Transfer(Id, crate::oci::Tag),
+    Job(Id, Option<Id>),
+}
+
+impl Claim {
+    fn policy(&self) -> Option<Id> {
+        match self {
+            Self::Transfer(policy, _) => Some(*policy),
+            Self::Job(_, policy) => *policy,
+        }
+    }
+}
+
+impl Runner {
+    /// A runner; nothing runs yet.
+    pub fn new(registry: Registry, remotes: Remotes, options: Options) -> Self {
+        let claims = Mutex::default();
+        Self(Arc::new(Inner { registry, remotes, options, claims, freed: Notify::new() }))
+    }
+
+    /// Puts jobs back that were running when the process died.
+    pub async fn recover(&self) -> Result<usize, StoreError> {
+        let store = self.0.registry.store();
+        let mut running = Vec::new();
+        {
+            let read = store.snapshot()?;
+            read.walk(Table::Jobs, &crate::store::Span::all(), crate::store::Order::Forward, |key, value| {
+                let job = Job::decode(value).ok().filter(|job| job.status == JobStatus::Running);
+                running.extend(job.and_then(|_| crate::store::Parts::of(key).id()));
+                Ok(ControlFlow::Continue(()))
+            })?;
+        }
+        for job in &running {
+            let settle = SettlePoll {
+                job: *job,
+                outcome: Outcome::Interrupted,
+                summary: String::new(),
+                lines: vec![format!("{} the daemon was interrupted; going on", store.clock().now())],
+                random: 0,
+            };
+            store.submit(Lane::Background, settle).await?.unwrap_or_else(|never| match never {});
+        }
+        Ok(running.len())
+    }
+
+    /// Claims and runs until the scope is told to stop; then lets what runs
+    /// reach a safe point.
+    pub async fn run(self, scope: Scope) {
+        let workers = scope.child();
+        let mut commits = self.0.registry.store().writer().commits();
+        loop {
+            // The wake-up is registered before looking, so none is missed.
+            commits.mark_unchanged();
+            let freed = self.0.freed.notified();
+            let next = match self.claim(&workers) {
+                Ok(next) => next,
+                Err(error) => {
+                    tracing::error!(error = %crate::store::error_chain(&error), "looking for due work failed");
+                    LOOK_EVERY
+                }
+            };
+            tokio::select! {
+                () = scope.stopped() => break,
+                _ = commits.changed() => {}
+                () = freed => {}
+                () = tokio::time::sleep(next) => {}
+            }
+        }
+        workers.drain(limits::DRAIN).await;
+    }
+
+    /// How many jobs and transfers run now.
+    pub fn running(&self) -> usize {
+        self.claims().work.len()
+    }
+
+    fn claims(&self) -> std::sync::MutexGuard<'_, Claims> {
+        self.0.claims.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts what is due and has room; how long until the next is due.
+    fn claim(&self, workers: &Scope) -> Result<Duration, StoreError> {
+        let store = self.0.registry.store();
+        let now = store.clock().now();
+        let read = store.snapshot()?;
+        let mut next = LOOK_EVERY;
+        let mut due: Vec<(Timestamp, Claim)> = Vec::new();
+        let mut seen = 0;
+        // A row whose next try lies beyond the longest wait was written by a
+        // clock that has jumped since: it is due.
+        let latest = now.after(Duration::from_secs(24 * 60 * 60));
+        let mut is_due = |at: Timestamp| {
+            if at > now && at <= latest {
+                next = next.min(at.since(now));
+            }
+            at <= now || at > latest
+        };
+        let mut consider = |at: Timestamp, claim: Claim| {
+            if is_due(at) {
+                due.push((at, claim));
+            }
+            seen += 1;
+            if seen < LOOK_ROWS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        transfer::due(&read, |Due { at, policy, tag }| consider(at, Claim::Transfer(policy, tag)))?;
+        let mut jobs = Vec::new();
+        queue::due(&read, |at, id| {
+            jobs.push((at, id));
+            if jobs.len() < LOOK_ROWS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        for (at, id) in jobs {
+            let policy = queue::get(&read, &id)?.and_then(|job| job.policy);
+            if is_due(at) {
+                due.push((at, Claim::Job(id, policy)));
+            }
+        }
+        due.sort_by_key(|(at, _)| *at);
+        for (_, claim) in due {
+            if self.take(&claim) {
+                let runner = self.clone();
+                workers.spawn(runner.work(claim, workers.clone()));
+            }
+        }
+        Ok(next.max(Duration::from_millis(10)))
+    }
+
+    fn take(&self, claim: &Claim) -> bool {
+        let mut claims = self.claims();
+        let full = claims.work.len() >= self.0.options.workers;
+        let of_policy = claim.policy().map_or(0, |policy| claims.by_policy.get(&policy).copied().unwrap_or(0));
+        if full || of_policy >= self.0.options.workers_per_policy || !claims.work.insert(claim.clone()) {
+            return false;
+        }
+        if let Some(policy) = claim.policy() {
+            *claims.by_policy.entry(policy).or_default() += 1;
+        }
+        true
+    }
+
+    fn release(&self, claim: &Claim) {
+        let mut claims = self.claims();
+        claims.work.remove(claim);
+        if let Some(policy) = claim.policy()
+            && let Some(count) = claims.by_policy.get_mut(&policy)
+        {
+            *count -= 1;
+            if *count == 0 {
+                claims.by_policy.remove(&policy);
+            }
+        }
+        drop(claims);
+        self.0.freed.notify_waiters();
+    }
+
+    async fn work(self, claim: Claim, scope: Scope) {
+        let done = match &claim {
+            Claim::Transfer(policy, tag) => self.transfer(policy, tag, &scope).await,
+            Claim::Job(job, _) => self.job(job, &scope).await,
+        };
+        if let Err(error) = done {
+            tracing::error!(error = %crate::store::error_chain(&error), "a job could not be settled; it is tried again");
+            // Nothing was written down, so it is due at once: wait a little.
+            let _ = scope.until_stopped(tokio::time::sleep(limits::RETRY_FIRST)).await;
+        }
+        self.release(&claim);
+    }
+
+    async fn transfer(&self, id: &Id, tag: &crate::oci::Tag, scope: &Scope) -> Result<(), StoreError> {
+        let store = self.0.registry.store();
+        let (policy, row) = {
+            let read = store.snapshot()?;
+            (policy::get(&read, id)?, transfer::get(&read, id, tag)?)
+        };
+        let Some(row) = row.filter(Transfer::is_owed) else { return Ok(()) };
+        let Some(policy) = policy else {
+            store.submit(Lane::Background, Forget { policy: *id, tag: tag.clone() }).await?.unwrap_or_else(|never| match never {});
+            return Ok(());
+        };
+        let log = JobLog::new(store.clone(), row.job);
+        let outcome = if policy.enabled {
+            store.submit(Lane::Background, Begin { job: row.job }).await?.unwrap_or_else(|never| match never {});
+            self.drive(&policy, tag, &row, &log, scope).await
+        } else {
+            let why = "the policy is switched off".to_owned();
+            Outcome::Failed { why, retry: Retry::Slowly, bytes: 0 }
+        };
+        tell(&outcome, &policy, tag);
+        let settle = SettleTransfer {
+            policy: *id,
+            tag: tag.clone(),
+            generation: row.generation,
+            want: row.want,
+            outcome,
+            lines: log.take(),
+            random: store.chance().next(),
+        };
+        store.submit(Lane::Background, settle).await?.unwrap_or_else(|never| match never {});
+        Ok(())
+    }
+
+    async fn drive(
+        &self,
+        policy: &Policy,
+        tag: &crate::oci::Tag,
+        row: &Transfer,
+        log: &JobLog,
+        scope: &Scope,
+    ) -> Outcome {
+        let (registry, remotes) = (&self.0.registry, &self.0.remotes);
+        let bytes = AtomicU64::new(0);
+        let work = async {
+            match row.direction {
+                Direction::Push => Push { registry, remotes, policy, tag, transfer: row, log, bytes }.run().await,
+                Direction::Pull => Pull { registry, remotes, policy, tag, transfer: row, log, bytes }.run().await,
+            }
+        };
+        watched(work, log, scope).await
+    }
+
+    async fn job(&self, id: &Id, scope: &Scope) -> Result<(), StoreError> {
+        let store = self.0.registry.store();
+        let (job, policy) = {
+            let read = store.snapshot()?;
+            let job = queue::get(&read, id)?;
+            let policy = match job.as_ref().and_then(|job| job.policy) {
+                Some(policy) => policy::get(&read, &policy)?,
+                None => None,
+            };
+            (job, policy)
+        };
+        let Some(job) = job.filter(|job| job.status == JobStatus::Waiting) else { return Ok(()) };
+        let log = JobLog::new(store.clone(), *id);
+        let (outcome, summary) = match (job.action, policy) {
+            (JobAction::PollMirror, Some(policy)) if policy.enabled => {
+                store.submit(Lane::Background, Begin { job: *id }).await?.unwrap_or_else(|never| match never {});
+                let poll = Poll { registry: &self.0.registry, remotes: &self.0.remotes, policy: &policy, log: &log };
+                let summary = Mutex::new(String::new());
+                let outcome = watched(
+                    async {
+                        let (outcome, words) = poll.run().await;
+                        *summary.lock().unwrap_or_else(PoisonError::into_inner) = words;
+                        outcome
+                    },
+                    &log,
+                    scope,
+                )
+                .await;
+                tracing::debug!(job.id = %id, policy.id = %policy.id, outcome = ?outcome, "polled");
+                (outcome, summary.into_inner().unwrap_or_else(PoisonError::into_inner))
+            }
+            (JobAction::PollMirror, Some(_)) => {
+                (Outcome::Gone { why: "the policy is switched off".to_owned() }, String::new())
+            }
+            (JobAction::PollMirror, None) => (Outcome::Gone { why: "the policy is gone".to_owned() }, String::new()),
+            // These only show a transfer, which is driven by its own row.
+            (JobAction::PullMirrorTag | JobAction::PushMirrorTag, _) => return Ok(()),
+        };
+        let settle = SettlePoll { job: *id, outcome, summary, lines: log.take(), random: store.chance().next() };
+        store.submit(Lane::Background, settle).await?.unwrap_or_else(|never| match never {});
+        Ok(())
+    }
+}
+
+/// Runs work with its log committed meanwhile; ends it when the daemon stops,
+/// and turns a panic into a failure.
+async fn watched(work: impl Future<Output = Outcome>, log: &JobLog, scope: &Scope) -> Outcome {
+    let work = AssertUnwindSafe(work).catch_unwind();
+    tokio::select! {
+        done = work => done.unwrap_or_else(|_| {
+            tracing::error!("a job panicked");
+            let why = "a fault in the program; the log of the daemon says more".to_owned();
+            Outcome::Failed { why, retry: Retry::Slowly, bytes: 0 }
+        }),
+        never = log.follow() => match never {},
+        () = scope.stopped() => Outcome::Interrupted,
+    }
+}
+
+/// One line for each act that changed something, or failed to.
+fn tell(outcome: &Outcome, policy: &Policy, tag: &crate::oci::Tag) {
+    let id = policy.id;
+    match outcome {
+        Outcome::Done { bytes, moved: true } => {
+            tracing::info!(policy.id = %id, tag = %tag, size_bytes = bytes, kind = policy.kind().as_str(), "mirrored");
+        }
+        Outcome::Done { .. } | Outcome::Interrupted => {
+            tracing::debug!(policy.id = %id, tag = %tag, outcome = ?outcome, "mirror try ended");
+        }
+        Outcome::Gone { why } => tracing::info!(policy.id = %id, tag = %tag, why, "mirroring called off"),
+        Outcome::Failed { why, .. } => tracing::warn!(policy.id = %id, tag = %tag, why, "mirroring failed"),
+    }
+}

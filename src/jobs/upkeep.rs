@@ -1,0 +1,212 @@
+//! What keeps the store in order by itself: files whose name is gone, files
+//! that a crash left without one, uploads that nobody goes on with, rows of
+//! what was deleted, histories beyond their bounds. In slices, in the
+//! background lane.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::chance::Id;
+use crate::lifecycle::{self, Scope};
+use crate::limits;
+use crate::registry::repository::Purge;
+use crate::registry::{Registry, RegistryError};
+use crate::store::file::{BlobFile, Found};
+use crate::store::{Change, Lane, Operation, Read as _, StoreError, blob, event, queue};
+
+/// How often it looks around.
+const EVERY: Duration = Duration::from_secs(5);
+/// Files that are looked at in one go when orphans are searched.
+const ORPHAN_SLICE: usize = 1_024;
+
+/// Forgets files that are gone from the disk.
+struct Unlinked(Vec<BlobFile>);
+
+impl Operation for Unlinked {
+    type Plan = ();
+    type Done = ();
+    type Refusal = std::convert::Infallible;
+    const NAME: &'static str = "files unlinked";
+
+    fn check(&self, _tables: &Change<'_>) -> Result<Result<(), Self::Refusal>, StoreError> {
+        Ok(Ok(()))
+    }
+
+    fn apply(&self, (): (), tables: &mut Change<'_>) -> Result<(), StoreError> {
+        for file in &self.0 {
+            blob::unlinked(tables, file)?;
+        }
+        Ok(())
+    }
+}
+
+/// Removes finished jobs and handled events beyond what is kept.
+struct Prune;
+
+impl Operation for Prune {
+    type Plan = (u64, Vec<Id>);
+    type Done = usize;
+    type Refusal = std::convert::Infallible;
+    const NAME: &'static str = "prune histories";
+
+    fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, Self::Refusal>, StoreError> {
+        let last = event::last(tables)?;
+        let keep_from = event::cursor(tables)?.min(last.saturating_sub(limits::EVENTS_KEPT));
+        // The slice is small and the list is long: the newest that are kept
+        // are counted only when there is a chance that some are too many.
+        let mut jobs = Vec::new();
+        let mut seen = 0_usize;
+        queue::newest(tables, |_, id| {
+            seen += 1;
+            if seen > limits::JOBS_KEPT {
+                jobs.push(id);
+            }
+            if jobs.len() < limits::BACKGROUND_ROWS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        Ok(Ok((keep_from, jobs)))
+    }
+
+    fn apply(&self, (keep_from, jobs): Self::Plan, tables: &mut Change<'_>) -> Result<usize, StoreError> {
+        let mut removed = event::prune(tables, keep_from, limits::BACKGROUND_ROWS)?;
+        for id in jobs {
+            if queue::get(tables, &id)?.is_some_and(|job| job.status.is_over()) {
+                queue::remove(tables, &id)?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+}
+
+/// Runs until the scope is told to stop.
+pub async fn run(registry: Registry, scope: Scope) {
+    let mut waiting: HashMap<BlobFile, Instant> = HashMap::new();
+    let swept = scope.until_stopped(sweep_orphans(&registry)).await;
+    match swept {
+        Some(Ok(0)) | None => {}
+        Some(Ok(count)) => tracing::info!(files = count, "files that a crash left without a name were removed"),
+        Some(Err(error)) => tracing::warn!(error = %error, "looking for files without a name failed"),
+    }
+    while scope.until_stopped(tokio::time::sleep(EVERY)).await.is_some() {
+        let round = scope.until_stopped(round(&registry, &mut waiting)).await;
+        if let Some(Err(error)) = round {
+            tracing::warn!(error = %error, "upkeep failed; it is tried again");
+        }
+    }
+}
+
+async fn round(registry: &Registry, waiting: &mut HashMap<BlobFile, Instant>) -> Result<(), RegistryError> {
+    unlink(registry, waiting).await?;
+    let idle = registry.expire_uploads().await?;
+    if idle > 0 {
+        tracing::info!(sessions = idle, "upload sessions that saw no byte for a day were dropped");
+    }
+    let store = registry.store();
+    let has_purges = !store.snapshot()?.keys(crate::store::Table::Purges, &crate::store::Span::all(), 1)?.is_empty();
+    if has_purges {
+        while store.submit(Lane::Background, Purge).await?.unwrap_or_else(|never| match never {}) {}
+    }
+    let is_long = {
+        let read = store.snapshot()?;
+        let mut jobs = 0;
+        queue::newest(&read, |_, _| {
+            jobs += 1;
+            if jobs > limits::JOBS_KEPT { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        let oldest = event::after(&read, 0, 1)?.first().map_or(u64::MAX, |event| event.seq);
+        jobs > limits::JOBS_KEPT || oldest.saturating_add(limits::EVENTS_KEPT) < event::cursor(&read)?
+    };
+    if is_long {
+        store.submit(Lane::Background, Prune).await?.unwrap_or_else(|never| match never {});
+    }
+    Ok(())
+}
+
+/// Removes files whose name is gone, once their grace is over. Grace is
+/// counted on the monotonic clock, from when this process first saw the row.
+async fn unlink(registry: &Registry, waiting: &mut HashMap<BlobFile, Instant>) -> Result<(), RegistryError> {
+    let store = registry.store();
+    let now = store.clock().monotonic();
+    let files = blob::files_to_unlink(&store.snapshot()?, limits::BACKGROUND_ROWS)?;
+    let mut ripe = Vec::new();
+    for file in files {
+        let since = *waiting.entry(file).or_insert(now);
+        if now.duration_since(since) >= limits::UNLINK_GRACE {
+            ripe.push(file);
+        }
+    }
+    if ripe.is_empty() {
+        return Ok(());
+    }
+    let disk = store.files().clone();
+    let gone = lifecycle::blocking(move || {
+        let mut gone = Vec::new();
+        for file in ripe {
+            match disk.unlink(&file) {
+                Ok(_) => gone.push(file),
+                Err(error) => tracing::warn!(error = %error, "a file without a name could not be removed"),
+            }
+        }
+        gone
+    })
+    .await;
+    for file in &gone {
+        waiting.remove(file);
+    }
+    store.submit(Lane::Background, Unlinked(gone)).await?.unwrap_or_else(|never| match never {});
+    Ok(())
+}
+
+/// Removes blob files that no row names: what a crash left between a rename
+/// and its commit. Files of live uploads are somebody's.
+async fn sweep_orphans(registry: &Registry) -> Result<usize, RegistryError> {
+    let files = registry.store().files().clone();
+    let mut walk = files.walk()?;
+    let mut removed = 0;
+    loop {
+        let (rest, slice) = lifecycle::blocking(move || {
+            let mut slice = Vec::new();
+            for found in walk.by_ref().take(ORPHAN_SLICE) {
+                match found {
+                    Ok(Found::Blob { file, .. }) => slice.push(file),
+                    Ok(Found::Stranger(path)) => {
+                        tracing::warn!(path = %path.display(), "a file that is not ours lies among the blobs");
+                    }
+                    Err(error) => tracing::warn!(error = %error, "a folder of blobs could not be read"),
+                }
+            }
+            (walk, slice)
+        })
+        .await;
+        walk = rest;
+        if slice.is_empty() {
+            return Ok(removed);
+        }
+        // Live uploads are listed before the names are looked up: a file that
+        // was sealed and committed in between is found by its name.
+        let live: HashSet<_> = registry.open_uploads().into_iter().collect();
+        let orphans = {
+            let read = registry.store().snapshot()?;
+            let mut orphans = Vec::new();
+            for file in slice {
+                if !live.contains(&file.upload) && !blob::names_file(&read, &file)? && !blob::is_to_unlink(&read, &file)? {
+                    orphans.push(file);
+                }
+            }
+            orphans
+        };
+        removed += orphans.len();
+        let disk = files.clone();
+        lifecycle::blocking(move || {
+            for file in orphans {
+                if let Err(error) = disk.unlink(&file) {
+                    tracing::warn!(error = %error, "a file without a name could not be removed");
+                }
+            }
+        })
+        .await;
+    }
+}
