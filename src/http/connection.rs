@@ -2,9 +2,9 @@
 //!
 //! HTTP/2 where the client chose it in the TLS handshake, HTTP/1.1 everywhere
 //! else. What a client could hold open has a deadline: the handshake (in
-//! [`super::tls`]), the request head, a response that is not read, and silence
+//! [`crate::http::tls`]), the request head, a response that is not read, and silence
 //! between requests. What a handler reads of a request body is its own affair
-//! ([`super::body`]).
+//! ([`crate::http::body`]).
 //!
 //! A panic in a handler ends at its request: logged once, counted, answered
 //! with 500; the connection and the daemon go on.

@@ -1,6 +1,6 @@
 //! A certificate chain and its key, checked against each other.
 //!
-//! What a listener shows its clients: made by [`super::Authority`] or loaded
+//! What a listener shows its clients: made by [`crate::identity::Authority`] or loaded
 //! from the operator's PEM files. Everything that can be wrong with such files
 //! is found here, by name, before a listener opens; a handshake never fails
 //! for them.

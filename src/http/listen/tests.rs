@@ -13,6 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -230,7 +231,8 @@ async fn an_http2_connection_without_requests_is_closed_after_its_idle_time() {
 
 #[tokio::test]
 async fn a_stalled_handshake_holds_up_nobody_and_ends() {
-    let site = Site::secure(options(), SHORT, echo).await;
+    // Long enough for an honest handshake on a busy machine.
+    let site = Site::secure(options(), 10 * SHORT, echo).await;
     let mut silent = site.tcp().await;
     let mut half = site.tcp().await;
     half.write_all(&[22, 3, 1]).await.unwrap();
