@@ -26,5 +26,7 @@ pub mod identity;
 pub mod registry;
 // Row 7: work that outlives a request.
 pub mod jobs;
+// Row 8: events and ticks to plans to commits.
+pub mod reactor;
 // Row 9: listeners, routes, answers.
 pub mod http;

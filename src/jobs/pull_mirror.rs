@@ -278,7 +278,10 @@ impl Pull<'_> {
             let Some((manifest, bytes)) = self.manifest(&place, &digest).await? else {
                 if digest == want {
                     return Ok(Outcome::Gone {
-                        why: format!("{}:{} has moved on; the next look finds what it is now", remote.repository, self.transfer.remote_tag),
+                        why: format!(
+                            "{}:{} has moved on; the next look finds what it is now",
+                            remote.repository, self.transfer.remote_tag
+                        ),
                     });
                 }
                 // A hole of a sparse index over there is a hole here.
@@ -286,7 +289,9 @@ impl Pull<'_> {
                 continue;
             };
             work.push((digest, true));
-            work.extend(manifest.links.children.iter().filter(|child| child.is_manifest).map(|child| (child.digest, false)));
+            work.extend(
+                manifest.links.children.iter().filter(|child| child.is_manifest).map(|child| (child.digest, false)),
+            );
             fetched.push((digest, manifest, bytes));
         }
         let bytes = self.bytes.load(Ordering::Relaxed);

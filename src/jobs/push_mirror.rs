@@ -124,7 +124,8 @@ impl Push<'_> {
         if sent == 0 {
             self.log.line(format!("{}:{remote_tag} is {} already", remote.repository, self.transfer.want));
         } else {
-            self.log.line(format!("{}:{remote_tag} is {} now; {bytes} bytes sent", remote.repository, self.transfer.want));
+            self.log
+                .line(format!("{}:{remote_tag} is {} now; {bytes} bytes sent", remote.repository, self.transfer.want));
         }
         Ok(Outcome::Done { bytes, moved: sent > 0 })
     }
@@ -272,11 +273,7 @@ fn failed(error: std::io::Error) -> futures_util::stream::Iter<std::vec::IntoIte
 
 /// Whether a policy's owner still has `needed` on the repository it stands on;
 /// if not, words for why.
-pub fn owner_may(
-    read: &impl Read,
-    policy: &Policy,
-    needed: Level,
-) -> Result<Result<Caller, String>, StoreError> {
+pub fn owner_may(read: &impl Read, policy: &Policy, needed: Level) -> Result<Result<Caller, String>, StoreError> {
     let Some(owner) = Caller::of_owner(read, policy.owner)? else {
         return Ok(Err("the account that saved the policy is gone; save the policy again".to_owned()));
     };
@@ -285,8 +282,10 @@ pub fn owner_may(
     };
     Ok(match owner.require(read, &name, needed)? {
         Ok(_) => Ok(owner),
-        Err(_) => {
-            Err(format!("{}, who saved the policy, has no {} access to {name} any more", owner.label(), needed.as_str()))
-        }
+        Err(_) => Err(format!(
+            "{}, who saved the policy, has no {} access to {name} any more",
+            owner.label(),
+            needed.as_str()
+        )),
     })
 }

@@ -22,7 +22,7 @@ use crate::limits;
 use crate::registry::Registry;
 use crate::store::record::{Direction, Job, JobAction, JobStatus, Policy, Transfer};
 use crate::store::transfer::Due;
-use crate::store::{Lane, Read as _, Stored as _, StoreError, Table, policy, queue, transfer};
+use crate::store::{Lane, Read as _, StoreError, Stored as _, Table, policy, queue, transfer};
 
 use super::log::JobLog;
 use super::pull_mirror::{Poll, Pull};
@@ -246,7 +246,10 @@ impl Runner {
         };
         let Some(row) = row.filter(Transfer::is_owed) else { return Ok(()) };
         let Some(policy) = policy else {
-            store.submit(Lane::Background, Forget { policy: *id, tag: tag.clone() }).await?.unwrap_or_else(|never| match never {});
+            store
+                .submit(Lane::Background, Forget { policy: *id, tag: tag.clone() })
+                .await?
+                .unwrap_or_else(|never| match never {});
             return Ok(());
         };
         let log = JobLog::new(store.clone(), row.job);

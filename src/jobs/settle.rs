@@ -74,12 +74,7 @@ pub fn owe_again(change: &mut Change<'_>, policy: &Id, tag: &Tag, new_job: Id) -
     begin_row(change, &owed, Some(row), new_job)
 }
 
-fn begin_row(
-    change: &mut Change<'_>,
-    owed: &Owed,
-    before: Option<Transfer>,
-    new_job: Id,
-) -> Result<(), StoreError> {
+fn begin_row(change: &mut Change<'_>, owed: &Owed, before: Option<Transfer>, new_job: Id) -> Result<(), StoreError> {
     let now = change.now();
     let row = Transfer {
         direction: owed.direction,

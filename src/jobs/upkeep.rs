@@ -192,7 +192,10 @@ async fn sweep_orphans(registry: &Registry) -> Result<usize, RegistryError> {
             let read = registry.store().snapshot()?;
             let mut orphans = Vec::new();
             for file in slice {
-                if !live.contains(&file.upload) && !blob::names_file(&read, &file)? && !blob::is_to_unlink(&read, &file)? {
+                if !live.contains(&file.upload)
+                    && !blob::names_file(&read, &file)?
+                    && !blob::is_to_unlink(&read, &file)?
+                {
                     orphans.push(file);
                 }
             }
