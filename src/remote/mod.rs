@@ -63,8 +63,6 @@ mod push;
 pub mod registry;
 
 #[cfg(test)]
-mod fake;
-#[cfg(test)]
 mod tests;
 
 pub use address::Class;

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 /// An open connection.
-pub enum Wire {
+pub(super) enum Wire {
     /// Plain text.
     Plain(TcpStream),
     /// TLS, handshake done.
