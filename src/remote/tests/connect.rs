@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::Bytes;
+use futures_util::stream;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -109,7 +111,6 @@ async fn a_name_that_changes_its_mind_gains_nothing() {
     let outbound = named({
         let lookups = lookups.clone();
         move |_| match lookups.fetch_add(1, Ordering::SeqCst) {
-            // Nobody listens at this documentation-free, unrouted address.
             0 => vec!["240.0.0.1".parse().expect("an address")],
             _ => vec![Ipv4Addr::LOCALHOST.into()],
         }
@@ -247,11 +248,24 @@ async fn http_2_is_spoken_where_it_is_offered() {
     let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("parameters");
     let certificate = params.self_signed(&key).expect("a certificate");
     let config = server(certificate.der().clone(), &key, &[b"h2", b"http/1.1"]);
-    let fake = Fake::start_tls(config, tags).await;
+    let fake = Fake::start_tls(config, |seen: &Seen| match seen.method.as_str() {
+        "POST" => Reply::new(202).header("Location", "/u"),
+        "PUT" => Reply::new(201),
+        _ => tags(seen),
+    })
+    .await;
     let trust = Trust::new(&certificate.pem(), false).expect("a CA");
-    assert_eq!(tags_with(&fake, trust).await.expect("trusted"), 1);
+    assert_eq!(tags_with(&fake, trust.clone()).await.expect("trusted"), 1);
     // HTTP/2 has no Host header; it has :authority.
     assert_eq!(fake.seen()[0].header("host"), None);
+    let blob = Bytes::from(vec![7; 1 << 20]);
+    let source = {
+        let blob = blob.clone();
+        move || stream::iter([Ok(blob.clone()), Ok(blob.clone())])
+    };
+    let registry = Registry::new(&outbound(), RegistryOptions { trust, ..fake.options() });
+    registry.push_blob(&Digest::sha256_of(b"whatever"), 2 << 20, source).await.expect("pushed");
+    assert_eq!(fake.seen()[2].body, [&blob[..], &blob[..]].concat());
 }
 
 #[tokio::test]
@@ -283,6 +297,6 @@ async fn tls_is_not_given_up_on_the_way() {
     let fake = Fake::start_tls(config, move |_: &Seen| Reply::new(401).header("WWW-Authenticate", &realm)).await;
     let trust = Trust::new(&ca, false).expect("a CA");
     let registry = Registry::new(&outbound(), RegistryOptions { trust, ..fake.options() });
-    assert!(matches!(registry.tags().await, Err(RemoteError::Realm { .. })));
+    assert!(matches!(registry.tags().await, Err(RemoteError::Redirect { .. })));
     assert_eq!(plain.connections(), 0);
 }

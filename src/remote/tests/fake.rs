@@ -241,7 +241,7 @@ pub(super) fn outbound_options() -> OutboundOptions {
 
 /// Deadlines that a test can wait for.
 pub(super) fn impatient() -> Outbound {
-    let soon = Duration::from_millis(80);
+    let soon = Duration::from_millis(150);
     let timing = Timing { connect: soon, answer: soon, stall: soon, commit: soon, read: soon };
     Outbound::new(OutboundOptions { timing, ..outbound_options() })
 }
