@@ -24,10 +24,10 @@ pub enum Challenge {
 /// Reads one header, which may hold several challenges. What cannot be read is
 /// passed over: a challenge that is not understood is one that is not met.
 pub fn parse(header: &str) -> Vec<Challenge> {
-    let mut rest = header.get(..limits::REMOTE_CHALLENGE_BYTES).unwrap_or(header);
     if header.len() > limits::REMOTE_CHALLENGE_BYTES {
-        rest = "";
+        return Vec::new();
     }
+    let mut rest = header;
     let mut raw: Vec<(&str, Vec<(&str, String)>)> = Vec::new();
     loop {
         rest = rest.trim_start_matches([' ', '\t', ',']);

@@ -2,7 +2,7 @@
 //!
 //! A check in front of an HTTP library is a check of another lookup than the
 //! one that is dialled. Here they are the same: the addresses that
-//! [`Reach`](super::Reach) passed are the ones that are connected to, for names
+//! [`Reach`](crate::remote::Reach) passed are the ones that are connected to, for names
 //! and for literal addresses alike, on every hop, because nothing else opens
 //! connections.
 
@@ -34,8 +34,11 @@ pub enum Names {
     #[default]
     System,
     /// A function of one's own, for tests.
-    Given(Arc<dyn Fn(&str) -> Vec<IpAddr> + Send + Sync>),
+    Given(Lookup),
 }
+
+/// A name to its addresses.
+pub type Lookup = Arc<dyn Fn(&str) -> Vec<IpAddr> + Send + Sync>;
 
 impl fmt::Debug for Names {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -210,7 +213,7 @@ async fn open(address: SocketAddr) -> io::Result<TcpStream> {
 /// What a person can do about a refused handshake.
 fn hint(error: &rustls::Error) -> &'static str {
     match error {
-        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
             "; its certificate was signed by an authority that is not known here, whose certificate can be given as the remote CA"
         }
         rustls::Error::InvalidCertificate(

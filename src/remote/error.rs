@@ -117,8 +117,8 @@ pub enum RemoteError {
         /// What is counted: `bytes of a manifest`, `tags`.
         unit: &'static str,
     },
-    /// A redirect that is not followed.
-    #[error("{origin} redirects to {to}, {reason}")]
+    /// A redirect, an upload's location or a token realm that is not followed.
+    #[error("{origin} leads to {to}, {reason}")]
     Redirect {
         /// Who does.
         origin: Origin,

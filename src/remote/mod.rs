@@ -16,7 +16,7 @@
 //! Reading order: what a person writes down (origin, host, credentials, trust),
 //! where connections may go (address, subnet, reach), how they are made (wire,
 //! connect, outbound), one request (location, body, answer, challenge, token,
-//! session), and what a registry is asked (registry, list, pull, push).
+//! sign_in, session), and what a registry is asked (registry, list, pull, push).
 
 /// What goes wrong, whose fault it is, and when to try again.
 pub mod error;
@@ -52,6 +52,7 @@ mod location;
 /// `Retry-After`.
 pub mod retry_after;
 mod session;
+mod sign_in;
 mod token;
 
 /// A blob on its way here.
@@ -62,8 +63,6 @@ mod push;
 /// One repository at another registry.
 pub mod registry;
 
-#[cfg(test)]
-mod fake;
 #[cfg(test)]
 mod tests;
 

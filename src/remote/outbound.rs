@@ -10,8 +10,6 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::{Request, Response};
-use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioTimer;
 use rustls::RootCertStore;
@@ -19,7 +17,7 @@ use tokio::sync::OnceCell;
 
 use super::body::SendBody;
 use super::connect::{Connector, Names};
-use super::{Reach, RemoteError, Subnet, Trust};
+use super::{Reach, Subnet, Trust};
 use crate::clock::Clock;
 use crate::lifecycle::{self, Scope};
 use crate::limits;
@@ -80,7 +78,9 @@ struct Shared {
     pools: Mutex<HashMap<(Trust, bool), Pool>>,
 }
 
-type Pool = Client<Connector, SendBody>;
+/// Connections under one trust and reach. It sends requests, and neither
+/// follows redirects nor knows credentials.
+pub(super) type Pool = Client<Connector, SendBody>;
 
 impl Outbound {
     /// A way out with no connection yet.
@@ -92,23 +92,8 @@ impl Outbound {
         &self.0.options
     }
 
-    /// Sends one request over a pooled or new connection; `private` as in
-    /// [`Reach`]. Neither follows redirects nor knows credentials.
-    pub(super) async fn send(
-        &self,
-        trust: &Trust,
-        private: bool,
-        request: Request<SendBody>,
-    ) -> Result<Response<Incoming>, RemoteError> {
-        let origin = super::Origin::of(request.uri()).ok_or(super::ConnectError::Target)?;
-        let pool = self
-            .pool(trust, private)
-            .await
-            .map_err(|source| super::ConnectError::Tls { origin: origin.clone(), source })?;
-        pool.request(request).await.map_err(|error| RemoteError::of_client(origin, error))
-    }
-
-    async fn pool(&self, trust: &Trust, private: bool) -> Result<Pool, rustls::Error> {
+    /// The connections for one kind of trust; `private` as in [`Reach`].
+    pub(super) async fn pool(&self, trust: &Trust, private: bool) -> Result<Pool, rustls::Error> {
         let key = (trust.clone(), private);
         if let Some(pool) = self.pools().get(&key) {
             return Ok(pool.clone());

@@ -152,7 +152,7 @@ impl Registry {
             .ok_or_else(|| answer.broke(Breach::Header("Location")))?;
         match Origin::of(&location) {
             Some(to) if self.origin().scheme() == Scheme::Https && to.scheme() == Scheme::Http => {
-                let reason = "for the upload, which gives up TLS";
+                let reason = "which gives up TLS";
                 Err(RemoteError::Redirect { origin: self.origin().clone(), to, reason })
             }
             _ => Ok(UploadSession { location }),

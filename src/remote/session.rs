@@ -1,25 +1,23 @@
 //! One request at another registry, with all that belongs to it: credentials
 //! where they may go, redirects by hand, a deadline for every step.
 //!
-//! The rules about where credentials go stand in `attempt` and `token` and
-//! nowhere else: `Authorization` is set only on requests to the registry's own
-//! origin, and to a realm that [`may_have_credentials`] passed.
+//! `Authorization` is set in two places: in `attempt`, on requests to the
+//! registry's own origin alone, and in `sign_in`, towards a realm that was
+//! found to belong to it.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, LOCATION, USER_AGENT, WWW_AUTHENTICATE};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, LOCATION, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 
 use super::answer::Answer;
 use super::body::{self, Progress, Source};
-use super::challenge::{self, Challenge};
-use super::location::{resolve, with_query};
-use super::token::{TokenAnswer, Tokens, is_downgrade, may_have_credentials};
+use super::location::resolve;
+use super::sign_in::Wanted;
+use super::token::Tokens;
 use super::{Breach, Credentials, Origin, Outbound, RemoteError, Scheme, Trust};
 use crate::limits;
-use crate::secret::Secret;
 
 /// What stays the same over all requests to one remote.
 pub(super) struct Session {
@@ -33,25 +31,6 @@ pub(super) struct Session {
     pub(super) wanted: Mutex<Wanted>,
     /// Held while a token is fetched, so that parallel requests fetch one.
     pub(super) tokens: tokio::sync::Mutex<Tokens>,
-}
-
-/// What the registry wants to see, as far as it has said.
-#[derive(Clone, Default)]
-pub(super) enum Wanted {
-    /// It has not said.
-    #[default]
-    Nothing,
-    /// User name and password.
-    Basic,
-    /// A token.
-    Token {
-        /// Where from.
-        realm: Uri,
-        /// For whom.
-        service: Option<String>,
-        /// A scope of the registry's own making, beside the usual ones.
-        scope: Option<String>,
-    },
 }
 
 /// One request.
@@ -104,7 +83,7 @@ impl Session {
                     });
                 }
                 if had_token {
-                    self.tokens.lock().await.forget(call.scope);
+                    self.tokens.lock().await.end(call.scope, self.outbound.options().clock.monotonic());
                 }
                 if signed_in || !self.learn(&answer)? {
                     return Err(self.error(answer).await);
@@ -164,7 +143,7 @@ impl Session {
 
     /// Sends what was built, and waits for the answer's head: for a bounded
     /// time, or for as long as the body moves and then for a bounded time.
-    async fn exchange(
+    pub(super) async fn exchange(
         &self,
         origin: Origin,
         builder: http::request::Builder,
@@ -180,7 +159,12 @@ impl Session {
             .map_err(|_| super::ConnectError::Target)?;
         let uri = request.uri().clone();
         tracing::debug!(http.method = %request.method(), remote.origin = %origin, url.path = uri.path(), "asking a remote registry");
-        let mut sending = std::pin::pin!(self.outbound.send(&self.trust, self.private, request));
+        let pool = self
+            .outbound
+            .pool(&self.trust, self.private)
+            .await
+            .map_err(|source| super::ConnectError::Tls { origin: origin.clone(), source })?;
+        let mut sending = std::pin::pin!(pool.request(request));
         let response = loop {
             let (patience, before) = match &progress {
                 None => (timing.answer, 0),
@@ -203,7 +187,7 @@ impl Session {
         match (response, progress.and_then(|progress| progress.failure())) {
             (_, Some(failure)) => Err(RemoteError::Source(failure)),
             (Ok(response), None) => Ok(Answer::new(response, uri, origin, timing)),
-            (Err(error), None) => Err(error),
+            (Err(error), None) => Err(RemoteError::of_client(origin, error)),
         }
     }
 
@@ -224,118 +208,10 @@ impl Session {
         }
         Ok(to)
     }
-
-    /// The `Authorization` for a request to the registry's own origin.
-    async fn authorization(&self, scope: &str) -> Result<Option<HeaderValue>, RemoteError> {
-        match self.wanted() {
-            Wanted::Nothing => Ok(None),
-            Wanted::Basic => Ok(self.credentials.basic()),
-            Wanted::Token { .. } => {
-                let token = self.token(scope).await?;
-                let text = Secret::new(format!("Bearer {}", token.expose()));
-                let mut value = HeaderValue::from_str(text.expose())
-                    .map_err(|_| RemoteError::protocol(&self.origin, Breach::Token))?;
-                value.set_sensitive(true);
-                Ok(Some(value))
-            }
-        }
-    }
-
-    /// Reads the challenges of a 401; whether there is something to try that
-    /// was not tried.
-    fn learn(&self, answer: &Answer) -> Result<bool, RemoteError> {
-        let challenges: Vec<Challenge> = answer.headers(WWW_AUTHENTICATE).flat_map(challenge::parse).collect();
-        let bearer = challenges.iter().find_map(|challenge| match challenge {
-            Challenge::Bearer { realm, service, scope } => Some((realm, service, scope)),
-            Challenge::Basic | Challenge::Other(_) => None,
-        });
-        if let Some((realm, service, asked)) = bearer {
-            let realm = resolve(&answer.uri, realm).ok_or_else(|| answer.broke(Breach::Header("token realm")))?;
-            // The usual scopes are made here; only one of another kind is news.
-            let asked = asked.clone().filter(|asked| !asked.starts_with("repository:"));
-            *self.wanted_mut() = Wanted::Token { realm, service: service.clone(), scope: asked };
-            return Ok(true);
-        }
-        if challenges.contains(&Challenge::Basic)
-            && !self.credentials.is_anonymous()
-            && !matches!(self.wanted(), Wanted::Basic)
-        {
-            *self.wanted_mut() = Wanted::Basic;
-            return Ok(true);
-        }
-        Ok(false)
-    }
-
-    /// A token for `scope`, kept or fetched.
-    async fn token(&self, scope: &str) -> Result<Secret, RemoteError> {
-        let clock = &self.outbound.options().clock;
-        let mut tokens = self.tokens.lock().await;
-        let now = clock.monotonic();
-        if let Some(token) = tokens.get(scope, now) {
-            return Ok(token);
-        }
-        let (token, life) = self.fetch_token(scope).await?;
-        tokens.put(scope, token.clone(), now + life, now);
-        Ok(token)
-    }
-
-    async fn fetch_token(&self, scope: &str) -> Result<(Secret, Duration), RemoteError> {
-        let Wanted::Token { realm, service, scope: own } = self.wanted() else {
-            return Err(RemoteError::protocol(&self.origin, Breach::Token));
-        };
-        let owner = Origin::of(&realm).ok_or(super::ConnectError::Target)?;
-        if is_downgrade(&self.origin, &owner)
-            || !self.credentials.is_anonymous() && !may_have_credentials(&self.origin, &owner, &self.realms)
-        {
-            return Err(RemoteError::Realm { origin: self.origin.clone(), realm: owner });
-        }
-        let mut parameters = Vec::new();
-        parameters.extend(service.as_deref().map(|service| ("service", service)));
-        parameters.extend(own.as_deref().map(|scope| ("scope", scope)));
-        parameters.extend(scope.split(' ').map(|scope| ("scope", scope)));
-        if !self.credentials.username.is_empty() {
-            parameters.push(("account", &self.credentials.username));
-        }
-        let refuse = || RemoteError::protocol(&self.origin, Breach::Header("token realm"));
-        let mut uri = with_query(&realm, &parameters).ok_or_else(refuse)?;
-        for _ in 0..=limits::REMOTE_REDIRECTS {
-            let origin = Origin::of(&uri).ok_or(super::ConnectError::Target)?;
-            let mut builder = Request::builder().method(Method::GET).uri(uri.clone());
-            if let Some(value) = self.credentials.basic() {
-                builder = builder.header(AUTHORIZATION, value);
-            }
-            let answer = self.exchange(origin.clone(), builder, body::full(Bytes::new()), None).await?;
-            if is_redirect(answer.status()) {
-                let to = answer.header(LOCATION).and_then(|location| resolve(&uri, location)).ok_or_else(refuse)?;
-                let target = Origin::of(&to).ok_or(super::ConnectError::Target)?;
-                if target != owner {
-                    let reason = "and a token realm is not followed to another origin";
-                    return Err(RemoteError::Redirect { origin, to: target, reason });
-                }
-                uri = to;
-                continue;
-            }
-            if answer.status() != StatusCode::OK {
-                let now = self.outbound.options().clock.now();
-                let redact = |text: &str| self.credentials.redact(text);
-                return Err(answer.into_error(now, self.credentials.is_anonymous(), redact).await);
-            }
-            let token: TokenAnswer = answer.json("token").await?;
-            return token.read().ok_or_else(|| RemoteError::protocol(&owner, Breach::Token));
-        }
-        Err(RemoteError::Redirect { origin: owner.clone(), to: owner, reason: "one redirect too many" })
-    }
-
-    fn wanted(&self) -> Wanted {
-        self.wanted_mut().clone()
-    }
-
-    fn wanted_mut(&self) -> std::sync::MutexGuard<'_, Wanted> {
-        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-fn is_redirect(status: StatusCode) -> bool {
+/// Whether a status sends the caller somewhere else.
+pub(super) fn is_redirect(status: StatusCode) -> bool {
     matches!(
         status,
         StatusCode::MOVED_PERMANENTLY

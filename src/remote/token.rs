@@ -82,9 +82,12 @@ impl Tokens {
         self.0.insert(scope.to_owned(), (token, until));
     }
 
-    /// Drops the token for `scope`: the registry refused it.
-    pub(super) fn forget(&mut self, scope: &str) {
-        self.0.remove(scope);
+    /// Ends the token for `scope`: the registry refused it. It is kept to be
+    /// taken out of what the registry says about that.
+    pub(super) fn end(&mut self, scope: &str, now: Instant) {
+        if let Some((_, until)) = self.0.get_mut(scope) {
+            *until = now;
+        }
     }
 
     /// `text` without any of the tokens.
@@ -168,7 +171,7 @@ mod tests {
         }
         assert!(tokens.0.len() <= limits::REMOTE_TOKENS);
         tokens.put("z", Secret::new("t"), now + Duration::from_secs(1), now);
-        tokens.forget("z");
+        tokens.end("z", now);
         assert_eq!(tokens.get("z", now), None);
     }
 }
