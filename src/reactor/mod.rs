@@ -24,5 +24,7 @@ pub mod react;
 pub mod schedule;
 /// Verdicts that are missing, and decisions that may fall differently now.
 pub mod sweep;
+#[cfg(test)]
+mod tests;
 /// What a plan is made from.
 pub mod view;

@@ -1,0 +1,340 @@
+//! The reactor over a real store: pushes in, promotions and transfers out.
+
+use bytes::Bytes;
+
+use crate::chance::{Chance, Id};
+use crate::clock::Clock;
+use crate::event::Cause;
+use crate::oci::{Digest, MediaType, Reference, RepoName, Tag};
+use crate::policy::{Outcome, RawRule, Reason};
+use crate::registry::account::NewAccount;
+use crate::registry::policy::Saving;
+use crate::registry::repository::Settings;
+use crate::registry::upload::BrokenBody;
+use crate::registry::{Caller, Registry};
+use crate::store::file::Files;
+use crate::store::record::{PolicyBody, Remote, TagValue, Verdict};
+use crate::store::verify::{Depth, verify};
+use crate::store::{Read as _, Store, policy, repo, tag, transfer};
+
+use super::{evaluate, react, sweep};
+
+/// A registry with a folder of its own; `verify` must be clean when it goes.
+struct World {
+    folder: tempfile::TempDir,
+    registry: Registry,
+}
+
+impl World {
+    async fn new(repositories: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(&folder.path().join("data"), Clock::system(), Chance::seeded(3)).expect("opens");
+        let registry = Registry::new(store).expect("sessions");
+        let world = Self { folder, registry };
+        for name in repositories {
+            let name: RepoName = name.parse().expect("a name");
+            world.organization(name.namespace()).await;
+            world.registry.create_repository(&Caller::System, &name, Settings::default()).await.expect("is made");
+        }
+        world
+    }
+
+    async fn organization(&self, name: &str) -> Option<Id> {
+        self.account(name, true, false).await
+    }
+
+    async fn account(&self, name: &str, is_org: bool, is_admin: bool) -> Option<Id> {
+        let name = name.to_owned();
+        let new = NewAccount { name, full_name: String::new(), is_org, is_admin, is_active: true, password_hash: None };
+        self.registry.create_account(&Caller::System, new).await.ok().map(|account| account.id)
+    }
+
+    fn store(&self) -> &Store {
+        self.registry.store()
+    }
+
+    async fn blob(&self, repository: &str, bytes: &[u8]) -> Digest {
+        let digest = Digest::sha256_of(bytes);
+        let body = futures_util::stream::iter([Ok::<_, BrokenBody>(Bytes::copy_from_slice(bytes))]);
+        let name = repository.parse().expect("a name");
+        self.registry.store_blob(&Caller::System, &name, &digest, body).await.expect("is stored");
+        digest
+    }
+
+    /// Pushes an image whose content is `seed`, and gives its digest.
+    async fn push(&self, repository: &str, tag: &str, seed: &str) -> Digest {
+        let config = self.blob(repository, format!("{{\"seed\":\"{seed}\"}}").as_bytes()).await;
+        let layer = self.blob(repository, seed.as_bytes()).await;
+        let bytes = format!(
+            r#"{{"schemaVersion":2,"config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{config}","size":{}}},"layers":[{{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"{layer}","size":{}}}]}}"#,
+            seed.len() + 11,
+            seed.len()
+        );
+        self.manifest(repository, tag, bytes, MediaType::OciManifest).await
+    }
+
+    /// Pushes something attached to `subject`.
+    async fn attach(&self, repository: &str, subject: Digest, seed: &str) -> Digest {
+        let config = self.blob(repository, seed.as_bytes()).await;
+        let bytes = format!(
+            r#"{{"schemaVersion":2,"artifactType":"application/vnd.example.sbom","config":{{"mediaType":"application/vnd.oci.empty.v1+json","digest":"{config}","size":{}}},"layers":[],"subject":{{"mediaType":"{}","digest":"{subject}","size":10}}}}"#,
+            seed.len(),
+            MediaType::OciManifest
+        );
+        let digest = Digest::sha256_of(bytes.as_bytes());
+        self.manifest(repository, &digest.to_string(), bytes, MediaType::OciManifest).await
+    }
+
+    async fn manifest(&self, repository: &str, reference: &str, bytes: String, kind: MediaType) -> Digest {
+        let name = repository.parse().expect("a name");
+        let reference: Reference = reference.parse().expect("a reference");
+        let bytes = bytes.into_bytes();
+        let put = self.registry.put_manifest(&Caller::System, &name, &reference, Vec::new(), Some(kind.as_str()), bytes);
+        put.await.expect("is taken").0
+    }
+
+    async fn save(&self, caller: &Caller, source: &str, saving: impl FnOnce(&mut Saving)) -> Id {
+        let mut policy = Saving {
+            id: None,
+            repository: source.parse().expect("a name"),
+            enabled: true,
+            rules: vec![RawRule { field: "tag".into(), operator: "ew".into(), values: vec!["-stable".into()] }],
+            tag_template: "%n".into(),
+            time_zone: "UTC".into(),
+            body: PolicyBody::Promotion { target: "qa/website".into() },
+            evaluate: true,
+        };
+        saving(&mut policy);
+        self.registry.save_policy(caller, policy).await.expect("is saved").policy.id
+    }
+
+    async fn promote(&self, source: &str, target: &str) -> Id {
+        self.save(&Caller::System, source, |saving| saving.body = PolicyBody::Promotion { target: target.into() }).await
+    }
+
+    /// Lets everything happen that is owed.
+    async fn settle(&self) {
+        react::catch_up(self.store()).await.expect("reacts");
+        evaluate::walk_all(self.store()).await.expect("walks");
+        react::catch_up(self.store()).await.expect("reacts");
+    }
+
+    fn tag(&self, repository: &str, name: &str) -> Option<TagValue> {
+        let read = self.store().snapshot().expect("reads");
+        let record = repo::get(&read, &repository.parse().expect("a name")).expect("reads")?;
+        tag::get(&read, record.number, &name.parse().expect("a tag")).expect("reads")
+    }
+
+    fn verdict(&self, repository: &str, name: &str) -> Verdict {
+        let read = self.store().snapshot().expect("reads");
+        let record = repo::get(&read, &repository.parse().expect("a name")).expect("reads").expect("is there");
+        let verdict = policy::verdict(&read, record.number, &name.parse().expect("a tag")).expect("reads");
+        verdict.expect("a verdict")
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let files = Files::open(&self.folder.path().join("data")).expect("opens");
+        let read = self.store().snapshot().expect("reads");
+        let report = verify(&read, &files, Depth::Bytes, &Default::default()).expect("verifies");
+        assert!(report.is_clean(), "{:#?}", report.findings);
+        assert_eq!(report.orphans, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_is_promoted_with_its_blobs_and_a_reason() {
+    let world = World::new(&["dev/website", "qa/website"]).await;
+    let id = world.promote("dev/website", "qa/website").await;
+    let digest = world.push("dev/website", "1.4-stable", "one").await;
+    world.push("dev/website", "1.4-beta", "two").await;
+    world.settle().await;
+
+    let value = world.tag("qa/website", "1.4-stable").expect("was promoted");
+    assert_eq!(value.digest, digest);
+    assert!(matches!(value.cause, Cause::Promotion { policy: Some(policy), .. } if policy == id));
+    assert!(world.tag("qa/website", "1.4-beta").is_none());
+    let reader = world.registry.manifest(&Caller::System, &"qa/website".parse().expect("a name"), &Reference::Digest(digest));
+    assert_eq!(reader.expect("is readable").digest, digest);
+    let verdict = world.verdict("dev/website", "1.4-beta");
+    assert!(matches!(verdict.decisions[0].decision.reason, Reason::RuleFailed(_)), "{verdict:?}");
+    assert!(policy::status(&world.store().snapshot().expect("reads"), &id).expect("reads").last_moved_at.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_deleted_at_the_target_stays_deleted() {
+    let world = World::new(&["dev/website", "qa/website"]).await;
+    world.promote("dev/website", "qa/website").await;
+    world.push("dev/website", "1-stable", "one").await;
+    world.settle().await;
+    let target: RepoName = "qa/website".parse().expect("a name");
+    world.registry.delete_tag(&Caller::System, &target, &"1-stable".parse().expect("a tag")).await.expect("goes");
+    world.settle().await;
+    assert_eq!(sweep::sweep(world.store()).await.expect("sweeps"), 0);
+    world.settle().await;
+    assert!(world.tag("qa/website", "1-stable").is_none(), "the sweep brought it back");
+    // A new push is a new wish.
+    world.push("dev/website", "1-stable", "one").await;
+    world.settle().await;
+    assert!(world.tag("qa/website", "1-stable").is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn saving_applies_to_existing_tags_unless_told_not_to() {
+    let world = World::new(&["dev/website", "qa/website", "ops/website"]).await;
+    for number in 0..40 {
+        world.push("dev/website", &format!("{number}-stable"), "one").await;
+    }
+    world.settle().await;
+    world.promote("dev/website", "qa/website").await;
+    world
+        .save(&Caller::System, "dev/website", |saving| {
+            saving.body = PolicyBody::Promotion { target: "ops/website".into() };
+            saving.evaluate = false;
+        })
+        .await;
+    world.settle().await;
+    assert!((0..40).all(|number| world.tag("qa/website", &format!("{number}-stable")).is_some()));
+    assert!(world.tag("ops/website", "1-stable").is_none());
+    assert_eq!(sweep::sweep(world.store()).await.expect("sweeps"), 0);
+    assert!(world.tag("ops/website", "1-stable").is_none(), "the sweep applied what was saved without applying");
+    world.push("dev/website", "new-stable", "two").await;
+    world.settle().await;
+    assert!(world.tag("ops/website", "new-stable").is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chains_go_on_and_loops_end() {
+    let world = World::new(&["dev/website", "qa/website", "prod/website"]).await;
+    world.promote("dev/website", "qa/website").await;
+    world.promote("qa/website", "prod/website").await;
+    world.promote("prod/website", "dev/website").await;
+    let digest = world.push("dev/website", "1-stable", "one").await;
+    world.settle().await;
+    let value = world.tag("prod/website", "1-stable").expect("went on");
+    assert_eq!((value.digest, value.chain.len()), (digest, 2));
+    let verdict = world.verdict("dev/website", "1-stable");
+    assert!(verdict.decisions.iter().any(|decided| decided.decision.reason == Reason::Loop), "{verdict:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_target_blocks_with_a_reason_and_goes_on_when_it_can() {
+    let world = World::new(&["dev/website", "qa/website"]).await;
+    let target: RepoName = "qa/website".parse().expect("a name");
+    world.promote("dev/website", "qa/website").await;
+    world.push("qa/website", "1-stable", "old").await;
+    let immutable = |on| Settings { immutable_tags: Some(on), ..Settings::default() };
+    world.registry.update_repository(&Caller::System, &target, immutable(true)).await.expect("is set");
+    let digest = world.push("dev/website", "1-stable", "new").await;
+    world.settle().await;
+    let verdict = world.verdict("dev/website", "1-stable");
+    let decision = &verdict.decisions[0].decision;
+    assert_eq!(decision.outcome, Outcome::Blocked);
+    assert!(decision.reason.to_string().contains("immutable"), "{}", decision.reason);
+    sweep::sweep(world.store()).await.expect("sweeps");
+    assert_ne!(world.tag("qa/website", "1-stable").map(|value| value.digest), Some(digest));
+    world.registry.update_repository(&Caller::System, &target, immutable(false)).await.expect("is set");
+    assert_eq!(sweep::sweep(world.store()).await.expect("sweeps"), 0);
+    assert_eq!(world.tag("qa/website", "1-stable").map(|value| value.digest), Some(digest));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_runs_on_its_owners_rights_at_each_run() {
+    let world = World::new(&["dev/website", "qa/website"]).await;
+    let id = world.account("alice", false, true).await.expect("is made");
+    let alice = Caller::Account { id, name: "alice".into() };
+    world.save(&alice, "dev/website", |_| ()).await;
+    world.push("dev/website", "1-stable", "one").await;
+    world.settle().await;
+    assert!(world.tag("qa/website", "1-stable").is_some());
+    // She is no admin any more.
+    struct Demote;
+    impl crate::store::Operation for Demote {
+        type Plan = ();
+        type Done = ();
+        type Refusal = ();
+        const NAME: &'static str = "demote";
+        fn check(&self, _: &crate::store::Change<'_>) -> Result<Result<(), ()>, crate::store::StoreError> {
+            Ok(Ok(()))
+        }
+        fn apply(&self, (): (), tables: &mut crate::store::Change<'_>) -> Result<(), crate::store::StoreError> {
+            let mut account = crate::store::account::get(tables, "alice")?.expect("is there");
+            account.is_admin = false;
+            crate::store::account::put(tables, "alice", &account)
+        }
+    }
+    world.store().submit(crate::store::Lane::Foreground, Demote).await.expect("runs").expect("is done");
+    world.push("dev/website", "2-stable", "two").await;
+    world.settle().await;
+    assert!(world.tag("qa/website", "2-stable").is_none());
+    let verdict = world.verdict("dev/website", "2-stable");
+    assert!(matches!(verdict.decisions[0].decision.reason, Reason::RightLost { .. }), "{verdict:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attachment_moves_with_its_image_or_follows_it() {
+    let world = World::new(&["dev/website", "qa/website"]).await;
+    world.promote("dev/website", "qa/website").await;
+    let digest = world.push("dev/website", "1-stable", "one").await;
+    let early = world.attach("dev/website", digest, "early sbom").await;
+    world.settle().await;
+    let late = world.attach("dev/website", digest, "late signature").await;
+    // The older scheme says it by a tag, which no policy decides about.
+    let tag = format!("sha256-{}.sig", digest.hex());
+    let config = world.blob("dev/website", b"{}").await;
+    let bytes = format!(
+        r#"{{"schemaVersion":2,"config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{config}","size":2}},"layers":[]}}"#
+    );
+    let signature = world.manifest("dev/website", &tag, bytes, MediaType::OciManifest).await;
+    world.settle().await;
+    let target: RepoName = "qa/website".parse().expect("a name");
+    let (found, _) = world.registry.referrers(&Caller::System, &target, &digest, None, None, 10).expect("lists");
+    let mut found: Vec<Digest> = found.into_iter().map(|descriptor| descriptor.digest).collect();
+    found.sort_unstable();
+    let mut expected = vec![early, late];
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+    assert_eq!(world.tag("qa/website", &tag).map(|value| value.digest), Some(signature));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_mirror_owes_each_value_once() {
+    let world = World::new(&["dev/website"]).await;
+    let remote = Remote {
+        host: "https://127.0.0.1:1".into(),
+        repository: "far/website".into(),
+        username: String::new(),
+        password: None,
+        token: None,
+        ca: String::new(),
+        skip_tls_verification: false,
+        private: true,
+    };
+    let id = world
+        .save(&Caller::System, "dev/website", |saving| {
+            saving.body = PolicyBody::Push { remote };
+            saving.tag_template = "far-%n".into();
+        })
+        .await;
+    let first = world.push("dev/website", "1-stable", "one").await;
+    world.settle().await;
+    let name: Tag = "1-stable".parse().expect("a tag");
+    let row = || transfer::get(&world.store().snapshot().expect("reads"), &id, &name).expect("reads").expect("is owed");
+    assert_eq!((row().want, row().remote_tag.as_str(), row().is_owed()), (first, "far-1-stable", true));
+    let job = row().job;
+    // The same value again asks for nothing new; another value supersedes it.
+    world.push("dev/website", "1-stable", "one").await;
+    world.settle().await;
+    assert_eq!((row().generation, row().job), (1, job));
+    let second = world.push("dev/website", "1-stable", "two").await;
+    world.settle().await;
+    assert_eq!((row().want, row().generation), (second, 2));
+    let read = world.store().snapshot().expect("reads");
+    let old = crate::store::queue::get(&read, &job).expect("reads").expect("is kept");
+    assert_eq!(old.status, crate::store::record::JobStatus::Canceled);
+    assert!(read.has(crate::store::Table::Jobs, &crate::store::Key::new().id(&row().job)).expect("reads"));
+}
