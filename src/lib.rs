@@ -12,3 +12,5 @@ pub mod secret;
 // Row 1: the protocol's vocabulary; task scopes.
 pub mod lifecycle;
 pub mod oci;
+// Row 10: the only reader of files and environment.
+pub mod config;
