@@ -14,3 +14,5 @@ pub mod lifecycle;
 pub mod oci;
 // Row 10: the only reader of files and environment.
 pub mod config;
+// Row 12: the command line.
+pub mod cli;
