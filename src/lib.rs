@@ -30,3 +30,7 @@ pub mod jobs;
 pub mod reactor;
 // Row 9: listeners, routes, answers.
 pub mod http;
+// Row 10: the only reader of files and environment.
+pub mod config;
+// Row 12: the command line.
+pub mod cli;

@@ -282,3 +282,23 @@ pub const REMOTE_TOKEN_BYTES: usize = 32 * 1024;
 pub const REMOTE_TOKENS: usize = 64;
 /// Longest custom CA bundle, in bytes.
 pub const REMOTE_CA_BYTES: usize = 512 * 1024;
+// Configuration and the command line.
+
+/// Largest configuration or certificate file that is read, in bytes.
+pub const CONFIG_BYTES: u64 = 1024 * 1024;
+/// Longest path of a unix socket, in bytes: `sun_path` holds 108 with its end.
+pub const SOCKET_PATH_BYTES: usize = 107;
+/// Longest password or token read from standard input, in bytes; more is not
+/// a secret but a wrong file.
+pub const STDIN_SECRET_BYTES: u64 = 64 * 1024;
+/// Time the command line gives the daemon to take a connection.
+pub const COMMAND_CONNECT: Duration = Duration::from_secs(10);
+/// Time the command line gives the daemon to answer.
+pub const COMMAND_ANSWER: Duration = Duration::from_secs(60);
+/// Time the daemon has to verify all it holds, when the command line asks it
+/// to: every blob is read and hashed.
+pub const VERIFY_ANSWER: Duration = Duration::from_secs(24 * 60 * 60);
+/// Largest answer the command line reads into memory, in bytes.
+pub const COMMAND_BODY_BYTES: usize = 64 * 1024 * 1024;
+/// How often the command line looks at a job that it waits for.
+pub const JOB_POLL: Duration = Duration::from_millis(250);

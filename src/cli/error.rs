@@ -1,0 +1,205 @@
+//! What went wrong, in words for the person at the terminal, and the exit
+//! code it has.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::terminal::Exit;
+use crate::config::ConfigError;
+
+/// Why a command did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// A combination of words that means nothing.
+    #[error("{0}")]
+    Usage(UsageError),
+    /// The daemon's configuration is wrong.
+    #[error("{}", chain(.0))]
+    Config(ConfigError),
+    /// A file named on the command line is wrong.
+    #[error("{}", chain(.0))]
+    File(ConfigError),
+    /// A file named for certificates holds none.
+    #[error("{} holds no certificate in PEM", .0.display())]
+    NoCertificate(PathBuf),
+    /// A certificate in a file cannot be read.
+    #[error("{} holds a certificate that cannot be used: {reason}", path.display())]
+    BadCertificate {
+        /// The file.
+        path: PathBuf,
+        /// What the TLS library said.
+        reason: String,
+    },
+    /// No daemon answers anywhere.
+    #[error("no daemon found\n{}  start one with `tidegate serve`, or say where it is: --socket PATH, TIDEGATE_SOCKET or --url URL", looked(.0))]
+    NoDaemon(Vec<Looked>),
+    /// The daemon that was named does not answer.
+    #[error("no daemon answers at {at}: {source}")]
+    Connect {
+        /// Socket or URL.
+        at: String,
+        /// What the system or the TLS library said.
+        source: io::Error,
+    },
+    /// The daemon took too long.
+    #[error("the daemon at {at} did not answer within {} s", within.as_secs())]
+    Slow {
+        /// Socket or URL.
+        at: String,
+        /// How long was waited.
+        within: Duration,
+    },
+    /// The connection broke.
+    #[error("the connection to {at} broke: {reason}")]
+    Broken {
+        /// Socket or URL.
+        at: String,
+        /// What the HTTP library said.
+        reason: String,
+    },
+    /// What answers is not Tidegate.
+    #[error("{at} answered {status} without the JSON that Tidegate answers with: is it another program?")]
+    NotJson {
+        /// Socket or URL.
+        at: String,
+        /// HTTP status.
+        status: u16,
+    },
+    /// The daemon refused.
+    #[error("{0}")]
+    Api(ApiError),
+    /// Standard input held no secret.
+    #[error("{0}")]
+    Secret(SecretError),
+    /// Standard output cannot be written.
+    #[error("cannot write the answer: {0}")]
+    Output(#[from] io::Error),
+    /// A page or a folder cannot be written.
+    #[error("cannot write man pages to {}: {source}", path.display())]
+    Pages {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A job ended, and not well.
+    #[error("job {id} ended as {status}")]
+    JobFailed {
+        /// The job.
+        id: String,
+        /// Its last status.
+        status: String,
+    },
+    /// The daemon could not be started or stopped with an error.
+    #[error("{0:#}")]
+    Daemon(anyhow::Error),
+}
+
+/// A combination of words that means nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UsageError {
+    /// Two daemons named.
+    #[error("--socket and --url name two daemons: give one")]
+    TwoDaemons,
+    /// Sign-in without a place to sign in at.
+    #[error("--username and --ca before the command are for --url; the local socket needs neither")]
+    SignInWithoutUrl,
+    /// A name without a password.
+    #[error("--username needs a password in the variable TIDEGATE_PASSWORD")]
+    NoPassword,
+    /// A removal without consent.
+    #[error("this removes the repository with all its tags and policies: add --yes to do it")]
+    NoConsent,
+    /// A folder and a daemon named.
+    #[error("--data names a folder, --socket and --url a daemon: give one")]
+    FolderAndDaemon,
+}
+
+/// Why standard input held no secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SecretError {
+    /// Nothing there.
+    #[error("standard input is empty: write the secret to it, such as `printf %s \"$SECRET\" | tidegate …`")]
+    Empty,
+    /// More than one line.
+    #[error("standard input has more than one line, and a secret has one")]
+    Lines,
+    /// Too long, or not text.
+    #[error("standard input holds no secret but a file of some kind: it is too long, or not UTF-8")]
+    NotText,
+}
+
+/// A place where no daemon was found, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Looked {
+    /// The socket.
+    pub path: PathBuf,
+    /// Why it is none.
+    pub why: String,
+}
+
+/// The daemon's refusal, in its own words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiError {
+    /// HTTP status.
+    pub status: u16,
+    /// Code and message of each error; the codes are for programs.
+    pub errors: Vec<(String, String)>,
+}
+
+impl CliError {
+    /// The exit code that a script sees.
+    pub const fn exit(&self) -> Exit {
+        match self {
+            Self::Usage(_) => Exit::Usage,
+            Self::Config(_) => Exit::Config,
+            Self::File(_)
+            | Self::NoCertificate(_)
+            | Self::BadCertificate { .. }
+            | Self::NoDaemon(_)
+            | Self::Connect { .. }
+            | Self::Slow { .. }
+            | Self::Broken { .. }
+            | Self::NotJson { .. }
+            | Self::Api(_)
+            | Self::Secret(_)
+            | Self::Output(_)
+            | Self::Pages { .. }
+            | Self::JobFailed { .. }
+            | Self::Daemon(_) => Exit::Failure,
+        }
+    }
+
+    /// Whether the daemon refused with this code.
+    pub fn is_api(&self, code: &str) -> bool {
+        matches!(self, Self::Api(api) if api.errors.iter().any(|(own, _)| own == code))
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (code, message)) in self.errors.iter().enumerate() {
+            let between = if index == 0 { "" } else { "\nerror: " };
+            write!(f, "{between}{message} ({code})")?;
+        }
+        if self.errors.is_empty() {
+            write!(f, "the daemon answered {} and gave no reason", self.status)?;
+        }
+        match self.status {
+            401 => f.write_str("\n  sign in: tidegate --url URL --username NAME …, with the password in the variable TIDEGATE_PASSWORD"),
+            403 => f.write_str("\n  this account has no right to do that; over the local socket every right is there"),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn looked(places: &[Looked]) -> String {
+    places.iter().map(|place| format!("  looked at {}: {}\n", place.path.display(), place.why)).collect()
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

@@ -1,0 +1,61 @@
+//! The command line: the same binary as the daemon.
+//!
+//! Three verbs: parse the words ([`arguments`]), find the daemon
+//! ([`locate`]), ask it over HTTP ([`client`] on [`dial`]). Each noun of the
+//! command line has a file that holds its flags, its calls and how its answer
+//! looks to a person; `--json` prints the daemon's own answer instead.
+//! [`run::run`] takes words, surroundings and streams as values, so that a
+//! test is one call.
+//!
+//! Nothing is decided here that the daemon decides: names are parsed because
+//! they become paths, everything else goes over as it was written and comes
+//! back with the daemon's own words. [`daemon`] holds the only three calls
+//! into the rest of the program.
+
+/// `account create|list`.
+pub mod account;
+/// The words of the command line.
+pub mod arguments;
+/// Requests and answers in JSON.
+pub mod client;
+/// `serve`, `demo`, and the folder behind `verify`.
+pub mod daemon;
+/// Unix sockets, TCP and TLS.
+pub mod dial;
+/// What went wrong, and the exit code it has.
+pub mod error;
+/// `completions` and `man`.
+pub mod generate;
+/// `job list|show|logs`, and waiting for one.
+pub mod job;
+/// Where the daemon is.
+pub mod locate;
+/// What push and pull mirrors have in common: the far side and its flags.
+pub mod mirror;
+/// `promotion create|list|delete|test`.
+pub mod promotion;
+/// `pull-mirror create|list|delete|run`.
+pub mod pull_mirror;
+/// `push-mirror create|list|delete`.
+pub mod push_mirror;
+/// `repository create|list|delete`.
+pub mod repository;
+/// Rules as words.
+pub mod rule;
+/// From words to an exit code.
+pub mod run;
+/// Streams, tables, and text that is safe to show.
+pub mod terminal;
+/// `verify`.
+pub mod verify;
+/// `why`.
+pub mod why;
+
+#[cfg(test)]
+mod fake;
+
+pub use arguments::{Arguments, Command, ServeOptions};
+pub use error::CliError;
+pub use run::{main, run};
+pub use terminal::{Exit, Terminal};
+pub use verify::{Finding, VerifyReport};

@@ -1,0 +1,217 @@
+//! From words to an exit code.
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal as _};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+use serde_json::Value;
+
+use super::arguments::{Arguments, Command};
+use super::client::Client;
+use super::error::CliError;
+use super::locate::locate;
+use super::terminal::{Exit, Terminal};
+use super::{account, daemon, generate, job, promotion, pull_mirror, push_mirror, repository, verify, why};
+use crate::config::Environment;
+
+/// A command that speaks to the daemon: who to ask, how to answer.
+pub struct Session<'a, 'b> {
+    /// The daemon.
+    pub client: Client,
+    /// Whether programs read the answer.
+    pub json: bool,
+    /// Files named on the command line start here.
+    pub environment: &'a Environment,
+    /// The streams.
+    pub terminal: &'a mut Terminal<'b>,
+}
+
+/// The process's own words, surroundings and streams.
+pub async fn main() -> ExitCode {
+    let environment = match Environment::read() {
+        Ok(environment) => environment,
+        Err(error) => {
+            eprintln!("error: the current folder cannot be told: {error}");
+            return Exit::Failure.into();
+        }
+    };
+    let (mut stdin, mut stdout, mut stderr) = (io::stdin(), io::stdout(), io::stderr());
+    let interactive = stderr.is_terminal();
+    let mut terminal = Terminal { stdin: &mut stdin, stdout: &mut stdout, stderr: &mut stderr, interactive };
+    run(std::env::args_os(), &environment, &mut terminal).await.into()
+}
+
+/// Does what `words` say; the first is the program's own name.
+pub async fn run<W>(words: W, environment: &Environment, terminal: &mut Terminal<'_>) -> Exit
+where
+    W: IntoIterator<Item: Into<OsString> + Clone>,
+{
+    let arguments = match Arguments::try_parse_from(words) {
+        Ok(arguments) => arguments,
+        Err(error) => return explained(&error, terminal),
+    };
+    let ended = dispatch(&arguments, environment, terminal).await;
+    match ended.and_then(|exit| Ok(terminal.flush().map(|()| exit)?)) {
+        Ok(exit) => exit,
+        // The reader of a pipe has what it wanted, as `head` does.
+        Err(CliError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
+        Err(error) => {
+            // There is no third stream to complain on when this one fails.
+            let _ = writeln!(terminal.stderr, "error: {error}");
+            error.exit()
+        }
+    }
+}
+
+impl Session<'_, '_> {
+    /// The daemon's answer for programs, or `line` for people.
+    ///
+    /// # Errors
+    /// [`CliError::Output`].
+    pub fn say(&mut self, answer: &Value, line: &str) -> Result<(), CliError> {
+        if self.json { self.terminal.json(answer) } else { self.terminal.line(line) }
+    }
+
+    /// The daemon's answer for programs, or a table for people.
+    ///
+    /// # Errors
+    /// [`CliError::Output`].
+    pub fn show(&mut self, answer: &Value, header: &[&str], rows: Vec<Vec<String>>) -> Result<(), CliError> {
+        if self.json { self.terminal.json(answer) } else { self.terminal.table(header, rows) }
+    }
+
+    /// Something done on the way; on standard error when programs read the
+    /// answer.
+    ///
+    /// # Errors
+    /// [`CliError::Output`].
+    pub fn note(&mut self, line: &str) -> Result<(), CliError> {
+        if self.json { Ok(writeln!(self.terminal.stderr, "{line}")?) } else { self.terminal.line(line) }
+    }
+}
+
+async fn dispatch(
+    arguments: &Arguments,
+    environment: &Environment,
+    terminal: &mut Terminal<'_>,
+) -> Result<Exit, CliError> {
+    match &arguments.command {
+        Command::Serve(options) => daemon::serve(options, environment).await?,
+        Command::Demo => daemon::demo().await?,
+        Command::Completions(wanted) => generate::completions(wanted, terminal)?,
+        Command::Man(wanted) => generate::man(wanted, environment, terminal)?,
+        Command::Verify(wanted) => return verify::run(wanted, arguments, environment, terminal).await,
+        Command::Account(_)
+        | Command::Repository(_)
+        | Command::Promotion(_)
+        | Command::PushMirror(_)
+        | Command::PullMirror(_)
+        | Command::Job(_)
+        | Command::Why(_) => {
+            let client = locate(arguments, environment).await?;
+            let json = arguments.json;
+            ask(&arguments.command, &mut Session { client, json, environment, terminal }).await?;
+        }
+    }
+    Ok(Exit::Success)
+}
+
+async fn ask(command: &Command, session: &mut Session<'_, '_>) -> Result<(), CliError> {
+    match command {
+        Command::Account(command) => account::run(command, session).await,
+        Command::Repository(command) => repository::run(command, session).await,
+        Command::Promotion(command) => promotion::run(command, session).await,
+        Command::PushMirror(command) => push_mirror::run(command, session).await,
+        Command::PullMirror(command) => pull_mirror::run(command, session).await,
+        Command::Job(command) => job::run(command, session).await,
+        Command::Why(wanted) => why::run(wanted, session).await,
+        // Handled without a daemon, above.
+        Command::Serve(_) | Command::Demo | Command::Verify(_) | Command::Completions(_) | Command::Man(_) => Ok(()),
+    }
+}
+
+/// Prints what the parser has to say: help that was asked for is an answer,
+/// anything else is wrong usage.
+fn explained(error: &clap::Error, terminal: &mut Terminal<'_>) -> Exit {
+    let text = error.render();
+    let (stream, exit) = match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => (&mut *terminal.stdout, Exit::Success),
+        _ => (&mut *terminal.stderr, Exit::Usage),
+    };
+    match write!(stream, "{text}").and_then(|()| stream.flush()) {
+        Ok(()) => exit,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => exit,
+        Err(_) => Exit::Failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::fake::{Fake, reply};
+    use serde_json::json;
+
+    #[tokio::test]
+    async fn wrong_words_are_64_and_help_is_an_answer() {
+        let fake = Fake::new(Vec::new());
+        for words in [&["nonsense"][..], &[], &["job"], &["repository", "create", "website"], &["why", "dev/x"]] {
+            let ran = fake.run(words, "").await;
+            assert_eq!((ran.exit, ran.out.as_str()), (Exit::Usage, ""), "{words:?}");
+            assert!(!ran.err.is_empty(), "{words:?}");
+        }
+        let help = fake.run(&["--help"], "").await;
+        assert_eq!((help.exit, help.err.as_str()), (Exit::Success, ""));
+        assert!(help.out.contains("Exit codes: 0 done, 1 failed, 64 wrong usage, 78 wrong configuration"));
+        assert_eq!(fake.run(&["--version"], "").await.out, format!("tidegate {}\n", env!("CARGO_PKG_VERSION")));
+    }
+
+    #[tokio::test]
+    async fn a_wrong_configuration_is_78_and_one_line() {
+        let fake = Fake::new(Vec::new());
+        let folder = fake.environment().current_dir;
+        std::fs::write(folder.join("c.toml"), "[[listener]]\nport = 5\n").unwrap();
+        let ran = fake.run(&["serve", "--config", "c.toml"], "").await;
+        assert_eq!(ran.exit, Exit::Config);
+        assert!(ran.err.contains("c.toml:2:1: listener.port: unknown field `port`"), "{}", ran.err);
+        assert_eq!(ran.err.lines().count(), 1);
+        let missing = fake.run(&["serve", "--config", "none.toml"], "").await;
+        assert_eq!(missing.exit, Exit::Config);
+        assert!(missing.err.contains("cannot read") && missing.err.contains("No such file"), "{}", missing.err);
+        assert_eq!(fake.run(&["serve", "--listen", "http://0.0.0.0:80"], "").await.exit, Exit::Usage);
+    }
+
+    #[tokio::test]
+    async fn refusals_say_how_to_sign_in() {
+        let refusal = |code: &str| json!({"errors": [{"code": code, "message": "no", "detail": null}]});
+        let fake = Fake::new(vec![
+            reply("GET /api/v0/jobs?limit=20", 401, refusal("NOT_AUTHENTICATED")),
+            reply("GET /api/v0/jobs?limit=20", 403, refusal("NOT_AUTHORIZED")),
+        ]);
+        let ran = fake.run(&["job", "list"], "").await;
+        assert_eq!(ran.exit, Exit::Failure);
+        assert!(ran.err.starts_with("error: no (NOT_AUTHENTICATED)\n  sign in: "), "{}", ran.err);
+        let ran = fake.run(&["job", "list"], "").await;
+        assert!(ran.err.starts_with("error: no (NOT_AUTHORIZED)\n  this account has no right"), "{}", ran.err);
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_left_is_no_failure() {
+        struct Closed;
+        impl io::Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let fake = Fake::new(vec![reply("GET /api/v0/jobs?limit=20", 200, json!({"jobs": []}))]);
+        let mut errors = Vec::new();
+        let mut terminal =
+            Terminal { stdin: &mut io::empty(), stdout: &mut Closed, stderr: &mut errors, interactive: false };
+        let exit = run(["tidegate", "job", "list"], &fake.environment(), &mut terminal).await;
+        assert_eq!((exit, errors), (Exit::Success, Vec::new()));
+    }
+}

@@ -1,0 +1,403 @@
+//! Raw settings to a checked configuration.
+//!
+//! Every path comes out absolute, every text as a type, every default filled
+//! in. Nothing is opened here but the configuration's own file.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use toml::Spanned;
+
+use super::environment::Environment;
+use super::error::ConfigError;
+use super::file::{Document, RawConfig, RawListener, RawTls};
+use super::value::{self, Listener, LogFilter, LogFormat, Network, TlsName};
+use crate::limits;
+
+/// The port a registry listens on when nothing else is said.
+const REGISTRY_PORT: u16 = 5000;
+/// The data folder when nothing else is said.
+const DATA_DIR: &str = "tidegate-data";
+/// The credential that holds the key that seals mirrors' passwords.
+const SEALING_KEY_CREDENTIAL: &str = "tidegate.sealing-key";
+
+/// A checked configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The data folder.
+    pub data: PathBuf,
+    /// Which log lines are written.
+    pub log: LogFilter,
+    /// How they are written.
+    pub log_format: LogFormat,
+    /// Where the registry and the management API are served; never empty.
+    pub listeners: Vec<Listener>,
+    /// Certificates.
+    pub tls: Tls,
+    /// The local endpoint's socket.
+    pub admin_socket: PathBuf,
+    /// A file that gets the bound addresses, one `https://…` or `http://…` a
+    /// line, beside the local endpoint's socket.
+    pub addresses_file: PathBuf,
+    /// Mirrors.
+    pub remote: Remote,
+    /// The file with the key that seals mirrors' passwords, where the service
+    /// manager passed one on; in the data folder otherwise.
+    pub sealing_key: Option<PathBuf>,
+}
+
+/// Certificates.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// Names for the certificate that is made, beyond `localhost` and the
+    /// listeners' own addresses.
+    pub names: Vec<TlsName>,
+    /// A certificate from elsewhere; one is made at first start when absent.
+    pub files: Option<CertificateFiles>,
+}
+
+/// A certificate chain and its key, in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The chain.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// Mirrors.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remote {
+    /// Private networks that mirrors saved by ordinary accounts may reach.
+    pub allow_private: Vec<Network>,
+}
+
+/// What the command line puts in place of the file's settings.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// The data folder.
+    pub data: Option<PathBuf>,
+    /// In place of all the file's listeners, when there is one or more.
+    pub listeners: Vec<Listener>,
+}
+
+impl Config {
+    /// Reads and checks the file `path`.
+    ///
+    /// # Errors
+    /// One [`ConfigError`] that names file, line and key.
+    pub fn load(path: &Path, overrides: &Overrides, environment: &Environment) -> Result<Self, ConfigError> {
+        Self::from_document(&Document::read(&environment.absolute(path))?, overrides, environment)
+    }
+
+    /// The embedded defaults: TLS on 127.0.0.1:5000, data in
+    /// `./tidegate-data`.
+    ///
+    /// # Errors
+    /// When the admin socket's path, which follows from the folder, is too
+    /// long.
+    pub fn embedded(overrides: &Overrides, environment: &Environment) -> Result<Self, ConfigError> {
+        Self::from_document(&Document::new(Path::new("(defaults)"), ""), overrides, environment)
+    }
+
+    fn from_document(
+        document: &Document,
+        overrides: &Overrides,
+        environment: &Environment,
+    ) -> Result<Self, ConfigError> {
+        let raw = document.settings()?;
+        let data = data_dir(document, &raw, overrides, environment)?;
+        let endpoint_dir = environment.runtime_dir.clone().unwrap_or_else(|| data.clone());
+        let written = listeners(document, raw.listener.as_ref())?;
+        Ok(Self {
+            log: parsed(document, "log", raw.log.as_ref())?.unwrap_or_default(),
+            log_format: parsed(document, "log_format", raw.log_format.as_ref())?.unwrap_or_default(),
+            listeners: if overrides.listeners.is_empty() { written } else { overrides.listeners.clone() },
+            tls: tls(document, &raw.tls, environment)?,
+            admin_socket: admin_socket(document, raw.admin.socket.as_ref(), &endpoint_dir, environment)?,
+            addresses_file: endpoint_dir.join("addresses"),
+            remote: Remote {
+                allow_private: all_parsed(document, "remote.allow_private", raw.remote.allow_private.as_deref())?,
+            },
+            sealing_key: environment
+                .credentials_dir
+                .as_ref()
+                .map(|folder| folder.join(SEALING_KEY_CREDENTIAL))
+                .filter(|path| path.exists()),
+            data,
+        })
+    }
+}
+
+/// The command line's folder, else the file's, else the service manager's,
+/// else one under the current folder.
+fn data_dir(
+    document: &Document,
+    raw: &RawConfig,
+    overrides: &Overrides,
+    environment: &Environment,
+) -> Result<PathBuf, ConfigError> {
+    let written = raw.data.as_ref().map(|path| path_of(document, "data", path, environment)).transpose()?;
+    let given = overrides.data.as_ref().map(|path| environment.absolute(path));
+    Ok(given
+        .or(written)
+        .or_else(|| environment.state_dir.clone())
+        .unwrap_or_else(|| environment.absolute(Path::new(DATA_DIR))))
+}
+
+fn admin_socket(
+    document: &Document,
+    raw: Option<&Spanned<PathBuf>>,
+    folder: &Path,
+    environment: &Environment,
+) -> Result<PathBuf, ConfigError> {
+    let too_long = |path: &Path| path.as_os_str().len() > limits::SOCKET_PATH_BYTES;
+    let Some(written) = raw else {
+        let path = folder.join("admin.sock");
+        return if too_long(&path) { Err(ConfigError::SocketPath { path }) } else { Ok(path) };
+    };
+    let path = path_of(document, "admin.socket", written, environment)?;
+    if too_long(&path) {
+        let reason =
+            format!("a socket's path has at most {} bytes, {} has more", limits::SOCKET_PATH_BYTES, path.display());
+        return Err(document.refuse(written.span().start, "admin.socket", reason));
+    }
+    Ok(path)
+}
+
+fn listeners(
+    document: &Document,
+    raw: Option<&Spanned<Vec<Spanned<RawListener>>>>,
+) -> Result<Vec<Listener>, ConfigError> {
+    let Some(written) = raw else {
+        return Ok(vec![Listener::tls(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), REGISTRY_PORT))]);
+    };
+    if written.get_ref().is_empty() {
+        return Err(document.refuse(written.span().start, "listener", "at least one listener is needed"));
+    }
+    let mut listeners: Vec<Listener> = Vec::new();
+    for entry in written.get_ref() {
+        let (listener, start) = listener(document, entry)?;
+        if listener.address().port() != 0 && listeners.iter().any(|other| other.address() == listener.address()) {
+            return Err(document.refuse(start, "listener.address", format!("{} is listed twice", listener.address())));
+        }
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+/// One listener, and where its address stands.
+fn listener(document: &Document, entry: &Spanned<RawListener>) -> Result<(Listener, usize), ConfigError> {
+    let raw = entry.get_ref();
+    let Some(written) = &raw.address else {
+        let reason = "an address is needed, such as address = \"127.0.0.1:5000\"";
+        return Err(document.refuse(entry.span().start, "listener.address", reason));
+    };
+    let start = written.span().start;
+    let address =
+        value::address(written.get_ref()).map_err(|error| document.refuse(start, "listener.address", error))?;
+    let forced = raw.force_plain.as_ref().is_some_and(|force| *force.get_ref());
+    let listener = match &raw.tls {
+        Some(tls) if !tls.get_ref() => Listener::plain(address, forced)
+            .map_err(|error| document.refuse(tls.span().start, "listener.tls", error))?,
+        Some(_) | None => {
+            if let Some(force) = raw.force_plain.as_ref().filter(|_| forced) {
+                let reason = "force_plain = true needs tls = false beside it";
+                return Err(document.refuse(force.span().start, "listener.force_plain", reason));
+            }
+            Listener::tls(address)
+        }
+    };
+    Ok((listener, start))
+}
+
+fn tls(document: &Document, raw: &RawTls, environment: &Environment) -> Result<Tls, ConfigError> {
+    let alone = |path: &Spanned<PathBuf>, key: &str, missing: &str| {
+        document.refuse(
+            path.span().start,
+            key,
+            format!("a certificate needs its key and a key its certificate: {missing} is not set"),
+        )
+    };
+    let files = match (&raw.certificate, &raw.key) {
+        (None, None) => None,
+        (Some(path), None) => return Err(alone(path, "tls.certificate", "tls.key")),
+        (None, Some(path)) => return Err(alone(path, "tls.key", "tls.certificate")),
+        (Some(certificate), Some(key)) => Some(CertificateFiles {
+            certificate: path_of(document, "tls.certificate", certificate, environment)?,
+            key: path_of(document, "tls.key", key, environment)?,
+        }),
+    };
+    let names = raw.names.as_ref();
+    if let Some(names) = names.filter(|names| files.is_some() && !names.get_ref().is_empty()) {
+        let reason =
+            "names are for the certificate that is made, and tls.certificate brings its own: leave one of them out";
+        return Err(document.refuse(names.span().start, "tls.names", reason));
+    }
+    Ok(Tls { names: all_parsed(document, "tls.names", names.map(|names| names.get_ref().as_slice()))?, files })
+}
+
+fn path_of(
+    document: &Document,
+    key: &str,
+    path: &Spanned<PathBuf>,
+    environment: &Environment,
+) -> Result<PathBuf, ConfigError> {
+    if path.get_ref().as_os_str().is_empty() {
+        return Err(document.refuse(path.span().start, key, "a path is needed, this one is empty"));
+    }
+    Ok(environment.absolute(path.get_ref()))
+}
+
+fn parsed<T>(document: &Document, key: &str, raw: Option<&Spanned<String>>) -> Result<Option<T>, ConfigError>
+where
+    T: FromStr<Err: ToString>,
+{
+    let parse =
+        |text: &Spanned<String>| text.get_ref().parse().map_err(|error| document.refuse(text.span().start, key, error));
+    raw.map(parse).transpose()
+}
+
+fn all_parsed<T>(document: &Document, key: &str, raw: Option<&[Spanned<String>]>) -> Result<Vec<T>, ConfigError>
+where
+    T: FromStr<Err: ToString>,
+{
+    let mut values = Vec::new();
+    for text in raw.unwrap_or_default() {
+        values.extend(parsed(document, key, Some(text))?);
+    }
+    Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(text: &str) -> Result<Config, ConfigError> {
+        let environment = Environment::bare(PathBuf::from("/srv"));
+        Config::from_document(&Document::new(Path::new("t.toml"), text), &Overrides::default(), &environment)
+    }
+
+    #[test]
+    fn the_defaults_are_tls_on_loopback_and_a_folder_here() {
+        let config = Config::embedded(&Overrides::default(), &Environment::bare(PathBuf::from("/srv"))).unwrap();
+        assert_eq!(config.data, PathBuf::from("/srv/tidegate-data"));
+        assert_eq!(config.admin_socket, PathBuf::from("/srv/tidegate-data/admin.sock"));
+        assert_eq!(config.addresses_file, PathBuf::from("/srv/tidegate-data/addresses"));
+        assert_eq!(config.listeners, [Listener::tls("127.0.0.1:5000".parse().unwrap())]);
+        assert_eq!((config.log.as_str(), config.log_format), ("info", LogFormat::Text));
+        assert_eq!((config.tls, config.sealing_key), (Tls::default(), None));
+    }
+
+    #[test]
+    fn the_service_managers_folders_are_used_where_nothing_is_set() {
+        let credentials = tempfile::tempdir().unwrap();
+        let mut environment = Environment::bare(PathBuf::from("/"));
+        environment.state_dir = Some(PathBuf::from("/var/lib/tidegate"));
+        environment.runtime_dir = Some(PathBuf::from("/run/tidegate"));
+        environment.credentials_dir = Some(credentials.path().to_owned());
+        let config = Config::embedded(&Overrides::default(), &environment).unwrap();
+        assert_eq!(config.data, PathBuf::from("/var/lib/tidegate"));
+        assert_eq!(config.admin_socket, PathBuf::from("/run/tidegate/admin.sock"));
+        assert_eq!(config.sealing_key, None, "the credential was not passed on");
+        let key = credentials.path().join(SEALING_KEY_CREDENTIAL);
+        std::fs::write(&key, "k").unwrap();
+        assert_eq!(Config::embedded(&Overrides::default(), &environment).unwrap().sealing_key, Some(key));
+    }
+
+    #[test]
+    fn everything_can_be_set() {
+        let config = resolve(
+            r#"
+            data = "./d"
+            log = "warn"
+            log_format = "json"
+            [[listener]]
+            address = "[::]:0"
+            [[listener]]
+            address = "127.0.0.1:5001"
+            tls = false
+            [[listener]]
+            address = "10.0.0.1:80"
+            tls = false
+            force_plain = true
+            [tls]
+            certificate = "c.pem"
+            key = "/k.pem"
+            [admin]
+            socket = "a.sock"
+            [remote]
+            allow_private = ["10.0.0.0/8"]
+            "#,
+        )
+        .unwrap();
+        assert_eq!(config.data, PathBuf::from("/srv/d"));
+        assert_eq!((config.log.as_str(), config.log_format), ("warn", LogFormat::Json));
+        let listeners: Vec<_> = config.listeners.iter().map(|l| (l.address().port(), l.is_tls())).collect();
+        assert_eq!(listeners, [(0, true), (5001, false), (80, false)]);
+        let files = CertificateFiles { certificate: "/srv/c.pem".into(), key: "/k.pem".into() };
+        assert_eq!(config.tls, Tls { names: Vec::new(), files: Some(files) });
+        assert_eq!(config.admin_socket, PathBuf::from("/srv/a.sock"));
+        assert!(config.remote.allow_private[0].contains("10.9.9.9".parse().unwrap()));
+    }
+
+    #[test]
+    fn the_command_line_goes_before_the_file() {
+        let overrides = Overrides { data: Some("x".into()), listeners: vec!["127.0.0.1:0".parse().unwrap()] };
+        let document = Document::new(Path::new("t.toml"), "data = \"/d\"\n[[listener]]\naddress = \"[::]:1\"\n");
+        let config = Config::from_document(&document, &overrides, &Environment::bare(PathBuf::from("/srv"))).unwrap();
+        assert_eq!(config.data, PathBuf::from("/srv/x"));
+        assert_eq!(config.listeners, overrides.listeners);
+    }
+
+    #[test]
+    fn a_bad_value_is_one_line_with_its_place() {
+        let long = format!("[admin]\nsocket = \"/{}\"\n", "s".repeat(200));
+        for (text, said) in [
+            ("log = \"loud\"", "t.toml:1:7: log: `loud` is no log filter"),
+            ("log_format = \"xml\"", "t.toml:1:14: log_format: `xml` is no log format: give `text` or `json`"),
+            ("data = \"\"", "t.toml:1:8: data: a path is needed"),
+            ("listener = []", "t.toml:1:12: listener: at least one"),
+            ("[[listener]]\ntls = true", "t.toml:1:1: listener.address: an address is needed"),
+            ("[[listener]]\naddress = \"localhost\"", "t.toml:2:11: listener.address: `localhost` is no address"),
+            (
+                "[[listener]]\naddress = \"0.0.0.0:80\"\ntls = false",
+                "t.toml:3:7: listener.tls: plain HTTP on 0.0.0.0:80",
+            ),
+            (
+                "[[listener]]\naddress = \"0.0.0.0:80\"\nforce_plain = true",
+                "t.toml:3:15: listener.force_plain: force_plain = true needs tls = false",
+            ),
+            (
+                "[[listener]]\naddress = \"[::]:1\"\n[[listener]]\naddress = \"[::]:1\"",
+                "t.toml:4:11: listener.address: [::]:1 is listed twice",
+            ),
+            ("[tls]\ncertificate = \"c\"", "t.toml:2:15: tls.certificate: a certificate needs its key"),
+            ("[tls]\nkey = \"k\"", "t.toml:2:7: tls.key: a certificate needs its key"),
+            ("[tls]\nnames = [\"ok\", \"a b\"]", "t.toml:2:16: tls.names: `a b` is no host name"),
+            ("[tls]\nnames = [\"a\"]\nkey = \"k\"\ncertificate = \"c\"", "t.toml:2:9: tls.names: names are for"),
+            ("[remote]\nallow_private = [\"10.0.0.1/8\"]", "t.toml:2:18: remote.allow_private: `10.0.0.1/8` has bits"),
+            (long.as_str(), "t.toml:2:10: admin.socket: a socket's path has at most 107 bytes"),
+        ] {
+            let told = resolve(text).expect_err(text).to_string();
+            assert!(told.starts_with(said) && !told.contains('\n'), "{text:?}\n  {told}\n  {said}");
+        }
+    }
+
+    #[test]
+    fn a_deep_folder_is_told_what_to_do_about_the_socket() {
+        let deep = PathBuf::from(format!("/{}", "d".repeat(120)));
+        let told = Config::embedded(&Overrides::default(), &Environment::bare(deep)).unwrap_err().to_string();
+        assert!(told.ends_with("set admin.socket to a shorter one"), "{told}");
+    }
+
+    #[test]
+    fn a_file_is_named_as_the_environment_sees_it() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("c.toml"), "log = 1\n").unwrap();
+        let environment = Environment::bare(folder.path().to_owned());
+        let told = Config::load(Path::new("c.toml"), &Overrides::default(), &environment).unwrap_err().to_string();
+        assert!(told.contains("c.toml:1:7: log: invalid type"), "{told}");
+    }
+}
