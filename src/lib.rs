@@ -12,6 +12,7 @@ pub mod secret;
 // Row 1: the protocol's vocabulary; task scopes.
 pub mod lifecycle;
 pub mod oci;
+pub mod telemetry;
 // Row 2: what happened, as data; rights as arithmetic.
 pub mod access;
 pub mod event;
@@ -32,5 +33,7 @@ pub mod reactor;
 pub mod http;
 // Row 10: the only reader of files and environment.
 pub mod config;
+// Row 11: build, run, drain.
+pub mod app;
 // Row 12: the command line.
 pub mod cli;

@@ -286,8 +286,6 @@ pub const REMOTE_CA_BYTES: usize = 512 * 1024;
 
 /// Largest configuration or certificate file that is read, in bytes.
 pub const CONFIG_BYTES: u64 = 1024 * 1024;
-/// Longest path of a unix socket, in bytes: `sun_path` holds 108 with its end.
-pub const SOCKET_PATH_BYTES: usize = 107;
 /// Longest password or token read from standard input, in bytes; more is not
 /// a secret but a wrong file.
 pub const STDIN_SECRET_BYTES: u64 = 64 * 1024;

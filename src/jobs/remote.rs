@@ -15,7 +15,7 @@ use crate::store::record::Remote;
 #[derive(Clone)]
 pub struct Remotes {
     outbound: Outbound,
-    keys: Arc<Keyring>,
+    keys: Option<Arc<Keyring>>,
     chance: Chance,
     realms: Vec<Origin>,
 }
@@ -54,8 +54,9 @@ pub struct Plain {
 }
 
 impl Remotes {
-    /// Over one connector and one ring of keys.
-    pub fn new(outbound: Outbound, keys: Arc<Keyring>, chance: Chance) -> Self {
+    /// Over one connector and one ring of keys; none when the key was lost:
+    /// then nothing is sealed or opened, and mirrors without credentials go on.
+    pub fn new(outbound: Outbound, keys: Option<Arc<Keyring>>, chance: Chance) -> Self {
         Self { outbound, keys, chance, realms: Vec::new() }
     }
 
@@ -83,13 +84,21 @@ impl Remotes {
     /// Seals credentials to the policy `id` and the remote's origin.
     pub fn seal(&self, id: &Id, remote: &mut Remote, plain: &Plain) -> Result<(), RemoteSettingError> {
         let host = host(&remote.host)?;
-        let seal = |secret: &Secret, part: &str| {
-            (!secret.is_empty())
-                .then(|| self.keys.seal(&record(id, part, &host), secret, &self.chance).as_str().to_owned())
+        let seal = |secret: &Secret, part: &str| -> Result<Option<String>, RemoteSettingError> {
+            if secret.is_empty() {
+                return Ok(None);
+            }
+            let sealed = self.keys()?.seal(&record(id, part, &host), secret, &self.chance);
+            Ok(Some(sealed.as_str().to_owned()))
         };
-        remote.password = seal(&plain.password, "password");
-        remote.token = seal(&plain.token, "token");
+        remote.password = seal(&plain.password, "password")?;
+        remote.token = seal(&plain.token, "token")?;
         Ok(())
+    }
+
+    fn keys(&self) -> Result<&Keyring, RemoteSettingError> {
+        let lost = || RemoteSettingError::Sealed("the sealing key is missing; put its file back".to_owned());
+        self.keys.as_deref().ok_or_else(lost)
     }
 
     /// The stored credentials of a remote in clear, to be used again.
@@ -98,7 +107,7 @@ impl Remotes {
         let open = |sealed: &Option<String>, part: &str| match sealed {
             None => Ok(Secret::default()),
             Some(text) => self
-                .keys
+                .keys()?
                 .unseal(&record(id, part, &host), &Sealed::from_stored(text.clone()))
                 .map_err(|error| RemoteSettingError::Sealed(error.to_string())),
         };

@@ -1,0 +1,169 @@
+//! Opens the store, makes or loads certificates and keys, binds listeners,
+//! and puts the parts together. Nothing runs yet.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::chance::Chance;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::http::connection::Options as ConnectionOptions;
+use crate::http::listen::{Bound, Spec, bind};
+use crate::http::{State, StateParts, Tls};
+use crate::identity::{Authority, CertificateNames, Keyring, Passwords, ServerCertificate};
+use crate::jobs::{Remotes, Runner, runner};
+use crate::lifecycle::{Scope, blocking};
+use crate::registry::Registry;
+use crate::remote::outbound::{Names, OutboundOptions, Timing};
+use crate::remote::{Outbound, Subnet};
+use crate::store::{Store, policy};
+
+use super::AppError;
+
+/// The daemon, put together and not running.
+pub struct App {
+    /// What every handler works with.
+    pub state: State,
+    /// The registry.
+    pub registry: Registry,
+    /// The runner of jobs.
+    pub runner: Runner,
+    /// What is listened on; the local endpoint first.
+    pub bound: Vec<Bound>,
+    /// Bounds of connections, shared by all listeners.
+    pub connections: ConnectionOptions,
+    /// The scope of outgoing connections.
+    pub outgoing: Scope,
+    /// The certificate that listeners use, when it is one of ours.
+    pub certificate: Option<OwnCertificate>,
+}
+
+/// A certificate that is made here and renewed by itself.
+pub struct OwnCertificate {
+    /// Who makes it.
+    pub authority: Authority,
+    /// What it is for.
+    pub names: CertificateNames,
+    /// Where it is swapped.
+    pub tls: Tls,
+    /// Until when the current one holds.
+    pub not_after: crate::clock::Timestamp,
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App").field("bound", &self.bound).finish_non_exhaustive()
+    }
+}
+
+/// Puts the daemon together.
+///
+/// # Errors
+/// One [`AppError`], one line, for whatever cannot be had.
+pub async fn build(config: &Config, clock: Clock, chance: Chance) -> Result<App, AppError> {
+    let store = {
+        let (root, clock, chance) = (config.data.clone(), clock.clone(), chance.clone());
+        blocking(move || Store::open(&root, clock, chance)).await?
+    };
+    let registry = {
+        let store = store.clone();
+        blocking(move || Registry::new(store)).await?
+    };
+    let (ca_pem, tls, certificate) = certificates(config, &clock, &chance).await?;
+    let mut bound = vec![bind(Spec::Unix { path: config.admin_socket.clone() }, 0).await?];
+    for (index, listener) in config.listeners.iter().enumerate() {
+        let tls = listener.is_tls().then(|| tls.clone());
+        bound.push(bind(Spec::Tcp { address: listener.address(), tls }, index + 1).await?);
+    }
+    write_addresses(&config.addresses_file, &bound)?;
+    let own: Vec<SocketAddr> = bound.iter().filter_map(Bound::local_addr).collect();
+    let outgoing = Scope::new();
+    let outbound = Outbound::new(OutboundOptions {
+        scope: outgoing.clone(),
+        clock: clock.clone(),
+        own,
+        allow: config.remote.allow_private.iter().filter_map(|network| subnet(&network.to_string())).collect(),
+        user_agent: concat!("tidegate/", env!("CARGO_PKG_VERSION")).to_owned(),
+        timing: Timing::default(),
+        names: Names::System,
+    });
+    let keys = keyring(config, &store, &chance).await?;
+    let remotes = Remotes::new(outbound, keys, chance.clone());
+    let runner = Runner::new(registry.clone(), remotes.clone(), runner::Options::default());
+    let passwords = Passwords::new(&chance);
+    let state = State::new(StateParts { registry: registry.clone(), passwords, ca_pem, remotes });
+    let connections = ConnectionOptions::default();
+    Ok(App { state, registry, runner, bound, connections, outgoing, certificate })
+}
+
+fn subnet(text: &str) -> Option<Subnet> {
+    text.parse().ok()
+}
+
+/// The authority's certificate, what listeners present, and how it is renewed.
+async fn certificates(
+    config: &Config,
+    clock: &Clock,
+    chance: &Chance,
+) -> Result<(String, Tls, Option<OwnCertificate>), AppError> {
+    let folder = config.data.join("tls");
+    let (now, chance) = (clock.now(), chance.clone());
+    let authority = blocking(move || Authority::open_or_create(&folder, now, &chance)).await?;
+    let ca_pem = authority.certificate_pem().to_owned();
+    if let Some(files) = &config.tls.files {
+        let files = files.clone();
+        let given = blocking(move || ServerCertificate::load(&files.certificate, &files.key)).await?;
+        if given.not_after() <= now {
+            tracing::warn!(expired_at = %given.not_after(), "the configured certificate has expired");
+        }
+        return Ok((ca_pem, Tls::new(given.server_config()), None));
+    }
+    let mut names: Vec<String> = config.tls.names.iter().map(ToString::to_string).collect();
+    let addresses = config.listeners.iter().map(|listener| listener.address().ip());
+    names.extend(addresses.filter(|ip| !ip.is_unspecified()).map(|ip| ip.to_string()));
+    let names = CertificateNames::of_this_host(&names).map_err(|error| AppError::Name(error.to_string()))?;
+    let (authority, names, made) = blocking(move || {
+        let made = authority.server_certificate(&names, now);
+        (authority, names, made)
+    })
+    .await;
+    let made = made?;
+    let tls = Tls::new(made.server_config());
+    let not_after = made.not_after();
+    Ok((ca_pem, tls.clone(), Some(OwnCertificate { authority, names, tls, not_after })))
+}
+
+/// The keys that seal credentials. They are made only where nothing is sealed
+/// yet: a new key over rows that another one sealed would hide that the old
+/// one was lost.
+async fn keyring(config: &Config, store: &Store, chance: &Chance) -> Result<Option<Arc<Keyring>>, AppError> {
+    let path = config.sealing_key.clone().unwrap_or_else(|| config.data.join("sealing.key"));
+    let has_sealed = policy::all(&store.snapshot()?)?.iter().any(|policy| {
+        policy.remote().is_some_and(|remote| remote.password.is_some() || remote.token.is_some())
+    });
+    let chance = chance.clone();
+    let opened = blocking({
+        let path = path.clone();
+        move || if has_sealed { Keyring::open(&path) } else { Keyring::open_or_create(&path, &chance).map(Some) }
+    })
+    .await?;
+    if opened.is_none() {
+        let path = path.display().to_string();
+        tracing::error!(
+            path,
+            "the sealing key is missing: mirrors with stored credentials stop until it is put back"
+        );
+    }
+    Ok(opened.map(Arc::new))
+}
+
+/// Writes what is listened on, so that port 0 is of use.
+fn write_addresses(path: &Path, bound: &[Bound]) -> Result<(), AppError> {
+    let text: String =
+        bound.iter().filter(|bound| bound.local_addr().is_some()).map(|bound| format!("{bound}\n")).collect();
+    let made = path.with_extension("new");
+    std::fs::write(&made, text)
+        .and_then(|()| std::fs::rename(&made, path))
+        .map_err(|source| AppError::File { path: path.to_owned(), source })
+}

@@ -1,0 +1,54 @@
+//! Why the daemon does not start, or ended: one clear line each.
+
+use std::path::PathBuf;
+
+use crate::http::listen::ListenError;
+use crate::identity::CertificateError;
+use crate::identity::credential::KeyringError;
+use crate::store::{OpenError, StoreError};
+
+/// What keeps the daemon from running.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The data folder.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A listener.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The certificate.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// A name for the certificate.
+    #[error("a name for the certificate: {0}")]
+    Name(String),
+    /// The sealing key.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    /// A file beside the data.
+    #[error("cannot write {}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The store, after it was opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A write failed while running; the supervisor starts the daemon again.
+    #[error("the store stopped: {0}")]
+    Stopped(String),
+}
+
+impl AppError {
+    /// Whether the configuration is at fault rather than the machine: the
+    /// port, the folder, the files it names.
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Self::Listen(_) | Self::Certificate(_) | Self::Name(_) => true,
+            Self::Open(error) => matches!(error, OpenError::Folder { .. }),
+            Self::Keyring(_) | Self::File { .. } | Self::Store(_) | Self::Stopped(_) => false,
+        }
+    }
+}

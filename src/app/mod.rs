@@ -1,0 +1,23 @@
+//! Build, spawn, drain: the daemon as a whole.
+//!
+//! Starting is four verbs. A [`crate::config::Config`] was *parsed* before.
+//! [`build`] opens the store, binds the listeners and prepares every part; it
+//! runs nothing. [`run`] *spawns* the parts and, when told to stop, *drains*
+//! them in the order of the flow: no new connections, running requests to
+//! their end, the reactor and the jobs to a safe point, the store last. A
+//! second signal skips the waiting.
+
+/// Opens and binds; runs nothing.
+pub mod build;
+// Two registries in one process, for a first look.
+//pub mod demo;
+/// Why the daemon does not start, or ended.
+pub mod error;
+/// Spawns, waits, drains.
+pub mod run;
+/// Opens a data folder that no daemon runs on, and proves it.
+pub mod verify;
+
+pub use build::{App, build};
+pub use error::AppError;
+pub use run::{Stop, run, serve};

@@ -1,0 +1,214 @@
+//! Spawns, waits, drains.
+
+use std::time::Duration;
+
+use crate::chance::Chance;
+use crate::clock::Clock;
+use crate::config::{Config, LogFormat};
+use crate::http::{listen, serve as requests};
+use crate::jobs::upkeep;
+use crate::lifecycle::{Scope, blocking};
+use crate::limits;
+use crate::reactor::{evaluate, react, schedule, sweep};
+use crate::telemetry;
+
+use super::build::{App, OwnCertificate, build};
+use super::AppError;
+
+/// What ends the daemon.
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Scope);
+
+impl Stop {
+    /// A stop that nobody has asked for.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks for it.
+    pub fn ask(&self) {
+        self.0.stop();
+    }
+
+    async fn asked(&self) {
+        self.0.stopped().await;
+    }
+}
+
+/// The whole daemon under a configuration, until a signal ends it.
+///
+/// # Errors
+/// When it cannot start, or a write failed while it ran.
+pub async fn serve(config: Config) -> Result<(), AppError> {
+    let form = match config.log_format {
+        LogFormat::Text => telemetry::Form::Text,
+        LogFormat::Json => telemetry::Form::Json,
+    };
+    telemetry::start(&config.log.to_string(), form);
+    let app = build(&config, Clock::system(), Chance::system()).await?;
+    welcome(&config, &app)?;
+    let stop = Stop::new();
+    let signals = Scope::new();
+    signals.spawn(watch_signals(stop.clone()));
+    run(app, stop).await
+}
+
+/// Runs an app that was built, until it is asked to stop.
+///
+/// # Errors
+/// [`AppError::Stopped`] when a write failed.
+pub async fn run(app: App, stop: Stop) -> Result<(), AppError> {
+    let App { state, registry, runner, bound, connections, outgoing, certificate } = app;
+    let store = registry.store().clone();
+    let recovered = runner.recover().await?;
+    if recovered > 0 {
+        tracing::info!(jobs = recovered, "jobs that were interrupted go on");
+    }
+    let (listeners, reactor, jobs) = (Scope::new(), Scope::new(), Scope::new());
+    for bound in bound {
+        let (state, scope) = (state.clone(), listeners.clone());
+        let handler = move |request, peer| requests::handle(state.clone(), request, peer);
+        listeners.spawn(listen::serve(bound, scope, connections.clone(), handler));
+    }
+    reactor.spawn(react::run(store.clone(), reactor.clone()));
+    reactor.spawn(evaluate::run(store.clone(), reactor.clone()));
+    reactor.spawn(sweep::run(store.clone(), reactor.clone()));
+    reactor.spawn(schedule::run(store.clone(), reactor.clone()));
+    jobs.spawn(runner.run(jobs.clone()));
+    jobs.spawn(upkeep::run(registry.clone(), jobs.clone()));
+    jobs.spawn(watchdog(store.clone(), jobs.clone()));
+    if let Some(own) = certificate {
+        jobs.spawn(renew(own, store.clock().clone(), jobs.clone()));
+    }
+    state.set_ready(true);
+    notify(&[sd_notify::NotifyState::Ready]);
+    tracing::info!("ready");
+
+    let mut failure = store.writer().failure();
+    let failed = async { failure.wait_for(Option::is_some).await.map(|words| words.clone()) };
+    let broken = tokio::select! {
+        () = stop.asked() => None,
+        words = failed => words.ok().flatten(),
+    };
+    state.set_ready(false);
+    notify(&[sd_notify::NotifyState::Stopping]);
+    if let Some(words) = broken {
+        // What the kernel kept of the failed write is not known: nothing is
+        // drained, nothing more is promised.
+        return Err(AppError::Stopped(words));
+    }
+    tracing::info!("stopping");
+    for (name, scope, patience) in [
+        ("requests", &listeners, limits::DRAIN + Duration::from_secs(5)),
+        ("the reactor", &reactor, limits::DRAIN),
+        ("jobs", &jobs, limits::DRAIN + Duration::from_secs(5)),
+        ("outgoing connections", &outgoing, Duration::from_secs(1)),
+    ] {
+        if !scope.drain(patience).await {
+            tracing::warn!(running = scope.running(), "{name} did not end in time and are cut off");
+        }
+    }
+    blocking(move || store.close()).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The first signal asks for a stop; the second ends the process at once.
+async fn watch_signals(stop: Stop) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("signals cannot be watched");
+        return;
+    };
+    for count in 0_u32.. {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if count > 0 {
+            tracing::warn!("a second signal: ending at once");
+            std::process::exit(1);
+        }
+        stop.ask();
+    }
+}
+
+/// Tells the service manager that all is well, while it is: the store can be
+/// read, the blob folder looked at, and the runtime runs this.
+async fn watchdog(store: crate::store::Store, scope: Scope) {
+    let Some(every) = sd_notify::watchdog_enabled() else { return };
+    while scope.until_stopped(tokio::time::sleep(every / 3)).await.is_some() {
+        let looked = {
+            let store = store.clone();
+            blocking(move || {
+                let read = store.snapshot()?;
+                crate::store::event::last(&read)?;
+                store.files().room().map_err(crate::store::StoreError::from)
+            })
+            .await
+        };
+        match looked {
+            Ok(_) => notify(&[sd_notify::NotifyState::Watchdog]),
+            Err(error) => tracing::error!(error = %crate::store::error_chain(&error), "the store cannot be read"),
+        }
+    }
+}
+
+/// Makes a new certificate before the current one runs out.
+async fn renew(own: OwnCertificate, clock: Clock, scope: Scope) {
+    const LOOK_EVERY: Duration = Duration::from_secs(6 * 60 * 60);
+    let OwnCertificate { mut authority, mut names, tls, mut not_after } = own;
+    while scope.until_stopped(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
+        let now = clock.now();
+        let made;
+        (authority, names, made) = blocking(move || {
+            let made = authority.server_certificate(&names, now);
+            (authority, names, made)
+        })
+        .await;
+        match made {
+            Ok(made) if made.not_after() != not_after => {
+                not_after = made.not_after();
+                tls.swap(made.server_config());
+                tracing::info!(until = %not_after, "the certificate was renewed");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::error!(error = %error, "the certificate could not be renewed"),
+        }
+    }
+}
+
+fn notify(states: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(error = %error, "the service manager was not told");
+    }
+}
+
+/// What to do next, for the person who started it by hand.
+fn welcome(config: &Config, app: &App) -> Result<(), AppError> {
+    for bound in &app.bound {
+        tracing::info!(address = %bound, "listening");
+    }
+    if !std::io::IsTerminal::is_terminal(&std::io::stdout()) {
+        return Ok(());
+    }
+    let has_accounts = !app.registry.accounts("", 1).map(|accounts| accounts.is_empty()).unwrap_or(false);
+    let Some(address) = app.bound.iter().find_map(|bound| bound.local_addr().map(|at| (at, bound.to_string()))) else {
+        return Ok(());
+    };
+    let (at, url) = address;
+    println!("\nTidegate serves {url}, its data lies in {}", config.data.display());
+    if !has_accounts {
+        println!("\nNobody can sign in yet. In another terminal, in this folder:");
+        println!("  echo 'a long password' | tidegate account create admin --admin --password-stdin");
+    }
+    println!("\nThen:");
+    println!("  tidegate repository create dev/website");
+    println!("  curl -ksS {url}/ca > tidegate-ca.crt        # what docker has to trust, for other hosts than this one");
+    println!("  docker login {at}");
+    println!("  docker tag IMAGE {at}/dev/website:1.0 && docker push {at}/dev/website:1.0");
+    println!("  tidegate promotion create dev/website qa/website --rule 'tag ew -stable'");
+    println!("\n`tidegate help` lists the rest; Ctrl-C stops.\n");
+    Ok(())
+}
