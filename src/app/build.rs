@@ -10,13 +10,12 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::connection::Options as ConnectionOptions;
 use crate::http::listen::{Bound, Spec, bind};
-use crate::http::{State, StateParts, Tls};
+use crate::http::{State, Tls, state};
 use crate::identity::{Authority, CertificateNames, Keyring, Passwords, ServerCertificate};
 use crate::jobs::{Remotes, Runner, runner};
 use crate::lifecycle::{Scope, blocking};
 use crate::registry::Registry;
-use crate::remote::outbound::{Names, OutboundOptions, Timing};
-use crate::remote::{Outbound, Subnet};
+use crate::remote::{Names, Outbound, OutboundOptions, Subnet, Timing};
 use crate::store::{Store, policy};
 
 use super::AppError;
@@ -92,7 +91,7 @@ pub async fn build(config: &Config, clock: Clock, chance: Chance) -> Result<App,
     let remotes = Remotes::new(outbound, keys, chance.clone());
     let runner = Runner::new(registry.clone(), remotes.clone(), runner::Options::default());
     let passwords = Passwords::new(&chance);
-    let state = State::new(StateParts { registry: registry.clone(), passwords, ca_pem, remotes });
+    let state = State::new(state::Parts { registry: registry.clone(), passwords, ca_pem, remotes });
     let connections = ConnectionOptions::default();
     Ok(App { state, registry, runner, bound, connections, outgoing, certificate })
 }
@@ -119,7 +118,7 @@ async fn certificates(
         }
         return Ok((ca_pem, Tls::new(given.server_config()), None));
     }
-    let mut names: Vec<String> = config.tls.names.iter().map(ToString::to_string).collect();
+    let mut names: Vec<String> = config.tls.names.iter().map(|name| name.as_str().to_owned()).collect();
     let addresses = config.listeners.iter().map(|listener| listener.address().ip());
     names.extend(addresses.filter(|ip| !ip.is_unspecified()).map(|ip| ip.to_string()));
     let names = CertificateNames::of_this_host(&names).map_err(|error| AppError::Name(error.to_string()))?;
