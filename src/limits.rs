@@ -300,3 +300,17 @@ pub const VERIFY_ANSWER: Duration = Duration::from_secs(24 * 60 * 60);
 pub const COMMAND_BODY_BYTES: usize = 64 * 1024 * 1024;
 /// How often the command line looks at a job that it waits for.
 pub const JOB_POLL: Duration = Duration::from_millis(250);
+
+// Requests.
+
+/// Longest request id that is taken over from a client, in bytes.
+pub const REQUEST_ID_BYTES: usize = 128;
+/// Bytes of a body that is not wanted which are read all the same, so that the
+/// client is still there to hear why; more is cut with the connection.
+pub const UNWANTED_BODY_BYTES: u64 = 4 * 1024 * 1024;
+/// Time a client has to send them.
+pub const UNWANTED_BODY: Duration = Duration::from_secs(2);
+/// What a client is told to wait when something has to be finished first.
+pub const RETRY_AFTER_BUSY: Duration = Duration::from_secs(1);
+/// What a client is told to wait when somebody has to make room.
+pub const RETRY_AFTER_FULL: Duration = Duration::from_secs(60);
