@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
-use crate::http::{listen, serve as requests};
+use crate::http::{handle, listen};
 use crate::jobs::upkeep;
 use crate::lifecycle::{Scope, blocking};
 use crate::limits;
@@ -44,7 +44,7 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
         LogFormat::Text => telemetry::Form::Text,
         LogFormat::Json => telemetry::Form::Json,
     };
-    telemetry::start(&config.log.to_string(), form);
+    telemetry::start(config.log.as_str(), form);
     let app = build(&config, Clock::system(), Chance::system()).await?;
     welcome(&config, &app)?;
     let stop = Stop::new();
@@ -67,7 +67,7 @@ pub async fn run(app: App, stop: Stop) -> Result<(), AppError> {
     let (listeners, reactor, jobs) = (Scope::new(), Scope::new(), Scope::new());
     for bound in bound {
         let (state, scope) = (state.clone(), listeners.clone());
-        let handler = move |request, peer| requests::handle(state.clone(), request, peer);
+        let handler = move |request, peer| handle(state.clone(), request, peer);
         listeners.spawn(listen::serve(bound, scope, connections.clone(), handler));
     }
     reactor.spawn(react::run(store.clone(), reactor.clone()));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::identity::Passwords;
+use crate::jobs::Remotes;
 use crate::registry::Registry;
 
 /// The parts that a [`State`] is made of.
@@ -15,6 +16,8 @@ pub struct Parts {
     pub passwords: Passwords,
     /// The certificate of the authority that clients are to trust, in PEM.
     pub ca_pem: String,
+    /// The way to other registries.
+    pub remotes: Remotes,
 }
 
 /// What every handler works with. Clones share it.
@@ -52,6 +55,11 @@ impl State {
     /// Checks passwords.
     pub fn passwords(&self) -> &Passwords {
         &self.0.parts.passwords
+    }
+
+    /// The way to other registries.
+    pub fn remotes(&self) -> &Remotes {
+        &self.0.parts.remotes
     }
 
     /// The certificate of the authority that clients are to trust, in PEM.
