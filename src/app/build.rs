@@ -138,9 +138,9 @@ async fn certificates(
 /// one was lost.
 async fn keyring(config: &Config, store: &Store, chance: &Chance) -> Result<Option<Arc<Keyring>>, AppError> {
     let path = config.sealing_key.clone().unwrap_or_else(|| config.data.join("sealing.key"));
-    let has_sealed = policy::all(&store.snapshot()?)?.iter().any(|policy| {
-        policy.remote().is_some_and(|remote| remote.password.is_some() || remote.token.is_some())
-    });
+    let has_sealed = policy::all(&store.snapshot()?)?
+        .iter()
+        .any(|policy| policy.remote().is_some_and(|remote| remote.password.is_some() || remote.token.is_some()));
     let chance = chance.clone();
     let opened = blocking({
         let path = path.clone();
@@ -149,10 +149,7 @@ async fn keyring(config: &Config, store: &Store, chance: &Chance) -> Result<Opti
     .await?;
     if opened.is_none() {
         let path = path.display().to_string();
-        tracing::error!(
-            path,
-            "the sealing key is missing: mirrors with stored credentials stop until it is put back"
-        );
+        tracing::error!(path, "the sealing key is missing: mirrors with stored credentials stop until it is put back");
     }
     Ok(opened.map(Arc::new))
 }

@@ -22,6 +22,9 @@ pub enum AppError {
     /// A name for the certificate.
     #[error("a name for the certificate: {0}")]
     Name(String),
+    /// A step of the demonstration.
+    #[error("the demonstration failed: {0}")]
+    Demo(String),
     /// The sealing key.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
@@ -48,7 +51,7 @@ impl AppError {
         match self {
             Self::Listen(_) | Self::Certificate(_) | Self::Name(_) => true,
             Self::Open(error) => matches!(error, OpenError::Folder { .. }),
-            Self::Keyring(_) | Self::File { .. } | Self::Store(_) | Self::Stopped(_) => false,
+            Self::Demo(_) | Self::Keyring(_) | Self::File { .. } | Self::Store(_) | Self::Stopped(_) => false,
         }
     }
 }

@@ -9,8 +9,10 @@
 
 /// Opens and binds; runs nothing.
 pub mod build;
-// Two registries in one process, for a first look.
-//pub mod demo;
+/// Two registries in one process, for a first look.
+pub mod demo;
+/// The client of the demonstration.
+mod demo_client;
 /// Why the daemon does not start, or ended.
 pub mod error;
 /// Spawns, waits, drains.

@@ -12,8 +12,8 @@ use crate::limits;
 use crate::reactor::{evaluate, react, schedule, sweep};
 use crate::telemetry;
 
-use super::build::{App, OwnCertificate, build};
 use super::AppError;
+use super::build::{App, OwnCertificate, build};
 
 /// What ends the daemon.
 #[derive(Clone, Debug, Default)]

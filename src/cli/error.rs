@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::terminal::Exit;
+use crate::app::AppError;
 use crate::config::ConfigError;
 
 /// Why a command did not do what it was asked.
@@ -93,8 +94,8 @@ pub enum CliError {
         status: String,
     },
     /// The daemon could not be started or stopped with an error.
-    #[error("{0:#}")]
-    Daemon(anyhow::Error),
+    #[error("{}", crate::store::error_chain(.0))]
+    Daemon(AppError),
 }
 
 /// A combination of words that means nothing.
@@ -151,7 +152,7 @@ pub struct ApiError {
 
 impl CliError {
     /// The exit code that a script sees.
-    pub const fn exit(&self) -> Exit {
+    pub fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) => Exit::Usage,
             Self::Config(_) => Exit::Config,
@@ -167,8 +168,9 @@ impl CliError {
             | Self::Secret(_)
             | Self::Output(_)
             | Self::Pages { .. }
-            | Self::JobFailed { .. }
-            | Self::Daemon(_) => Exit::Failure,
+            | Self::JobFailed { .. } => Exit::Failure,
+            Self::Daemon(error) if error.is_configuration() => Exit::Config,
+            Self::Daemon(_) => Exit::Failure,
         }
     }
 

@@ -21,6 +21,7 @@ use super::run::Session;
 use super::terminal::{Exit, Terminal, cell, rows};
 use crate::config::Environment;
 use crate::limits;
+use crate::store::verify::Report;
 
 /// `verify`'s flags.
 #[derive(Args, Debug)]
@@ -48,6 +49,16 @@ pub struct Finding {
     pub kind: String,
     /// Where, in words.
     pub detail: String,
+}
+
+impl From<Report> for VerifyReport {
+    fn from(report: Report) -> Self {
+        let clean = report.is_clean();
+        let finding =
+            |finding: crate::store::verify::Finding| Finding { kind: finding.kind.to_owned(), detail: finding.detail };
+        let checked = report.checked.iter().map(|(what, count)| ((*what).to_owned(), *count)).collect();
+        Self { clean, findings: report.findings.into_iter().map(finding).collect(), checked }
+    }
 }
 
 /// Asks the daemon, or opens the folder.

@@ -89,7 +89,8 @@ impl World {
         let name = repository.parse().expect("a name");
         let reference: Reference = reference.parse().expect("a reference");
         let bytes = bytes.into_bytes();
-        let put = self.registry.put_manifest(&Caller::System, &name, &reference, Vec::new(), Some(kind.as_str()), bytes);
+        let put =
+            self.registry.put_manifest(&Caller::System, &name, &reference, Vec::new(), Some(kind.as_str()), bytes);
         put.await.expect("is taken").0
     }
 
@@ -158,7 +159,8 @@ async fn a_push_is_promoted_with_its_blobs_and_a_reason() {
     assert_eq!(value.digest, digest);
     assert!(matches!(value.cause, Cause::Promotion { policy: Some(policy), .. } if policy == id));
     assert!(world.tag("qa/website", "1.4-beta").is_none());
-    let reader = world.registry.manifest(&Caller::System, &"qa/website".parse().expect("a name"), &Reference::Digest(digest));
+    let reader =
+        world.registry.manifest(&Caller::System, &"qa/website".parse().expect("a name"), &Reference::Digest(digest));
     assert_eq!(reader.expect("is readable").digest, digest);
     let verdict = world.verdict("dev/website", "1.4-beta");
     assert!(matches!(verdict.decisions[0].decision.reason, Reason::RuleFailed(_)), "{verdict:?}");
