@@ -64,6 +64,9 @@ pub const PASSWORD_CACHE_ENTRIES: usize = 1_024;
 pub const UPLOADS_PER_ACCOUNT: usize = 256;
 /// Open upload sessions in all.
 pub const UPLOADS: usize = 1_024;
+/// An upload session that nobody has touched for this long may be dropped to
+/// make room for another.
+pub const UPLOAD_ABANDONED: Duration = Duration::from_secs(60);
 /// An upload session that saw no byte for this long is dropped.
 pub const UPLOAD_IDLE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a request waits for another one that writes to the same upload.
