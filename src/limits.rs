@@ -282,3 +282,17 @@ pub const REMOTE_TOKEN_BYTES: usize = 32 * 1024;
 pub const REMOTE_TOKENS: usize = 64;
 /// Longest custom CA bundle, in bytes.
 pub const REMOTE_CA_BYTES: usize = 512 * 1024;
+
+// Requests.
+
+/// Longest request id that is taken over from a client, in bytes.
+pub const REQUEST_ID_BYTES: usize = 128;
+/// Bytes of a body that is not wanted which are read all the same, so that the
+/// client is still there to hear why; more is cut with the connection.
+pub const UNWANTED_BODY_BYTES: u64 = 4 * 1024 * 1024;
+/// Time a client has to send them.
+pub const UNWANTED_BODY: Duration = Duration::from_secs(2);
+/// What a client is told to wait when something has to be finished first.
+pub const RETRY_AFTER_BUSY: Duration = Duration::from_secs(1);
+/// What a client is told to wait when somebody has to make room.
+pub const RETRY_AFTER_FULL: Duration = Duration::from_secs(60);

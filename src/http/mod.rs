@@ -4,6 +4,11 @@
 //! where it must ([`tls`]) and HTTP/1.1 or HTTP/2 ([`connection`]), and hands
 //! requests to one handler. Every step a stranger could hold open has a
 //! deadline. Bodies of both directions are in [`body`].
+//!
+//! That handler is [`handle`]: it reads what is asked for ([`route`]), finds
+//! out who asks ([`sign_in`]), and gives the request to the registry API
+//! ([`v2`]) or the management API ([`api`]). All of them work with one
+//! [`State`].
 
 /// Bodies: what is answered, and what is read with a cap and a deadline.
 pub mod body;
@@ -21,8 +26,41 @@ mod socket;
 /// Listeners: bind, accept, drain.
 pub mod listen;
 
+/// The query of a request, decoded once.
+pub mod query;
+/// A request's body that comes back when nobody wanted it.
+mod request_body;
+/// The name of one request.
+pub mod request_id;
+/// What every handler works with.
+pub mod state;
+
+/// Who is calling.
+pub mod sign_in;
+
+/// The registry API.
+pub mod v2;
+
+/// The management API.
+mod api;
+
+/// What anyone may ask.
+mod health;
+
+/// From method, path and query to what is asked for.
+pub mod route;
+
+/// One request from its head to its answer.
+mod serve;
+
 pub use body::{Body, BodyError, Chunks, read_capped};
 pub use connection::{Options, Peer, Tally};
 pub use listen::{Bound, ListenError, Spec, bind, serve};
+pub use query::Query;
+pub use request_id::RequestId;
+pub use route::Route;
+pub use serve::handle;
+pub use sign_in::{CHALLENGE, SignInError, sign_in};
 pub use socket::SocketError;
+pub use state::{Parts, State, Trouble};
 pub use tls::Tls;

@@ -1,0 +1,41 @@
+//! `/health`, `/_ping` and `/ca`: what anyone may ask.
+
+use http::{HeaderValue, Response, StatusCode, header};
+use serde_json::json;
+
+use super::{Body, State};
+
+/// For load balancers and people: 200 while requests are welcome, else 503 and
+/// why.
+pub(super) fn health(state: &State) -> Response<Body> {
+    match state.trouble() {
+        None => answer(StatusCode::OK, &json!({ "status": "ok" })),
+        Some(trouble) => answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": trouble.to_string() })),
+    }
+}
+
+/// The same in DTR's shape.
+pub(super) fn ping(state: &State) -> Response<Body> {
+    match state.trouble() {
+        None => answer(StatusCode::OK, &json!({ "Healthy": true, "Error": "" })),
+        Some(trouble) => {
+            answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "Healthy": false, "Error": trouble.to_string() }))
+        }
+    }
+}
+
+/// The certificate of the authority that clients are to trust.
+pub(super) fn ca(state: &State) -> Response<Body> {
+    let mut response = Response::new(Body::from(state.ca_pem().to_owned()));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-pem-file"));
+    headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"tidegate-ca.crt\""));
+    response
+}
+
+fn answer(status: StatusCode, body: &serde_json::Value) -> Response<Body> {
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

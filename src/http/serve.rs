@@ -1,0 +1,163 @@
+//! One request from its head to its answer: named, routed, signed in,
+//! dispatched, logged.
+
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use serde_json::json;
+use tracing::Instrument as _;
+
+use super::connection::Peer;
+use super::query::Query;
+use super::request_body::lend;
+use super::request_id::{self, RequestId};
+use super::route::Route;
+use super::sign_in::{CHALLENGE, SignInError, sign_in};
+use super::{Body, State, api, health, v2};
+use crate::store::error_chain;
+
+/// What every answer carries, unless a handler knows better: this origin shows
+/// what strangers pushed, and nothing of it is a page.
+const SECURITY: [(HeaderName, HeaderValue); 6] = [
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
+    (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
+    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
+];
+
+/// Answers one request.
+pub async fn handle(state: State, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+    let (mut parts, body) = request.into_parts();
+    let store = state.registry().store();
+    let id = RequestId::of(&parts.headers, store.chance());
+    parts.extensions.insert(id.clone());
+    let query = Query::parse(parts.uri.query());
+    let route = Route::parse(&parts.method, parts.uri.path(), &query);
+    // Not the query: it may hold what must not be logged.
+    let span = tracing::info_span!(
+        "request",
+        request.id = %id,
+        request.route = route.name(),
+        http.method = %parts.method,
+        http.path = parts.uri.path(),
+        peer.addr = peer.addr.map(tracing::field::display),
+        caller.name = tracing::field::Empty,
+    );
+    let clock = store.clock().clone();
+    async {
+        let begun = clock.monotonic();
+        let changes = matches!(&route, Route::V2(Ok(call)) if call.changes());
+        let mut response = dispatch(&state, route, &parts, &query, body, peer).await;
+        seal(&mut response, &id);
+        let (status, elapsed) = (response.status().as_u16(), begun.elapsed());
+        if changes && response.status().is_success() {
+            tracing::info!(http.status = status, elapsed_ms = elapsed.as_millis(), "changed");
+        } else {
+            tracing::debug!(http.status = status, elapsed_ms = elapsed.as_millis(), "answered");
+        }
+        response
+    }
+    .instrument(span)
+    .await
+}
+
+async fn dispatch(
+    state: &State,
+    route: Route,
+    parts: &Parts,
+    query: &Query,
+    body: Incoming,
+    peer: Peer,
+) -> Response<Body> {
+    match route {
+        Route::V2(call) => {
+            let (body, unread) = lend(body);
+            let mut response = registry(state, call, parts, body, peer).await;
+            unread.settle(parts, &mut response).await;
+            response
+        }
+        Route::Api => match sign_in(state, &parts.headers, peer).await {
+            Ok(caller) => {
+                tracing::Span::current().record("caller.name", caller.label());
+                api::handle(state, caller, peer.local, parts, parts.uri.path(), query, body).await
+            }
+            Err(error) => unknown_caller(&error),
+        },
+        Route::Ca => health::ca(state),
+        Route::Ping => health::ping(state),
+        Route::Health => health::health(state),
+        Route::ReadOnly => {
+            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "NOT_ALLOWED", "this path takes GET, HEAD");
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+            response
+        }
+        Route::Nothing => plain(
+            StatusCode::NOT_FOUND,
+            "NOT_FOUND",
+            "there is nothing here; the registry is at /v2/, its management at /api/v0/",
+        ),
+    }
+}
+
+/// The registry API. Who asks comes first: a stranger is not even told whether
+/// the request makes sense.
+async fn registry(
+    state: &State,
+    call: Result<v2::Call, v2::CallError>,
+    parts: &Parts,
+    body: super::request_body::RequestBody,
+    peer: Peer,
+) -> Response<Body> {
+    let answered = async {
+        let caller = sign_in(state, &parts.headers, peer).await?;
+        tracing::Span::current().record("caller.name", caller.label());
+        v2::handle(state, &caller, call?, parts, body).await
+    };
+    let mut response = match answered.await {
+        Ok(response) => response,
+        Err(error) => {
+            let id = parts.extensions.get::<RequestId>().expect("`handle` puts it there");
+            v2::Error::into_response(error, id)
+        }
+    };
+    response.headers_mut().insert(v2::API_VERSION, HeaderValue::from_static("registry/2.0"));
+    response
+}
+
+/// The management API's words for a caller without a name, in DTR's shape.
+fn unknown_caller(error: &SignInError) -> Response<Body> {
+    let mut response = match error {
+        SignInError::Missing | SignInError::Malformed | SignInError::Wrong => {
+            plain(StatusCode::UNAUTHORIZED, "NOT_AUTHENTICATED", &error.to_string())
+        }
+        SignInError::Store(_) => {
+            tracing::error!(error = error_chain(error), "a request failed");
+            return plain(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "INTERNAL_ERROR",
+                "internal error; the log of the registry says more under this request's id",
+            );
+        }
+    };
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, CHALLENGE);
+    response
+}
+
+fn plain(status: StatusCode, code: &str, message: &str) -> Response<Body> {
+    let body = json!({ "errors": [{ "code": code, "message": message }] });
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// What every answer carries.
+fn seal(response: &mut Response<Body>, id: &RequestId) {
+    let headers = response.headers_mut();
+    for (name, value) in SECURITY {
+        headers.entry(name).or_insert(value);
+    }
+    headers.insert(request_id::HEADER, id.header());
+}

@@ -1,0 +1,75 @@
+//! What every handler works with.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::identity::Passwords;
+use crate::registry::Registry;
+
+/// The parts that a [`State`] is made of.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// The registry that is served.
+    pub registry: Registry,
+    /// Checks passwords.
+    pub passwords: Passwords,
+    /// The certificate of the authority that clients are to trust, in PEM.
+    pub ca_pem: String,
+}
+
+/// What every handler works with. Clones share it.
+#[derive(Clone, Debug)]
+pub struct State(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    parts: Parts,
+    ready: AtomicBool,
+}
+
+/// Why the daemon would rather not be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Trouble {
+    /// It starts, or it stops.
+    #[error("the daemon is starting or stopping")]
+    NotReady,
+    /// Nothing is acknowledged any more.
+    #[error("the store stopped after a failed write; the daemon restarts")]
+    Store,
+}
+
+impl State {
+    /// A state that is not ready yet.
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(Inner { parts, ready: AtomicBool::new(false) }))
+    }
+
+    /// The registry that is served.
+    pub fn registry(&self) -> &Registry {
+        &self.0.parts.registry
+    }
+
+    /// Checks passwords.
+    pub fn passwords(&self) -> &Passwords {
+        &self.0.parts.passwords
+    }
+
+    /// The certificate of the authority that clients are to trust, in PEM.
+    pub fn ca_pem(&self) -> &str {
+        &self.0.parts.ca_pem
+    }
+
+    /// Says to those who watch whether requests are welcome. It turns none
+    /// away: what is begun while stopping is drained.
+    pub fn set_ready(&self, ready: bool) {
+        self.0.ready.store(ready, Ordering::Relaxed);
+    }
+
+    /// What is wrong, if anything is.
+    pub fn trouble(&self) -> Option<Trouble> {
+        if self.registry().store().writer().failure().borrow().is_some() {
+            return Some(Trouble::Store);
+        }
+        (!self.0.ready.load(Ordering::Relaxed)).then_some(Trouble::NotReady)
+    }
+}

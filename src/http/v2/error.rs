@@ -1,0 +1,230 @@
+//! The one place that decides status, code and words of the registry API's
+//! refusals. The match is exhaustive: a new way to fail must be given its
+//! answer here before it compiles.
+//!
+//! 4xx speaks to the client. A 5xx says a code and the request's id, and the
+//! log says the rest. Codes are the distribution specification's; where the
+//! specification has none that fits, the comment says why this one.
+
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use serde_json::json;
+
+use super::CallError;
+use super::answer::{UPLOAD_UUID, progress_range, upload_location};
+use crate::http::Body;
+use crate::http::body::BodyError;
+use crate::http::request_id::RequestId;
+use crate::http::sign_in::{CHALLENGE, SignInError};
+use crate::limits;
+use crate::oci::digest::DigestError;
+use crate::oci::manifest::ManifestError;
+use crate::oci::name::NameError;
+use crate::oci::path::V2PathError;
+use crate::oci::range::ChunkError;
+use crate::oci::reference::ReferenceError;
+use crate::oci::{ErrorCode, RepoName};
+use crate::registry::RegistryError;
+use crate::registry::upload::Progress;
+use crate::store::{StoreError, error_chain};
+
+/// Why a request of the registry API is not answered as it hoped.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It is no request.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// Nobody knows who asks.
+    #[error(transparent)]
+    SignIn(#[from] SignInError),
+    /// The registry says no, or cannot say.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// A body that is read whole.
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    /// A chunk that cannot be put where it says; the client is told where the
+    /// upload stands and goes on from there.
+    #[error("{why}")]
+    OffTrack {
+        /// What is wrong with it.
+        why: OffTrack,
+        /// Where the upload belongs.
+        repository: RepoName,
+        /// Where it stands.
+        stands: Progress,
+    },
+    /// A `Range` outside the blob.
+    #[error("the range lies outside the blob, which has {size} bytes")]
+    Unsatisfiable {
+        /// The blob's length.
+        size: u64,
+    },
+}
+
+/// What is wrong with a chunk.
+#[derive(Debug, thiserror::Error)]
+pub enum OffTrack {
+    /// Its `Content-Range` cannot be read.
+    #[error(transparent)]
+    Header(#[from] ChunkError),
+    /// It says one thing and is another.
+    #[error(transparent)]
+    Registry(RegistryError),
+}
+
+impl Error {
+    /// Status and code. Total.
+    pub fn verdict(&self) -> (StatusCode, ErrorCode) {
+        match self {
+            Self::Call(error) => of_call(error),
+            Self::SignIn(error) => match error {
+                SignInError::Missing | SignInError::Malformed | SignInError::Wrong => {
+                    (StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized)
+                }
+                SignInError::Store(error) => of_store(error),
+            },
+            Self::Registry(error) => of_registry(error),
+            // Only manifests are read whole.
+            Self::Body(error) => match error {
+                BodyError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::ManifestInvalid),
+                BodyError::Stalled { .. } => (StatusCode::REQUEST_TIMEOUT, ErrorCode::ManifestInvalid),
+                BodyError::Broken(_) => (StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid),
+            },
+            Self::OffTrack { .. } | Self::Unsatisfiable { .. } => {
+                (StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeInvalid)
+            }
+        }
+    }
+
+    /// The answer. Logs what the client is not told.
+    pub fn into_response(self, id: &RequestId) -> Response<Body> {
+        let (status, code) = self.verdict();
+        let body = if status == StatusCode::INTERNAL_SERVER_ERROR {
+            tracing::error!(error = error_chain(&self), "a request failed");
+            let message = "internal error; the log of the registry says more under this request's id";
+            json!({ "errors": [{ "code": code.as_str(), "message": message, "detail": { "requestId": id.to_string() } }] })
+        } else if status.is_server_error() {
+            tracing::warn!(error = error_chain(&self), "a request was turned away");
+            let detail = json!({ "requestId": id.to_string() });
+            json!({ "errors": [{ "code": code.as_str(), "message": self.to_string(), "detail": detail }] })
+        } else {
+            tracing::debug!(error = %self, "refused");
+            json!({ "errors": [{ "code": code.as_str(), "message": self.to_string() }] })
+        };
+        let mut response = Response::new(Body::from(body.to_string()));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        for (name, value) in self.headers() {
+            headers.insert(name, value);
+        }
+        response
+    }
+
+    /// What the client needs to go on.
+    fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
+        let wait = |time: std::time::Duration| vec![(header::RETRY_AFTER, HeaderValue::from(time.as_secs()))];
+        match self {
+            Self::Call(CallError::Method { allow }) => vec![(header::ALLOW, HeaderValue::from_static(allow))],
+            Self::SignIn(SignInError::Missing | SignInError::Malformed | SignInError::Wrong) => {
+                vec![(header::WWW_AUTHENTICATE, CHALLENGE)]
+            }
+            Self::Registry(RegistryError::UploadBusy { .. } | RegistryError::Store(StoreError::Stopped)) => {
+                wait(limits::RETRY_AFTER_BUSY)
+            }
+            Self::Registry(RegistryError::Full | RegistryError::TooManyUploads { .. }) => {
+                wait(limits::RETRY_AFTER_FULL)
+            }
+            Self::OffTrack { repository, stands, .. } => vec![
+                (header::LOCATION, upload_location(repository, stands.id)),
+                (header::RANGE, progress_range(stands.offset)),
+                (UPLOAD_UUID, stands.id.to_string().parse().expect("an id is hexadecimal digits")),
+            ],
+            Self::Unsatisfiable { size } => {
+                let range = format!("bytes */{size}").parse().expect("digits and a unit");
+                vec![(header::CONTENT_RANGE, range), (header::ACCEPT_RANGES, HeaderValue::from_static("bytes"))]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn of_call(error: &CallError) -> (StatusCode, ErrorCode) {
+    match error {
+        CallError::Path(error) => match error {
+            V2PathError::Shape => (StatusCode::NOT_FOUND, ErrorCode::Unsupported),
+            V2PathError::Name(NameError::TooLong | NameError::OnePart | NameError::Grammar) => {
+                (StatusCode::BAD_REQUEST, ErrorCode::NameInvalid)
+            }
+            V2PathError::Reference(ReferenceError::Tag(_)) => (StatusCode::BAD_REQUEST, ErrorCode::TagInvalid),
+            V2PathError::Reference(ReferenceError::Digest(error)) | V2PathError::Digest(error) => of_digest(error),
+        },
+        CallError::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported),
+        // The specification has no code for a bad query.
+        CallError::Page(_) => (StatusCode::BAD_REQUEST, ErrorCode::Unsupported),
+        CallError::Digest { source, .. } => of_digest(source),
+        CallError::NoDigest | CallError::Algorithm => (StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid),
+        CallError::Tag(_) => (StatusCode::BAD_REQUEST, ErrorCode::TagInvalid),
+        // Distribution specification, "Pushing manifests with tags".
+        CallError::TooManyTags { .. } => (StatusCode::URI_TOO_LONG, ErrorCode::TagInvalid),
+    }
+}
+
+fn of_digest(error: &DigestError) -> (StatusCode, ErrorCode) {
+    match error {
+        DigestError::Shape | DigestError::Algorithm | DigestError::Hex => {
+            (StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid)
+        }
+    }
+}
+
+fn of_registry(error: &RegistryError) -> (StatusCode, ErrorCode) {
+    match error {
+        RegistryError::RepositoryUnknown { .. }
+        | RegistryError::NamespaceUnknown { .. }
+        | RegistryError::AccountUnknown { .. }
+        | RegistryError::PolicyUnknown { .. } => (StatusCode::NOT_FOUND, ErrorCode::NameUnknown),
+        RegistryError::Denied { .. } | RegistryError::AdminOnly { .. } => (StatusCode::FORBIDDEN, ErrorCode::Denied),
+        RegistryError::RepositoryExists { .. }
+        | RegistryError::AccountExists { .. }
+        | RegistryError::TooManyPolicies { .. } => (StatusCode::CONFLICT, ErrorCode::Denied),
+        RegistryError::AccountName { .. } => (StatusCode::BAD_REQUEST, ErrorCode::NameInvalid),
+        RegistryError::BlobUnknown { .. } => (StatusCode::NOT_FOUND, ErrorCode::BlobUnknown),
+        // The state of the repository is in the way, not the caller's rights:
+        // once the manifest is gone the same request succeeds.
+        RegistryError::StillNamed { .. } => (StatusCode::CONFLICT, ErrorCode::Denied),
+        RegistryError::ManifestUnknown { .. } => (StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown),
+        // 404 by the specification's table of endpoints (end-7).
+        RegistryError::ManifestBlobUnknown { .. } => (StatusCode::NOT_FOUND, ErrorCode::ManifestBlobUnknown),
+        RegistryError::Manifest(ManifestError::TooLarge { .. }) | RegistryError::ClosureTooLarge { .. } => {
+            (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::ManifestInvalid)
+        }
+        RegistryError::Manifest(_) => (StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid),
+        RegistryError::DigestMismatch { .. } => (StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid),
+        // Docker prints `<code>: <message>`; DTR's users know this refusal as
+        // `unknown: tag=… cannot be overwritten because …`.
+        RegistryError::TagImmutable { .. } => (StatusCode::CONFLICT, ErrorCode::Unknown),
+        RegistryError::UploadUnknown { .. } => (StatusCode::NOT_FOUND, ErrorCode::BlobUploadUnknown),
+        // A retry after a cut connection meets its own predecessor: soon over.
+        RegistryError::UploadBusy { .. } | RegistryError::TooManyUploads { .. } => {
+            (StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests)
+        }
+        RegistryError::ChunkOutOfOrder { .. } | RegistryError::ChunkLength { .. } => {
+            (StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeInvalid)
+        }
+        RegistryError::BodyBroken { .. } => (StatusCode::BAD_REQUEST, ErrorCode::BlobUploadInvalid),
+        RegistryError::BlobTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::SizeInvalid),
+        RegistryError::Full => (StatusCode::INSUFFICIENT_STORAGE, ErrorCode::Denied),
+        RegistryError::Store(error) => of_store(error),
+    }
+}
+
+fn of_store(error: &StoreError) -> (StatusCode, ErrorCode) {
+    match error {
+        // Another process is on its way.
+        StoreError::Stopped => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unknown),
+        StoreError::Database(_) | StoreError::File(_) | StoreError::Damaged { .. } | StoreError::Panicked(_) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown)
+        }
+    }
+}
