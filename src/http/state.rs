@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::identity::Passwords;
+use crate::jobs::Remotes;
 use crate::registry::Registry;
 
 /// The parts that a [`State`] is made of.
@@ -15,6 +16,8 @@ pub struct Parts {
     pub passwords: Passwords,
     /// The certificate of the authority that clients are to trust, in PEM.
     pub ca_pem: String,
+    /// Other registries, and the keys that seal their credentials.
+    pub remotes: Remotes,
 }
 
 /// What every handler works with. Clones share it.
@@ -57,6 +60,11 @@ impl State {
     /// The certificate of the authority that clients are to trust, in PEM.
     pub fn ca_pem(&self) -> &str {
         &self.0.parts.ca_pem
+    }
+
+    /// Other registries, and the keys that seal their credentials.
+    pub fn remotes(&self) -> &Remotes {
+        &self.0.parts.remotes
     }
 
     /// Says to those who watch whether requests are welcome. It turns none

@@ -26,3 +26,5 @@ pub mod schedule;
 pub mod sweep;
 /// What a plan is made from.
 pub mod view;
+/// Why a tag is where it is, and what its policies would do today.
+pub mod why;
