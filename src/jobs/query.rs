@@ -29,12 +29,7 @@ impl Filter {
 
 /// The jobs that pass a filter, the newest first, without the first `start`,
 /// at most `limit`.
-pub fn list(
-    read: &impl Read,
-    filter: &Filter,
-    start: usize,
-    limit: usize,
-) -> Result<Vec<(Id, Job)>, StoreError> {
+pub fn list(read: &impl Read, filter: &Filter, start: usize, limit: usize) -> Result<Vec<(Id, Job)>, StoreError> {
     let mut ids = Vec::new();
     // All of them are bounded by what upkeep keeps.
     queue::newest(read, |_, id| {

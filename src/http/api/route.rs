@@ -203,10 +203,7 @@ fn accounts(method: &Method, rest: &[&str]) -> Parsed {
     match rest {
         ["accounts"] => pick(
             method,
-            &[
-                (Method::GET, &|| Ok(ApiRoute::ListAccounts)),
-                (Method::POST, &|| Ok(ApiRoute::CreateAccount)),
-            ],
+            &[(Method::GET, &|| Ok(ApiRoute::ListAccounts)), (Method::POST, &|| Ok(ApiRoute::CreateAccount))],
         ),
         ["accounts", name] => pick(method, &[(Method::GET, &|| Ok(ApiRoute::GetAccount((*name).to_owned())))]),
         _ => Err(RouteError::Nothing),
@@ -218,9 +215,7 @@ fn repository(method: &Method, namespace: &str, name: &str, rest: &[&str]) -> Pa
         let name = format!("{namespace}/{name}");
         name.parse::<RepoName>().map_err(|source| RouteError::Repository { name, source })
     };
-    let tag = |text: &str| {
-        text.parse::<Tag>().map_err(|source| RouteError::Tag { tag: text.to_owned(), source })
-    };
+    let tag = |text: &str| text.parse::<Tag>().map_err(|source| RouteError::Tag { tag: text.to_owned(), source });
     match rest {
         [] => pick(
             method,
@@ -238,9 +233,7 @@ fn repository(method: &Method, namespace: &str, name: &str, rest: &[&str]) -> Pa
                 (Method::DELETE, &|| Ok(ApiRoute::DeleteTag(repo()?, tag(text)?))),
             ],
         ),
-        ["tags", text, "decisions"] => {
-            pick(method, &[(Method::GET, &|| Ok(ApiRoute::Decisions(repo()?, tag(text)?)))])
-        }
+        ["tags", text, "decisions"] => pick(method, &[(Method::GET, &|| Ok(ApiRoute::Decisions(repo()?, tag(text)?)))]),
         ["tags", text, "promotion"] => {
             pick(method, &[(Method::POST, &|| Ok(ApiRoute::PromoteTag(repo()?, tag(text)?)))])
         }
@@ -266,12 +259,7 @@ fn repository(method: &Method, namespace: &str, name: &str, rest: &[&str]) -> Pa
     }
 }
 
-fn policies(
-    method: &Method,
-    kind: Kind,
-    repo: &dyn Fn() -> Result<RepoName, RouteError>,
-    rest: &[&str],
-) -> Parsed {
+fn policies(method: &Method, kind: Kind, repo: &dyn Fn() -> Result<RepoName, RouteError>, rest: &[&str]) -> Parsed {
     match rest {
         [] => pick(
             method,
@@ -294,10 +282,7 @@ fn policies(
 
 fn jobs(method: &Method, rest: &[&str]) -> Parsed {
     match rest {
-        [] => pick(
-            method,
-            &[(Method::GET, &|| Ok(ApiRoute::ListJobs)), (Method::POST, &|| Ok(ApiRoute::CreateJob))],
-        ),
+        [] => pick(method, &[(Method::GET, &|| Ok(ApiRoute::ListJobs)), (Method::POST, &|| Ok(ApiRoute::CreateJob))]),
         [id] => pick(
             method,
             &[
