@@ -1,5 +1,6 @@
-//! The daemon's HTTP side at work, for tests: a real listener on loopback over
-//! a store in a temporary folder, with accounts and repositories to ask about.
+//! The daemon's HTTP side at work, for tests: real listeners (plain HTTP on
+//! loopback, and a local socket) over a store in a temporary folder, with
+//! accounts and repositories to ask about.
 //!
 //! `root` is a system admin; `ann` and `bob` are users, each with the
 //! repositories `<name>/app` and `<name>/other`; `dev` is an organization;
@@ -20,7 +21,8 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 
 use super::{Options, Parts, Spec, State, bind, handle, serve};
 use crate::chance::Chance;
@@ -39,6 +41,8 @@ use crate::store::verify::{Depth, verify};
 pub(crate) const PASSWORD: &str = "correct horse";
 /// Longer than anything here takes; a test that meets it fails.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// The local socket, in the site's folder.
+const SOCKET: &str = "admin.sock";
 
 /// A listener at work.
 pub(crate) struct Site {
@@ -48,7 +52,7 @@ pub(crate) struct Site {
     clients: Scope,
     is_closed: bool,
     // Last, so that it outlives what uses it.
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// A request to be sent.
@@ -58,6 +62,7 @@ pub(crate) struct Ask {
     path: String,
     headers: HeaderMap,
     body: Bytes,
+    is_local: bool,
 }
 
 /// What came back.
@@ -78,30 +83,41 @@ impl Site {
         populate(&registry, &passwords).await;
         let state = State::new(Parts { registry, passwords, ca_pem: "-----BEGIN CERTIFICATE-----\n".to_owned() });
         state.set_ready(true);
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let bound = bind(Spec::Tcp { address, tls: None }, 0).await.unwrap();
-        let (scope, address) = (Scope::new(), bound.local_addr().unwrap());
-        let handler = {
+        let tcp = Spec::Tcp { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), tls: None };
+        let listeners = [tcp, Spec::Unix { path: folder.path().join(SOCKET) }];
+        let (scope, mut address) = (Scope::new(), None);
+        for (index, spec) in listeners.into_iter().enumerate() {
+            let bound = bind(spec, index).await.unwrap();
+            address = address.or(bound.local_addr());
             let state = state.clone();
-            move |request, peer| handle(state.clone(), request, peer)
-        };
-        scope.spawn(serve(bound, scope.clone(), Options { drain: PATIENCE, ..Options::default() }, handler));
-        Self { state, address, scope, clients: Scope::new(), is_closed: false, _folder: folder }
+            let handler = move |request, peer| handle(state.clone(), request, peer);
+            let options = Options { drain: PATIENCE, ..Options::default() };
+            scope.spawn(serve(bound, scope.clone(), options, handler));
+        }
+        Self { state, address: address.unwrap(), scope, clients: Scope::new(), is_closed: false, folder }
     }
 
     /// Sends a request over a connection of its own.
     pub(crate) async fn send(&self, ask: Ask) -> Answer {
-        let (mut client, connection) =
-            http1::handshake(TokioIo::new(TcpStream::connect(self.address).await.unwrap())).await.unwrap();
+        let answered = async {
+            if ask.is_local {
+                let stream = UnixStream::connect(self.folder.path().join(SOCKET)).await.unwrap();
+                self.send_over(stream, ask).await
+            } else {
+                self.send_over(TcpStream::connect(self.address).await.unwrap(), ask).await
+            }
+        };
+        tokio::time::timeout(PATIENCE, answered).await.expect("in time")
+    }
+
+    async fn send_over(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, ask: Ask) -> Answer {
+        let (mut client, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         self.clients.spawn(connection);
         let mut request = Request::builder().method(ask.method).uri(ask.path).body(Full::new(ask.body)).unwrap();
         *request.headers_mut() = ask.headers;
         request.headers_mut().insert(header::HOST, "registry.example".parse().unwrap());
-        let answered = async {
-            let (head, body) = client.send_request(request).await.unwrap().into_parts();
-            Answer { status: head.status, headers: head.headers, body: body.collect().await.unwrap().to_bytes() }
-        };
-        tokio::time::timeout(PATIENCE, answered).await.expect("in time")
+        let (head, body) = client.send_request(request).await.unwrap().into_parts();
+        Answer { status: head.status, headers: head.headers, body: body.collect().await.unwrap().to_bytes() }
     }
 
     /// Sends a request and checks its status; what came back.
@@ -165,7 +181,7 @@ impl Drop for Site {
 
 impl Ask {
     pub(crate) fn new(method: Method, path: &str) -> Self {
-        Self { method, path: path.to_owned(), headers: HeaderMap::new(), body: Bytes::new() }
+        Self { method, path: path.to_owned(), headers: HeaderMap::new(), body: Bytes::new(), is_local: false }
     }
 
     pub(crate) fn get(path: &str) -> Self {
@@ -195,6 +211,12 @@ impl Ask {
     /// Signed in with the right password.
     pub(crate) fn user(self, name: &str) -> Self {
         self.header("authorization", &basic(name, PASSWORD))
+    }
+
+    /// Over the local socket.
+    pub(crate) fn local(mut self) -> Self {
+        self.is_local = true;
+        self
     }
 
     pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
