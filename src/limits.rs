@@ -317,3 +317,12 @@ pub const UNWANTED_BODY: Duration = Duration::from_secs(2);
 pub const RETRY_AFTER_BUSY: Duration = Duration::from_secs(1);
 /// What a client is told to wait when somebody has to make room.
 pub const RETRY_AFTER_FULL: Duration = Duration::from_secs(60);
+
+// Management API.
+
+/// Entries of a list when no page size is asked for: DTR's.
+pub const API_PAGE_ENTRIES: usize = 10;
+/// Tags that one preview of a policy decides about when no page size is asked for.
+pub const PREVIEW_TAGS: usize = 1_000;
+/// Accounts that are read from one snapshot while they are listed.
+pub const ACCOUNT_SLICE: usize = 1_000;

@@ -53,6 +53,10 @@ pub mod route;
 /// One request from its head to its answer.
 mod serve;
 
+/// All of it at work, for tests.
+#[cfg(test)]
+pub(crate) mod harness;
+
 pub use body::{Body, BodyError, Chunks, read_capped};
 pub use connection::{Options, Peer, Tally};
 pub use listen::{Bound, ListenError, Spec, bind, serve};

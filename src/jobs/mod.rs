@@ -13,6 +13,8 @@ pub mod log;
 pub mod pull_mirror;
 /// Sending tags to another registry.
 pub mod push_mirror;
+/// Jobs as people see and steer them: listed, called off, removed.
+pub mod query;
 /// The other registry of a policy, as a client.
 pub mod remote;
 /// Claims what is due, runs it, writes down how it went.

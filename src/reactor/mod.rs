@@ -28,3 +28,5 @@ pub mod sweep;
 mod tests;
 /// What a plan is made from.
 pub mod view;
+/// Why a tag is where it is, and what its policies would do today.
+pub mod why;

@@ -212,8 +212,14 @@ impl Operation for DeletePolicy {
 impl Registry {
     /// Saves a policy, with its event and its walk over existing tags.
     pub async fn save_policy(&self, caller: &Caller, saving: Saving) -> Result<Shown, RegistryError> {
+        self.save_policy_as(caller, saving, self.store().chance().id()).await
+    }
+
+    /// The same; a new policy gets `new_id`, for whoever sealed something to it
+    /// before it was there.
+    pub async fn save_policy_as(&self, caller: &Caller, saving: Saving, new_id: Id) -> Result<Shown, RegistryError> {
         let repository = saving.repository.clone();
-        let operation = SavePolicy { caller: caller.clone(), saving, new_id: self.store().chance().id() };
+        let operation = SavePolicy { caller: caller.clone(), saving, new_id };
         let policy = self.store().submit(Lane::Foreground, operation).await??;
         let status = policy::status(&self.store().snapshot()?, &policy.id)?;
         Ok(Shown { policy, status, repository })
