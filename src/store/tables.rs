@@ -1,7 +1,7 @@
 //! Every table on one page.
 //!
 //! All tables map bytes to bytes. A key is a row of parts built by
-//! [`super::key`]: big-endian integers and raw identifiers first, text last,
+//! `store::key`: big-endian integers and raw identifiers first, text last,
 //! so that bytes sort as the values do. A value is a record behind a version
 //! byte (`super::record`), or empty where the key says it all.
 //!
