@@ -11,6 +11,8 @@
 
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -27,12 +29,14 @@ use tokio::net::{TcpStream, UnixStream};
 use super::{Options, Parts, Spec, State, bind, handle, serve};
 use crate::chance::Chance;
 use crate::clock::{Clock, Timestamp};
-use crate::identity::Passwords;
+use crate::identity::{Keyring, Passwords};
+use crate::jobs::Remotes;
 use crate::lifecycle::Scope;
 use crate::oci::{Digest, MediaType};
 use crate::registry::account::NewAccount;
 use crate::registry::repository::Settings;
 use crate::registry::{Caller, Registry};
+use crate::remote::{Names, Outbound, OutboundOptions, Timing};
 use crate::secret::Secret;
 use crate::store::Store;
 use crate::store::verify::{Depth, verify};
@@ -81,7 +85,9 @@ impl Site {
         let registry = Registry::new(Store::open(folder.path(), clock, chance.clone()).unwrap()).unwrap();
         let passwords = Passwords::new(&chance);
         populate(&registry, &passwords).await;
-        let state = State::new(Parts { registry, passwords, ca_pem: "-----BEGIN CERTIFICATE-----\n".to_owned() });
+        let remotes = remotes(folder.path(), &chance);
+        let ca_pem = "-----BEGIN CERTIFICATE-----\n".to_owned();
+        let state = State::new(Parts { registry, passwords, ca_pem, remotes });
         state.set_ready(true);
         let tcp = Spec::Tcp { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), tls: None };
         let listeners = [tcp, Spec::Unix { path: folder.path().join(SOCKET) }];
@@ -299,4 +305,19 @@ async fn populate(registry: &Registry, passwords: &Passwords) {
     for name in ["ann/app", "ann/other", "bob/app", "bob/other"] {
         registry.create_repository(&Caller::System, &name.parse().unwrap(), Settings::default()).await.unwrap();
     }
+}
+
+/// The way to other registries, which on loopback may be anywhere.
+fn remotes(folder: &Path, chance: &Chance) -> Remotes {
+    let outbound = Outbound::new(OutboundOptions {
+        scope: Scope::new(),
+        clock: Clock::system(),
+        own: Vec::new(),
+        allow: Vec::new(),
+        user_agent: "tidegate/test".to_owned(),
+        timing: Timing::default(),
+        names: Names::System,
+    });
+    let keys = Keyring::open_or_create(&folder.join("sealing.key"), chance).unwrap();
+    Remotes::new(outbound, Some(Arc::new(keys)), chance.clone())
 }
