@@ -13,6 +13,7 @@ use std::any::Any;
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use redb::{Database, Durability, ReadableTable as _, Table as RedbTable, WriteTransaction};
@@ -126,6 +127,8 @@ struct Shared {
     arrived: Condvar,
     room: [Arc<Semaphore>; 2],
     commits: watch::Sender<u64>,
+    /// The time of the last commit, in microseconds.
+    last: AtomicI64,
     failed: watch::Sender<Option<String>>,
 }
 
@@ -192,6 +195,7 @@ impl Writer {
             arrived: Condvar::new(),
             room: [limits::INBOX_OPERATIONS; 2].map(|operations| Arc::new(Semaphore::new(operations))),
             commits: watch::Sender::new(0),
+            last: AtomicI64::new(0),
             failed: watch::Sender::new(None),
         });
         let work = Work { shared: Arc::clone(&shared), database, clock, last: Timestamp::EPOCH, quick: true };
@@ -217,6 +221,12 @@ impl Writer {
         }
         self.shared.arrived.notify_one();
         answer.await.unwrap_or(Err(StoreError::Stopped))
+    }
+
+    /// The time of the last commit. Commits never go back in time, whatever the
+    /// clock does.
+    pub(super) fn last(&self) -> Timestamp {
+        Timestamp::from_micros(self.shared.last.load(Ordering::Acquire))
     }
 
     /// Changes after every commit that changed something; the value counts them.
@@ -405,6 +415,7 @@ impl Work {
         transaction.commit()?;
         crate::store::crash::crash_point!("after-commit");
         self.last = now;
+        self.shared.last.store(now.micros(), Ordering::Release);
         self.quick = quick;
         self.shared.commits.send_modify(|count| *count += 1);
         Ok(None)
