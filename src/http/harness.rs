@@ -85,13 +85,14 @@ impl Site {
         let registry = Registry::new(Store::open(folder.path(), clock, chance.clone()).unwrap()).unwrap();
         let passwords = Passwords::new(&chance);
         populate(&registry, &passwords).await;
-        let remotes = remotes(folder.path(), &chance);
+        let scope = Scope::new();
+        let remotes = remotes(folder.path(), &scope, registry.store().clock());
         let ca_pem = "-----BEGIN CERTIFICATE-----\n".to_owned();
         let state = State::new(Parts { registry, passwords, ca_pem, remotes });
         state.set_ready(true);
         let tcp = Spec::Tcp { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), tls: None };
         let listeners = [tcp, Spec::Unix { path: folder.path().join(SOCKET) }];
-        let (scope, mut address) = (Scope::new(), None);
+        let mut address = None;
         for (index, spec) in listeners.into_iter().enumerate() {
             let bound = bind(spec, index).await.unwrap();
             address = address.or(bound.local_addr());
@@ -288,6 +289,22 @@ pub(crate) fn image(config: &Digest, size: usize, layers: &[(Digest, usize)], su
     manifest
 }
 
+/// A way to other registries, as the daemon has it.
+fn remotes(folder: &Path, scope: &Scope, clock: &Clock) -> Remotes {
+    let outbound = Outbound::new(OutboundOptions {
+        scope: scope.child(),
+        clock: clock.clone(),
+        own: Vec::new(),
+        allow: Vec::new(),
+        user_agent: "tidegate/test".to_owned(),
+        timing: Timing::default(),
+        names: Names::System,
+    });
+    let chance = Chance::system();
+    let keys = Keyring::open_or_create(&folder.join("sealing-keys"), &chance).unwrap();
+    Remotes::new(outbound, Arc::new(keys), chance)
+}
+
 async fn populate(registry: &Registry, passwords: &Passwords) {
     let hash = passwords.hash(&Secret::new(PASSWORD)).await.unwrap();
     for (name, is_org, is_admin, is_active) in [
@@ -305,19 +322,4 @@ async fn populate(registry: &Registry, passwords: &Passwords) {
     for name in ["ann/app", "ann/other", "bob/app", "bob/other"] {
         registry.create_repository(&Caller::System, &name.parse().unwrap(), Settings::default()).await.unwrap();
     }
-}
-
-/// The way to other registries, which on loopback may be anywhere.
-fn remotes(folder: &Path, chance: &Chance) -> Remotes {
-    let outbound = Outbound::new(OutboundOptions {
-        scope: Scope::new(),
-        clock: Clock::system(),
-        own: Vec::new(),
-        allow: Vec::new(),
-        user_agent: "tidegate/test".to_owned(),
-        timing: Timing::default(),
-        names: Names::System,
-    });
-    let keys = Keyring::open_or_create(&folder.join("sealing.key"), chance).unwrap();
-    Remotes::new(outbound, Some(Arc::new(keys)), chance.clone())
 }
