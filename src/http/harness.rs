@@ -302,7 +302,7 @@ fn remotes(folder: &Path, scope: &Scope, clock: &Clock) -> Remotes {
     });
     let chance = Chance::system();
     let keys = Keyring::open_or_create(&folder.join("sealing-keys"), &chance).unwrap();
-    Remotes::new(outbound, Arc::new(keys), chance)
+    Remotes::new(outbound, Some(Arc::new(keys)), chance)
 }
 
 async fn populate(registry: &Registry, passwords: &Passwords) {
