@@ -131,6 +131,9 @@ pub const JOB_LOG_LINES: u32 = 1_000;
 pub const EVENTS_KEPT: u64 = 100_000;
 /// Past values of one tag that are kept.
 pub const TAG_HISTORY: usize = 100;
+/// How often blob files that no row names are looked for: a crash leaves some,
+/// and so does a client that goes away between its last byte and the answer.
+pub const ORPHANS_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How often the sweep looks for tags that no verdict covers.
 pub const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// Default schedule of a pull mirror: DTR's every 30 minutes, at a second of

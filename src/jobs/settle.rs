@@ -30,6 +30,8 @@ pub struct Owed {
     pub want: Digest,
     /// Which way.
     pub direction: Direction,
+    /// The policy's version: another one may mean another place.
+    pub version: u32,
     /// The event that asked for it; 0 for none.
     pub seq: u64,
 }
@@ -39,7 +41,10 @@ pub struct Owed {
 /// something else is wanted.
 pub fn owe(change: &mut Change<'_>, owed: &Owed, new_job: Id) -> Result<bool, StoreError> {
     let before = transfer::get(change, &owed.policy, &owed.tag)?;
-    let is_same = |row: &Transfer| row.want == owed.want && row.remote_tag == owed.remote_tag;
+    let is_same = |row: &Transfer| {
+        let goes_there = owed.direction == Direction::Pull || row.version == owed.version;
+        row.want == owed.want && row.remote_tag == owed.remote_tag && goes_there
+    };
     if let Some(mut row) = before.clone().filter(|row| is_same(row)) {
         if row.is_owed() {
             row.next_at = change.now();
@@ -70,6 +75,7 @@ pub fn owe_again(change: &mut Change<'_>, policy: &Id, tag: &Tag, new_job: Id) -
         remote_tag: row.remote_tag.clone(),
         want: row.want,
         direction: row.direction,
+        version: row.version,
         seq: row.seq,
     };
     begin_row(change, &owed, Some(row), new_job)
@@ -85,6 +91,7 @@ fn begin_row(change: &mut Change<'_>, owed: &Owed, before: Option<Transfer>, new
         have: before.as_ref().and_then(|row| row.have),
         remote_tag: owed.remote_tag.clone(),
         seq: owed.seq,
+        version: owed.version,
         attempts: 0,
         next_at: now,
         last_error: String::new(),

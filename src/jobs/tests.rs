@@ -445,3 +445,48 @@ async fn an_unreachable_registry_fails_a_poll_that_is_tried_again() {
     world.rest(id).await;
     world.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edited_mirror_goes_to_the_new_place_at_once() {
+    // A mirror whose host was edited once believed that the new place had
+    // everything, because the old one did; and one whose password was mended
+    // waited out its back-off.
+    let world = World::new().await;
+    let id = world.save(|remote| PolicyBody::Push { remote }, Vec::new()).await;
+    let digest = world.push("1", "one").await;
+    world.wait(|| world.transfer(&id, "1").filter(|row| !row.is_owed())).await;
+    let other = Shared::default();
+    far(&other).away = Some(401);
+    let place = Fake::start({
+        let other = Arc::clone(&other);
+        move |seen| answer(&other, seen)
+    })
+    .await;
+    let edit = async |ca: &str| {
+        let name: RepoName = "dev/web".parse().expect("a name");
+        let shown = world.registry.policy(&Caller::System, &name, &id).expect("is there");
+        let mut remote = shown.policy.remote().expect("a mirror").clone();
+        remote.host = place.url();
+        remote.username = ca.to_owned();
+        let saving = Saving {
+            id: Some(id),
+            repository: name,
+            enabled: true,
+            rules: shown.policy.rules,
+            tag_template: shown.policy.tag_template,
+            time_zone: shown.policy.time_zone,
+            body: PolicyBody::Push { remote },
+            evaluate: true,
+        };
+        world.registry.save_policy(&Caller::System, saving).await.expect("is saved");
+        crate::reactor::evaluate::walk_all(world.store()).await.expect("walks");
+    };
+    edit("").await;
+    world.wait(|| world.transfer(&id, "1").filter(|row| row.attempts > 0)).await;
+    far(&other).away = None;
+    // No clock moves: saving is what makes it due.
+    edit("mended").await;
+    world.wait(|| world.transfer(&id, "1").filter(|row| !row.is_owed())).await;
+    assert_eq!(far(&other).tags.get("1"), Some(&digest));
+    world.close().await;
+}

@@ -32,7 +32,7 @@
 //! | `evaluations` | policy id | `Evaluation` | policy calls, reactor | a walk over existing tags, with its cursor |
 //! | `verdicts` | repository, tag | `Verdict` | reactor | what was decided for the current value: the idempotence key |
 //! | `sent` | repository, subject, target name | policy id | reactor | where a manifest was promoted to, for referrers that come later |
-//! | `baselines` | policy id, tag | digest | pull mirror | what was there when a mirror was saved |
+//! | `baselines` | policy id, version, tag | digest | pull mirror | what was there when a mirror was saved |
 //! | `transfers` | policy id, tag | `Transfer` | reactor, jobs | what must reach (or come from) another registry |
 //! | `transfers_due` | time, policy id, tag | empty | same | which transfer is next |
 //! | `events` | sequence | `Event` | everything that changes something | what happened, in order |
