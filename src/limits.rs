@@ -64,6 +64,9 @@ pub const PASSWORD_CACHE_ENTRIES: usize = 1_024;
 pub const UPLOADS_PER_ACCOUNT: usize = 256;
 /// Open upload sessions in all.
 pub const UPLOADS: usize = 1_024;
+/// An upload session that nobody has touched for this long may be dropped to
+/// make room for another.
+pub const UPLOAD_ABANDONED: Duration = Duration::from_secs(60);
 /// An upload session that saw no byte for this long is dropped.
 pub const UPLOAD_IDLE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a request waits for another one that writes to the same upload.
@@ -128,6 +131,9 @@ pub const JOB_LOG_LINES: u32 = 1_000;
 pub const EVENTS_KEPT: u64 = 100_000;
 /// Past values of one tag that are kept.
 pub const TAG_HISTORY: usize = 100;
+/// How often blob files that no row names are looked for: a crash leaves some,
+/// and so does a client that goes away between its last byte and the answer.
+pub const ORPHANS_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How often the sweep looks for tags that no verdict covers.
 pub const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// Default schedule of a pull mirror: DTR's every 30 minutes, at a second of
@@ -314,3 +320,12 @@ pub const UNWANTED_BODY: Duration = Duration::from_secs(2);
 pub const RETRY_AFTER_BUSY: Duration = Duration::from_secs(1);
 /// What a client is told to wait when somebody has to make room.
 pub const RETRY_AFTER_FULL: Duration = Duration::from_secs(60);
+
+// Management API.
+
+/// Entries of a list when no page size is asked for: DTR's.
+pub const API_PAGE_ENTRIES: usize = 10;
+/// Tags that one preview of a policy decides about when no page size is asked for.
+pub const PREVIEW_TAGS: usize = 1_000;
+/// Accounts that are read from one snapshot while they are listed.
+pub const ACCOUNT_SLICE: usize = 1_000;

@@ -45,13 +45,19 @@ pub enum AppError {
 }
 
 impl AppError {
-    /// Whether the configuration is at fault rather than the machine: the
-    /// port, the folder, the files it names.
+    /// Whether the configuration is at fault and a retry cannot heal it: the
+    /// supervisor leaves such a daemon down. A port in use or a folder that
+    /// cannot be written may heal, so it is none of these.
     pub fn is_configuration(&self) -> bool {
         match self {
-            Self::Listen(_) | Self::Certificate(_) | Self::Name(_) => true,
-            Self::Open(error) => matches!(error, OpenError::Folder { .. }),
-            Self::Demo(_) | Self::Keyring(_) | Self::File { .. } | Self::Store(_) | Self::Stopped(_) => false,
+            Self::Certificate(_) | Self::Name(_) => true,
+            Self::Listen(_)
+            | Self::Open(_)
+            | Self::Demo(_)
+            | Self::Keyring(_)
+            | Self::File { .. }
+            | Self::Store(_)
+            | Self::Stopped(_) => false,
         }
     }
 }

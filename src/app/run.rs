@@ -46,7 +46,7 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     };
     telemetry::start(config.log.as_str(), form);
     let app = build(&config, Clock::system(), Chance::system()).await?;
-    welcome(&config, &app)?;
+    welcome(&config, &app);
     let stop = Stop::new();
     let signals = Scope::new();
     signals.spawn(watch_signals(stop.clone()));
@@ -186,16 +186,16 @@ fn notify(states: &[sd_notify::NotifyState<'_>]) {
 }
 
 /// What to do next, for the person who started it by hand.
-fn welcome(config: &Config, app: &App) -> Result<(), AppError> {
+fn welcome(config: &Config, app: &App) {
     for bound in &app.bound {
         tracing::info!(address = %bound, "listening");
     }
-    if !std::io::IsTerminal::is_terminal(&std::io::stdout()) {
-        return Ok(());
+    if config.supervised {
+        return;
     }
     let has_accounts = !app.registry.accounts("", 1).map(|accounts| accounts.is_empty()).unwrap_or(false);
     let Some(address) = app.bound.iter().find_map(|bound| bound.local_addr().map(|at| (at, bound.to_string()))) else {
-        return Ok(());
+        return;
     };
     let (at, url) = address;
     println!("\nTidegate serves {url}, its data lies in {}", config.data.display());
@@ -210,5 +210,4 @@ fn welcome(config: &Config, app: &App) -> Result<(), AppError> {
     println!("  docker tag IMAGE {at}/dev/website:1.0 && docker push {at}/dev/website:1.0");
     println!("  tidegate promotion create dev/website qa/website --rule 'tag ew -stable'");
     println!("\n`tidegate help` lists the rest; Ctrl-C stops.\n");
-    Ok(())
 }

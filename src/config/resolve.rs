@@ -45,6 +45,8 @@ pub struct Config {
     /// The file with the key that seals mirrors' passwords, where the service
     /// manager passed one on; in the data folder otherwise.
     pub sealing_key: Option<PathBuf>,
+    /// A service manager started it: nobody watches the terminal.
+    pub supervised: bool,
 }
 
 /// Certificates.
@@ -125,6 +127,7 @@ impl Config {
                 .as_ref()
                 .map(|folder| folder.join(SEALING_KEY_CREDENTIAL))
                 .filter(|path| path.exists()),
+            supervised: environment.runtime_dir.is_some() || environment.state_dir.is_some(),
             data,
         })
     }

@@ -6,8 +6,8 @@
 //! deadline. Bodies of both directions are in [`body`].
 //!
 //! That handler is [`handle`]: it reads what is asked for ([`route`]), finds
-//! out who asks ([`sign_in`]), and gives the request to the registry API
-//! ([`v2`]) or the management API ([`api`]). All of them work with one
+//! out who asks ([`mod@sign_in`]), and gives the request to the registry API
+//! ([`v2`]) or the management API (`api`). All of them work with one
 //! [`State`].
 
 /// Bodies: what is answered, and what is read with a cap and a deadline.
@@ -52,6 +52,10 @@ pub mod route;
 
 /// One request from its head to its answer.
 mod serve;
+
+/// All of it at work, for tests.
+#[cfg(test)]
+pub(crate) mod harness;
 
 pub use body::{Body, BodyError, Chunks, read_capped};
 pub use connection::{Options, Peer, Tally};

@@ -62,3 +62,30 @@ impl Route {
 fn below<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
     path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::path::V2PathError;
+
+    #[test]
+    fn every_path_is_one_thing_or_nothing() {
+        let get = |path: &str| Route::parse(&Method::GET, path, &Query::default());
+        assert_eq!(get("/v2/"), Route::V2(Ok(Call::Base)));
+        assert_eq!(get("/v2"), Route::V2(Ok(Call::Base)));
+        assert_eq!(get("/v2//"), Route::V2(Err(CallError::Path(V2PathError::Shape))));
+        for path in ["/api/v0", "/api/v0/", "/api/v0/repositories/dev%2Fx", "/enzi/v0/accounts"] {
+            assert_eq!(get(path), Route::Api, "{path}");
+        }
+        assert_eq!((get("/ca"), get("/_ping"), get("/health")), (Route::Ca, Route::Ping, Route::Health));
+        for path in
+            ["", "/", "*", "/v2x", "/V2/", "/api", "/api/v1/", "/api/v00", "/ca/", "//v2/", "/x/../v2/", "/%76%32/"]
+        {
+            assert_eq!(get(path), Route::Nothing, "{path}");
+        }
+        for method in [Method::POST, Method::DELETE, Method::OPTIONS] {
+            assert_eq!(Route::parse(&method, "/ca", &Query::default()), Route::ReadOnly);
+            assert_eq!(Route::parse(&method, "/api/v0/x", &Query::default()), Route::Api);
+        }
+    }
+}

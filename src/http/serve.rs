@@ -161,3 +161,6 @@ fn seal(response: &mut Response<Body>, id: &RequestId) {
     }
     headers.insert(request_id::HEADER, id.header());
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,11 +2,9 @@
 //!
 //! Over the local socket it is the system: being able to open it is the right.
 //! Everyone else says name and password with every request (Basic, RFC 7617);
-//! what was right is remembered for a minute by [`Passwords`]. An account that
-//! is not there, is no user or may not sign in answers like a wrong password
-//! and costs as much.
-//!
-//! [`Passwords`]: crate::identity::Passwords
+//! what was right is remembered for a minute by `identity::Passwords`. An
+//! account that is not there, is no user or may not sign in answers like a
+//! wrong password and costs as much.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

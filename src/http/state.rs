@@ -16,7 +16,7 @@ pub struct Parts {
     pub passwords: Passwords,
     /// The certificate of the authority that clients are to trust, in PEM.
     pub ca_pem: String,
-    /// The way to other registries.
+    /// Other registries, and the keys that seal their credentials.
     pub remotes: Remotes,
 }
 
@@ -57,14 +57,14 @@ impl State {
         &self.0.parts.passwords
     }
 
-    /// The way to other registries.
-    pub fn remotes(&self) -> &Remotes {
-        &self.0.parts.remotes
-    }
-
     /// The certificate of the authority that clients are to trust, in PEM.
     pub fn ca_pem(&self) -> &str {
         &self.0.parts.ca_pem
+    }
+
+    /// Other registries, and the keys that seal their credentials.
+    pub fn remotes(&self) -> &Remotes {
+        &self.0.parts.remotes
     }
 
     /// Says to those who watch whether requests are welcome. It turns none

@@ -13,12 +13,16 @@ pub mod log;
 pub mod pull_mirror;
 /// Sending tags to another registry.
 pub mod push_mirror;
+/// Jobs as people see and steer them: listed, called off, removed.
+pub mod query;
 /// The other registry of a policy, as a client.
 pub mod remote;
 /// Claims what is due, runs it, writes down how it went.
 pub mod runner;
 /// What jobs and transfers become after a try.
 pub mod settle;
+#[cfg(test)]
+mod tests;
 /// Orphans, unlinks, idle uploads, purges, bounded histories.
 pub mod upkeep;
 

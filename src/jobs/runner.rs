@@ -47,8 +47,12 @@ impl Default for Options {
 
 /// Looks at the clock this often even when nothing was committed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Due rows that are looked at for one round of claims.
+/// Rows that could be claimed are gathered up to this many in one round.
 const LOOK_ROWS: usize = 256;
+/// Rows looked at in one round.
+const LOOK_LONGEST: usize = 10_000;
+/// Shortest time between two rounds: commits come faster than that matters.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// The runner of jobs and transfers. Clones share it.
 #[derive(Clone, Debug)]
@@ -81,6 +85,13 @@ impl Claim {
             Self::Transfer(policy, _) => Some(*policy),
             Self::Job(_, policy) => *policy,
         }
+    }
+}
+
+impl Claims {
+    fn has_room(&self, claim: &Claim, options: &Options) -> bool {
+        let of_policy = claim.policy().map_or(0, |policy| self.by_policy.get(&policy).copied().unwrap_or(0));
+        self.work.len() < options.workers && of_policy < options.workers_per_policy && !self.work.contains(claim)
     }
 }
 
@@ -138,6 +149,9 @@ impl Runner {
                 () = freed => {}
                 () = tokio::time::sleep(next) => {}
             }
+            if scope.until_stopped(tokio::time::sleep(LOOK_AGAIN)).await.is_none() {
+                break;
+            }
         }
         workers.drain(limits::DRAIN).await;
     }
@@ -154,11 +168,11 @@ impl Runner {
     /// Starts what is due and has room; how long until the next is due.
     fn claim(&self, workers: &Scope) -> Result<Duration, StoreError> {
         let store = self.0.registry.store();
-        let now = store.clock().now();
+        let now = store.now();
         let read = store.snapshot()?;
         let mut next = LOOK_EVERY;
         let mut due: Vec<(Timestamp, Claim)> = Vec::new();
-        let mut seen = 0;
+        let (mut found, mut seen) = (0, 0);
         // A row whose next try lies beyond the longest wait was written by a
         // clock that has jumped since: it is due.
         let latest = now.after(Duration::from_secs(24 * 60 * 60));
@@ -168,12 +182,15 @@ impl Runner {
             }
             at <= now || at > latest
         };
+        // Rows that cannot be taken now do not count, or a policy with a long
+        // row of them would hide the others.
         let mut consider = |at: Timestamp, claim: Claim| {
-            if is_due(at) {
+            seen += 1;
+            if is_due(at) && self.may_take(&claim) {
+                found += 1;
                 due.push((at, claim));
             }
-            seen += 1;
-            if seen < LOOK_ROWS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            if found < LOOK_ROWS && seen < LOOK_LONGEST { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         };
         transfer::due(&read, |Due { at, policy, tag }| consider(at, Claim::Transfer(policy, tag)))?;
         let mut jobs = Vec::new();
@@ -197,13 +214,16 @@ impl Runner {
         Ok(next.max(Duration::from_millis(10)))
     }
 
+    fn may_take(&self, claim: &Claim) -> bool {
+        self.claims().has_room(claim, &self.0.options)
+    }
+
     fn take(&self, claim: &Claim) -> bool {
         let mut claims = self.claims();
-        let full = claims.work.len() >= self.0.options.workers;
-        let of_policy = claim.policy().map_or(0, |policy| claims.by_policy.get(&policy).copied().unwrap_or(0));
-        if full || of_policy >= self.0.options.workers_per_policy || !claims.work.insert(claim.clone()) {
+        if !claims.has_room(claim, &self.0.options) {
             return false;
         }
+        claims.work.insert(claim.clone());
         if let Some(policy) = claim.policy() {
             *claims.by_policy.entry(policy).or_default() += 1;
         }

@@ -29,6 +29,8 @@ pub mod referrer;
 pub mod repository;
 /// Tags: the one way to set one.
 pub mod tag;
+/// Tags with their values, for listings.
+pub mod tag_list;
 /// Upload sessions.
 pub mod upload;
 

@@ -12,7 +12,7 @@ use crate::limits;
 use crate::oci::RepoName;
 use crate::policy::rule::RawRule;
 use crate::store::record::{Cron, Evaluation, Policy, PolicyBody, PolicyStatus, Repository};
-use crate::store::{Change, Key, Lane, Operation, Read, StoreError, Table, event, policy, repo};
+use crate::store::{Change, Key, Lane, Operation, Read, StoreError, Table, event, policy, repo, transfer};
 
 use super::{Caller, Registry, RegistryError};
 
@@ -113,6 +113,9 @@ impl Operation for SavePolicy {
         } else {
             policy::end_evaluation(tables, &policy.id)?;
         }
+        if policy.enabled && policy.remote().is_some() {
+            transfer::hurry(tables, &policy.id, limits::BACKGROUND_ROWS)?;
+        }
         if matches!(policy.body, PolicyBody::Pull { .. }) {
             let rescheduled = before.as_ref().is_none_or(|before| schedule(before) != schedule(&policy));
             if rescheduled {
@@ -212,8 +215,14 @@ impl Operation for DeletePolicy {
 impl Registry {
     /// Saves a policy, with its event and its walk over existing tags.
     pub async fn save_policy(&self, caller: &Caller, saving: Saving) -> Result<Shown, RegistryError> {
+        self.save_policy_as(caller, saving, self.store().chance().id()).await
+    }
+
+    /// The same; a new policy gets `new_id`, for whoever sealed something to it
+    /// before it was there.
+    pub async fn save_policy_as(&self, caller: &Caller, saving: Saving, new_id: Id) -> Result<Shown, RegistryError> {
         let repository = saving.repository.clone();
-        let operation = SavePolicy { caller: caller.clone(), saving, new_id: self.store().chance().id() };
+        let operation = SavePolicy { caller: caller.clone(), saving, new_id };
         let policy = self.store().submit(Lane::Foreground, operation).await??;
         let status = policy::status(&self.store().snapshot()?, &policy.id)?;
         Ok(Shown { policy, status, repository })

@@ -5,7 +5,7 @@
 //! entries are rebuilt from the folders. It belongs to who opened it and to
 //! the repository it was opened for: to everybody else it does not exist.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -26,13 +26,20 @@ use super::{Caller, Registry, RegistryError};
 #[derive(Debug)]
 pub(super) struct Sessions {
     open: Mutex<HashMap<UploadId, Entry>>,
+    /// Uploads of the daemon's own, which no client can go on with.
+    own: Mutex<HashSet<UploadId>>,
 }
+
+/// The owner of the daemon's own uploads on the disk.
+const OWN: &str = "daemon";
 
 #[derive(Clone, Debug)]
 struct Entry {
     owner: String,
     repository: RepoName,
     touched: Timestamp,
+    /// It was opened before the last restart.
+    is_left: bool,
     upload: Arc<tokio::sync::Mutex<Slot>>,
 }
 
@@ -73,10 +80,15 @@ impl Sessions {
         }
         let mut open = HashMap::new();
         for session in found.whole {
+            if session.session.owner == OWN {
+                store.files().drop_upload(session.id)?;
+                continue;
+            }
             let entry = Entry {
                 owner: session.session.owner,
                 repository: session.session.repository,
                 touched: session.touched,
+                is_left: true,
                 upload: Arc::new(tokio::sync::Mutex::new(Slot::default())),
             };
             open.insert(session.id, entry);
@@ -84,7 +96,7 @@ impl Sessions {
         if !open.is_empty() {
             tracing::info!(sessions = open.len(), "upload sessions of an earlier run can go on");
         }
-        Ok(Self { open: Mutex::new(open) })
+        Ok(Self { open: Mutex::new(open), own: Mutex::default() })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<UploadId, Entry>> {
@@ -107,7 +119,46 @@ impl Sessions {
 
     /// The ids of all open sessions; their files are nobody else's to remove.
     pub(super) fn ids(&self) -> Vec<UploadId> {
-        self.lock().keys().copied().collect()
+        let mut ids: Vec<UploadId> = self.lock().keys().copied().collect();
+        ids.extend(self.own.lock().unwrap_or_else(PoisonError::into_inner).iter());
+        ids
+    }
+
+    /// Makes room for one more session of `owner`: when a bound is met, the
+    /// session that nobody has touched for longest has to go, those from
+    /// before a restart first. `None` when there is room; an error when all
+    /// are in use.
+    fn make_room(open: &mut HashMap<UploadId, Entry>, owner: &str, now: Timestamp) -> Result<Option<UploadId>, usize> {
+        let mine = open.values().filter(|entry| entry.owner == owner).count();
+        let mine_is_full = mine >= limits::UPLOADS_PER_ACCOUNT;
+        if !mine_is_full && open.len() < limits::UPLOADS {
+            return Ok(None);
+        }
+        let is_idle = |entry: &Entry| {
+            let abandoned = entry.is_left || now.since(entry.touched) > limits::UPLOAD_ABANDONED;
+            abandoned && Arc::strong_count(&entry.upload) == 1
+        };
+        let candidates = open.iter().filter(|(_, entry)| is_idle(entry) && (!mine_is_full || entry.owner == owner));
+        let oldest = candidates.min_by_key(|(_, entry)| (!entry.is_left, entry.touched)).map(|(id, _)| *id);
+        let id = oldest.ok_or(if mine_is_full { mine } else { open.len() })?;
+        open.remove(&id);
+        Ok(Some(id))
+    }
+}
+
+/// Marks an upload of the daemon's own as live, for as long as it is held.
+struct OwnUpload<'a>(&'a Sessions, UploadId);
+
+impl<'a> OwnUpload<'a> {
+    fn new(sessions: &'a Sessions, id: UploadId) -> Self {
+        sessions.own.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+        Self(sessions, id)
+    }
+}
+
+impl Drop for OwnUpload<'_> {
+    fn drop(&mut self) {
+        self.0.own.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
     }
 }
 
@@ -131,14 +182,18 @@ impl Registry {
         let now = self.store().clock().now();
         let owner = owner(caller);
         let id = UploadId::new(self.store().chance());
-        {
+        let evicted = {
             let mut open = self.sessions().lock();
-            let mine = open.values().filter(|entry| entry.owner == owner).count();
-            if open.len() >= limits::UPLOADS || mine >= limits::UPLOADS_PER_ACCOUNT {
-                return Err(RegistryError::TooManyUploads { count: mine.max(limits::UPLOADS.min(open.len())) });
-            }
+            let evicted =
+                Sessions::make_room(&mut open, &owner, now).map_err(|count| RegistryError::TooManyUploads { count })?;
+            let (owner, repository) = (owner.clone(), repository.clone());
             let upload = Arc::new(tokio::sync::Mutex::new(Slot::default()));
-            open.insert(id, Entry { owner: owner.clone(), repository: repository.clone(), touched: now, upload });
+            open.insert(id, Entry { owner, repository, touched: now, is_left: false, upload });
+            evicted
+        };
+        if let Some(evicted) = evicted {
+            tracing::info!(upload.id = %evicted, "an upload that nobody went on with made room for another");
+            self.drop_session(evicted).await?;
         }
         let session = Session { repository: repository.clone(), owner, algorithm, created: now };
         let files = self.store().files().clone();
@@ -246,8 +301,8 @@ impl Registry {
         self.drop_session(id).await
     }
 
-    /// Stores a blob whose bytes another part of the daemon has: a pull mirror
-    /// verifies and links through the same session as a client's upload.
+    /// Stores a blob whose bytes another part of the daemon brings: verified
+    /// and linked like a client's upload. Its length.
     pub async fn store_blob(
         &self,
         caller: &Caller,
@@ -255,16 +310,35 @@ impl Registry {
         digest: &Digest,
         body: impl Body,
     ) -> Result<u64, RegistryError> {
-        let id = self.begin_upload(caller, repository, digest.algorithm()).await?;
-        let session = id.to_string();
-        let stored = match self.append_upload(caller, repository, &session, None, None, body).await {
-            Ok(progress) => self.finish_upload(caller, repository, &session, digest).await.map(|()| progress.offset),
-            Err(error) => Err(error),
+        caller.require(&self.store().snapshot()?, repository, Level::ReadWrite)??;
+        let id = UploadId::new(self.store().chance());
+        // Held until the commit: it keeps the orphan sweep away.
+        let _own = OwnUpload::new(self.sessions(), id);
+        let (files, algorithm) = (self.store().files().clone(), digest.algorithm());
+        let created = self.store().clock().now();
+        let session = Session { repository: repository.clone(), owner: OWN.to_owned(), algorithm, created };
+        let upload = crate::lifecycle::blocking(move || files.begin_upload(id, &session)).await;
+        let upload = upload.map_err(|error| self.file_failed(error))?;
+        let sealed = match append_stream(Box::new(upload), body).await {
+            Ok(mut upload) => {
+                let expected = *digest;
+                match crate::lifecycle::blocking(move || upload.verify_and_seal(&expected)).await {
+                    Ok(sealed) => Ok(sealed),
+                    Err(SealError::Mismatch { found }) => Err(RegistryError::DigestMismatch { expected, found }),
+                    Err(SealError::File(error)) => Err(self.file_failed(error)),
+                }
+            }
+            Err(AppendError::Source(_)) => Err(RegistryError::BodyBroken { offset: 0 }),
+            Err(AppendError::File(error)) => Err(self.file_failed(error)),
         };
-        if stored.is_err() && self.sessions().lock().contains_key(&id) {
-            self.drop_session(id).await?;
+        match sealed {
+            Ok(sealed) => self.link_upload(caller, repository, sealed).await.map(|()| sealed.size),
+            Err(error) => {
+                let files = self.store().files().clone();
+                crate::lifecycle::blocking(move || files.drop_upload(id)).await?;
+                Err(error)
+            }
         }
-        stored
     }
 
     /// Drops sessions that saw no byte for longer than the limit; how many.
@@ -341,5 +415,85 @@ impl std::ops::Deref for Writing {
 impl std::ops::DerefMut for Writing {
     fn deref_mut(&mut self) -> &mut Upload {
         self.0.upload.as_mut().expect("`take` hands out sessions whose upload is open")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chance::Chance;
+    use crate::clock::Clock;
+    use crate::registry::account::NewAccount;
+    use crate::registry::repository::Settings;
+
+    async fn registry(root: &std::path::Path, clock: Clock) -> Registry {
+        let store = Store::open(root, clock, Chance::system()).expect("opens");
+        let registry = Registry::new(store).expect("sessions");
+        let new = NewAccount {
+            name: "dev".into(),
+            full_name: String::new(),
+            is_org: true,
+            is_admin: false,
+            is_active: true,
+            password_hash: None,
+        };
+        if registry.create_account(&Caller::System, new).await.is_ok() {
+            let name = "dev/x".parse().expect("a name");
+            registry.create_repository(&Caller::System, &name, Settings::default()).await.expect("is made");
+        }
+        registry
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn sessions_that_a_crash_left_make_room_for_new_ones() {
+        // Clients that lose their registry begin anew. If what they left
+        // counted for a day, a box that restarts often would refuse pushes.
+        let folder = tempfile::tempdir().expect("a folder");
+        let name: RepoName = "dev/x".parse().expect("a name");
+        let begin = async |registry: &Registry| registry.begin_upload(&Caller::System, &name, Algorithm::Sha256).await;
+        let clock = Clock::manual(Timestamp::from_micros(1_700_000_000_000_000));
+        {
+            let registry = registry(folder.path(), clock.clone()).await;
+            for _ in 0..limits::UPLOADS_PER_ACCOUNT {
+                begin(&registry).await.expect("has room");
+            }
+            assert!(matches!(begin(&registry).await, Err(RegistryError::TooManyUploads { .. })));
+            registry.store().close();
+        }
+        let registry = registry(folder.path(), clock.clone()).await;
+        assert_eq!(registry.open_uploads().len(), limits::UPLOADS_PER_ACCOUNT);
+        for _ in 0..limits::UPLOADS_PER_ACCOUNT {
+            begin(&registry).await.expect("an old one makes room");
+        }
+        assert!(matches!(begin(&registry).await, Err(RegistryError::TooManyUploads { .. })), "new ones were evicted");
+        clock.advance(limits::UPLOAD_ABANDONED + std::time::Duration::from_secs(1));
+        begin(&registry).await.expect("an abandoned one makes room");
+        assert_eq!(registry.open_uploads().len(), limits::UPLOADS_PER_ACCOUNT);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_daemons_own_uploads_do_not_outlive_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let name: RepoName = "dev/x".parse().expect("a name");
+        {
+            let registry = registry(folder.path(), Clock::system()).await;
+            let stuck = futures_util::stream::pending::<Result<Bytes, BrokenBody>>();
+            let digest = Digest::sha256_of(b"x");
+            let storing = registry.store_blob(&Caller::System, &name, &digest, stuck);
+            let timed = tokio::time::timeout(std::time::Duration::from_millis(200), storing).await;
+            assert!(timed.is_err(), "it waits for a body that never comes");
+            let broken = futures_util::stream::iter([Ok(Bytes::from_static(b"half")), Err(BrokenBody)]);
+            let broken = registry.store_blob(&Caller::System, &name, &Digest::sha256_of(b"x"), broken).await;
+            assert!(matches!(broken, Err(RegistryError::BodyBroken { .. })));
+            let wrong = futures_util::stream::iter([Ok::<_, BrokenBody>(Bytes::from_static(b"y"))]);
+            let wrong = registry.store_blob(&Caller::System, &name, &Digest::sha256_of(b"x"), wrong).await;
+            assert!(matches!(wrong, Err(RegistryError::DigestMismatch { .. })));
+            assert!(registry.open_uploads().is_empty());
+            registry.store().close();
+        }
+        let registry = registry(folder.path(), Clock::system()).await;
+        assert!(registry.open_uploads().is_empty());
+        let left = std::fs::read_dir(folder.path().join("uploads")).expect("reads").count();
+        assert_eq!(left, 0);
     }
 }

@@ -260,7 +260,7 @@ impl Check<'_> {
             self.keys(back, |read, key| {
                 let mut parts = Parts::of(key);
                 let (Some(digest), Some(repo)) = (parts.digest(), parts.repo()) else { return Ok(false) };
-                Ok(read.has(forth, &Key::new().repo(repo).digest(&digest))?)
+                read.has(forth, &Key::new().repo(repo).digest(&digest))
             })?;
         }
         Ok(())

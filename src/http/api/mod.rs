@@ -1,25 +1,54 @@
-//! The management API: `/api/v0` and `/enzi/v0`.
+//! The management API: DTR's `/api/v0` and the accounts of `/enzi/v0`, with
+//! our additions in the same style.
+//!
+//! A request becomes an `ApiRoute`; the table in `right` says what it needs;
+//! `dispatch` hands it to one of the calls, which take a `Call` and give an
+//! `Answer` or an `ApiError`. The calls check texts and shape answers; what they
+//! mean is `registry`'s, `jobs`' and `reactor`'s business.
+//!
+//! Requests are taken leniently, as DTR's tools send them: unknown fields are
+//! passed over, `null` is as good as nothing, bytes after the JSON value do not
+//! matter. Answers have every field that DTR's description requires.
 
-use http::{HeaderValue, Response, StatusCode, header};
-use hyper::body::Incoming;
+/// What is asked for, as data.
+mod route;
 
-use super::{Body, Query, State};
-use crate::registry::Caller;
+/// Which call needs which right.
+mod right;
 
-/// Answers a request below `/api/v0` or `/enzi/v0`; `path` is the whole path.
-pub(super) async fn handle(
-    _state: &State,
-    _caller: Caller,
-    _peer_local: bool,
-    _parts: &http::request::Parts,
-    path: &str,
-    _query: &Query,
-    _body: Incoming,
-) -> Response<Body> {
-    let message = format!("there is nothing at {path}");
-    let body = serde_json::json!({ "errors": [{ "code": "NOT_FOUND", "message": message }] });
-    let mut response = Response::new(Body::from(body.to_string()));
-    *response.status_mut() = StatusCode::NOT_FOUND;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
-}
+/// Status, code and words of refusals.
+mod error;
+
+/// What a call gives.
+mod answer;
+/// What a call works with.
+mod call;
+
+/// Users and organizations.
+mod account;
+/// Why a tag is where it is.
+mod decisions;
+/// Jobs.
+mod job;
+/// Mirror policies.
+mod mirror;
+/// What a mirror policy's request holds, checked and merged.
+mod mirror_form;
+/// What the calls on policies of all kinds have in common.
+mod policy;
+/// Promotion policies, and promotion by hand.
+mod promotion;
+/// Repositories.
+mod repository;
+/// The daemon itself.
+mod system;
+/// Tags and manifests.
+mod tag;
+
+/// One request from its path to its answer.
+mod dispatch;
+
+pub(super) use dispatch::handle;
+
+#[cfg(test)]
+mod tests;

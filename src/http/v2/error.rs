@@ -228,3 +228,130 @@ fn of_store(error: &StoreError) -> (StatusCode, ErrorCode) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+    use crate::access::Level;
+    use crate::chance::Chance;
+    use crate::oci::page::PageError;
+    use crate::oci::tag::TagError;
+    use crate::oci::{Digest, MediaType, Reference};
+    use crate::store::file::{FileError, UploadId};
+
+    fn name() -> RepoName {
+        "dev/website".parse().unwrap()
+    }
+
+    fn id() -> UploadId {
+        UploadId::from_bytes([1; 16])
+    }
+
+    fn request_id() -> RequestId {
+        RequestId::of(&http::HeaderMap::new(), &Chance::seeded(1))
+    }
+
+    #[test]
+    fn every_refusal_has_its_status_code_and_headers() {
+        use RegistryError as R;
+        let (repository, digest, tag) = (name(), Digest::sha256_of(b"x"), "1.0".parse().unwrap());
+        let reference = Reference::Digest(digest);
+        let text = || "x".to_owned();
+        let stands = Progress { id: id(), offset: 7 };
+        let cases: Vec<(Error, u16, &str, &[&str])> = vec![
+            (CallError::Path(V2PathError::Shape).into(), 404, "UNSUPPORTED", &[]),
+            (CallError::Path(NameError::Grammar.into()).into(), 400, "NAME_INVALID", &[]),
+            (CallError::Path(NameError::OnePart.into()).into(), 400, "NAME_INVALID", &[]),
+            (CallError::Path(NameError::TooLong.into()).into(), 400, "NAME_INVALID", &[]),
+            (CallError::Path(ReferenceError::Tag(TagError).into()).into(), 400, "TAG_INVALID", &[]),
+            (CallError::Path(ReferenceError::Digest(DigestError::Hex).into()).into(), 400, "DIGEST_INVALID", &[]),
+            (CallError::Path(DigestError::Shape.into()).into(), 400, "DIGEST_INVALID", &[]),
+            (CallError::Method { allow: "GET" }.into(), 405, "UNSUPPORTED", &["allow"]),
+            (CallError::Page(PageError).into(), 400, "UNSUPPORTED", &[]),
+            (
+                CallError::Digest { parameter: "mount", source: DigestError::Algorithm }.into(),
+                400,
+                "DIGEST_INVALID",
+                &[],
+            ),
+            (CallError::NoDigest.into(), 400, "DIGEST_INVALID", &[]),
+            (CallError::Algorithm.into(), 400, "DIGEST_INVALID", &[]),
+            (CallError::Tag(TagError).into(), 400, "TAG_INVALID", &[]),
+            (CallError::TooManyTags { count: 99 }.into(), 414, "TAG_INVALID", &[]),
+            (SignInError::Missing.into(), 401, "UNAUTHORIZED", &["www-authenticate"]),
+            (SignInError::Malformed.into(), 401, "UNAUTHORIZED", &["www-authenticate"]),
+            (SignInError::Wrong.into(), 401, "UNAUTHORIZED", &["www-authenticate"]),
+            (SignInError::Store(StoreError::Panicked("x")).into(), 500, "UNKNOWN", &[]),
+            (BodyError::TooLarge { cap: 1 }.into(), 413, "MANIFEST_INVALID", &[]),
+            (BodyError::Stalled { within: limits::BODY_STALL }.into(), 408, "MANIFEST_INVALID", &[]),
+            (BodyError::Broken("cut".into()).into(), 400, "MANIFEST_INVALID", &[]),
+            (
+                Error::OffTrack { why: ChunkError.into(), repository: name(), stands },
+                416,
+                "RANGE_INVALID",
+                &["location", "range", "docker-upload-uuid"],
+            ),
+            (Error::Unsatisfiable { size: 7 }, 416, "RANGE_INVALID", &["content-range"]),
+            (R::RepositoryUnknown { repository: name() }.into(), 404, "NAME_UNKNOWN", &[]),
+            (R::Denied { repository: name(), needed: Level::Admin }.into(), 403, "DENIED", &[]),
+            (R::AdminOnly { action: "do this" }.into(), 403, "DENIED", &[]),
+            (R::NamespaceUnknown { namespace: text() }.into(), 404, "NAME_UNKNOWN", &[]),
+            (R::RepositoryExists { repository: name() }.into(), 409, "DENIED", &[]),
+            (R::AccountExists { name: text() }.into(), 409, "DENIED", &[]),
+            (R::AccountUnknown { name: text() }.into(), 404, "NAME_UNKNOWN", &[]),
+            (R::AccountName { name: text() }.into(), 400, "NAME_INVALID", &[]),
+            (R::BlobUnknown { digest, repository: name() }.into(), 404, "BLOB_UNKNOWN", &[]),
+            (R::StillNamed { digest, repository: name() }.into(), 409, "DENIED", &[]),
+            (R::ManifestUnknown { reference, repository: name() }.into(), 404, "MANIFEST_UNKNOWN", &[]),
+            (R::ManifestBlobUnknown { digest, repository: name() }.into(), 404, "MANIFEST_BLOB_UNKNOWN", &[]),
+            (R::Manifest(ManifestError::TooLarge { bytes: 9 }).into(), 413, "MANIFEST_INVALID", &[]),
+            (R::Manifest(ManifestError::Ambiguous).into(), 400, "MANIFEST_INVALID", &[]),
+            (
+                R::Manifest(ManifestError::Missing { kind: MediaType::OciIndex, field: "manifests" }).into(),
+                400,
+                "MANIFEST_INVALID",
+                &[],
+            ),
+            (R::DigestMismatch { expected: digest, found: digest }.into(), 400, "DIGEST_INVALID", &[]),
+            (R::TagImmutable { tag, repository }.into(), 409, "UNKNOWN", &[]),
+            (R::ClosureTooLarge { digest }.into(), 413, "MANIFEST_INVALID", &[]),
+            (R::UploadUnknown { session: text() }.into(), 404, "BLOB_UPLOAD_UNKNOWN", &[]),
+            (R::UploadBusy { session: id() }.into(), 429, "TOOMANYREQUESTS", &["retry-after"]),
+            (R::ChunkOutOfOrder { session: id(), offset: 1, start: 2 }.into(), 416, "RANGE_INVALID", &[]),
+            (R::ChunkLength { session: id(), said: 1, found: 2 }.into(), 416, "RANGE_INVALID", &[]),
+            (R::BodyBroken { offset: 1 }.into(), 400, "BLOB_UPLOAD_INVALID", &[]),
+            (R::TooManyUploads { count: 1 }.into(), 429, "TOOMANYREQUESTS", &["retry-after"]),
+            (R::BlobTooLarge.into(), 413, "SIZE_INVALID", &[]),
+            (R::PolicyUnknown { repository: name() }.into(), 404, "NAME_UNKNOWN", &[]),
+            (R::TooManyPolicies { repository: name() }.into(), 409, "DENIED", &[]),
+            (R::Full.into(), 507, "DENIED", &["retry-after"]),
+            (R::Store(StoreError::Stopped).into(), 503, "UNKNOWN", &["retry-after"]),
+            (R::Store(StoreError::Panicked("x")).into(), 500, "UNKNOWN", &[]),
+            (R::Store(FileError::Stopped.into()).into(), 500, "UNKNOWN", &[]),
+        ];
+        for (error, status, code, headers) in cases {
+            let told = format!("{error:?}");
+            let verdict = error.verdict();
+            assert_eq!((verdict.0.as_u16(), verdict.1.as_str()), (status, code), "{told}");
+            let response = error.into_response(&request_id());
+            assert_eq!(response.status(), status, "{told}");
+            for name in ["allow", "www-authenticate", "retry-after", "location", "range", "content-range"] {
+                assert_eq!(response.headers().contains_key(name), headers.contains(&name), "{told}: {name}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_failure_of_ours_says_its_request_and_nothing_of_the_inside() {
+        let path = std::path::PathBuf::from("/var/lib/secret-place");
+        let error = FileError::Length { path, expected: 1, found: 2 };
+        let response = Error::from(RegistryError::Store(error.into())).into_response(&request_id());
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["errors"][0]["code"], "UNKNOWN");
+        assert_eq!(body["errors"][0]["detail"]["requestId"], request_id().to_string());
+        assert!(!body.to_string().contains("secret-place"), "{body}");
+    }
+}

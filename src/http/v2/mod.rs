@@ -1,10 +1,10 @@
 //! The registry API: OCI distribution specification 1.1, and what Docker's
 //! clients expect beyond it.
 //!
-//! A request is read into a [`Call`] by the router. [`handle`] gives each call
-//! to its handler, which reads headers and body, asks [`crate::registry`], and
-//! writes the answer; what goes wrong is an [`Error`], which alone decides
-//! status and code.
+//! A request is read into a `Call` by the router. `handle` gives each call to
+//! its handler, which reads headers and body, asks [`crate::registry`], and
+//! writes the answer; what goes wrong is an `Error`, which alone decides status
+//! and code.
 
 /// Headers and shapes that several answers share.
 mod answer;

@@ -2,6 +2,8 @@
 
 use super::Stored;
 use crate::clock::Timestamp;
+use crate::oci::descriptor::Platform;
+use crate::oci::manifest::{Child, Link};
 use crate::oci::{Descriptor, Digest, Links, MediaType};
 use crate::store::file::UploadId;
 
@@ -49,11 +51,46 @@ mod inline {
 
 /// What a manifest names, beside its bytes.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(from = "StoredLinks", into = "StoredLinks")]
 pub struct ManifestLinks {
     /// The links.
     pub links: Links,
     /// Its artifact type; may be empty.
     pub artifact_type: String,
+}
+
+/// [`ManifestLinks`] as they are stored. The vocabulary's own types are made
+/// for JSON and leave absent fields out, which a record without field names
+/// cannot be read back from.
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
+struct StoredLinks {
+    config: Option<StoredLink>,
+    layers: Vec<StoredLink>,
+    foreign: Vec<StoredLink>,
+    children: Vec<StoredChild>,
+    subject: Option<Digest>,
+    artifact_type: String,
+}
+
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
+struct StoredLink {
+    digest: Digest,
+    size: u64,
+}
+
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
+struct StoredChild {
+    digest: Digest,
+    size: u64,
+    is_manifest: bool,
+    platform: Option<StoredPlatform>,
+}
+
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
+struct StoredPlatform {
+    architecture: String,
+    os: String,
+    variant: Option<String>,
 }
 
 /// A referrer, as the referrers listing shows it.
@@ -67,6 +104,48 @@ pub struct Referrer {
     pub artifact_type: String,
     /// Its annotations.
     pub annotations: Vec<(String, String)>,
+}
+
+impl From<ManifestLinks> for StoredLinks {
+    fn from(ManifestLinks { links, artifact_type }: ManifestLinks) -> Self {
+        let store = |link: Link| StoredLink { digest: link.digest, size: link.size };
+        let platform = |Platform { architecture, os, variant }| StoredPlatform { architecture, os, variant };
+        let child = |Child { digest, size, is_manifest, platform: on }| StoredChild {
+            digest,
+            size,
+            is_manifest,
+            platform: on.map(platform),
+        };
+        Self {
+            config: links.config.map(store),
+            layers: links.layers.into_iter().map(store).collect(),
+            foreign: links.foreign.into_iter().map(store).collect(),
+            children: links.children.into_iter().map(child).collect(),
+            subject: links.subject,
+            artifact_type,
+        }
+    }
+}
+
+impl From<StoredLinks> for ManifestLinks {
+    fn from(stored: StoredLinks) -> Self {
+        let read = |link: StoredLink| Link { digest: link.digest, size: link.size };
+        let platform = |StoredPlatform { architecture, os, variant }| Platform { architecture, os, variant };
+        let child = |StoredChild { digest, size, is_manifest, platform: on }| Child {
+            digest,
+            size,
+            is_manifest,
+            platform: on.map(platform),
+        };
+        let links = Links {
+            config: stored.config.map(read),
+            layers: stored.layers.into_iter().map(read).collect(),
+            foreign: stored.foreign.into_iter().map(read).collect(),
+            children: stored.children.into_iter().map(child).collect(),
+            subject: stored.subject,
+        };
+        Self { links, artifact_type: stored.artifact_type }
+    }
 }
 
 impl Referrer {
@@ -123,4 +202,35 @@ impl Stored for Blob {
 }
 impl Stored for Linked {
     const VERSION: u8 = 1;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A platform without a variant was written without the field and could
+    /// not be read back: the first index with platforms made its manifest
+    /// undeletable and stopped the writer.
+    #[test]
+    fn links_read_back_whatever_is_absent() {
+        let digest = Digest::sha256_of(b"x");
+        let link = Link { digest, size: 1 };
+        let on = |variant: Option<&str>| Platform {
+            architecture: "arm64".to_owned(),
+            os: "linux".to_owned(),
+            variant: variant.map(str::to_owned),
+        };
+        let child = |platform| Child { digest, size: 2, is_manifest: true, platform };
+        let full = Links {
+            config: Some(link),
+            layers: vec![link, link],
+            foreign: vec![link],
+            children: vec![child(None), child(Some(on(None))), child(Some(on(Some("v8"))))],
+            subject: Some(digest),
+        };
+        for links in [full, Links::default()] {
+            let record = ManifestLinks { links, artifact_type: "a/b".to_owned() };
+            assert_eq!(ManifestLinks::decode(&record.encode()), Ok(record));
+        }
+    }
 }

@@ -1,0 +1,116 @@
+//! What a call works with: the state, who asks, the query, and the body as
+//! lenient JSON.
+
+use serde::de::DeserializeOwned;
+
+use crate::http::{Query, State};
+use crate::jobs::Remotes;
+use crate::limits;
+use crate::policy::RawRule;
+use crate::registry::{Caller, Registry};
+
+use super::error::ApiError;
+
+/// One call.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Call<'a> {
+    /// What every handler works with.
+    pub(super) state: &'a State,
+    /// Who asks.
+    pub(super) caller: &'a Caller,
+    /// The query.
+    pub(super) query: &'a Query,
+    /// The body, whole.
+    pub(super) body: &'a [u8],
+}
+
+/// Which part of a list is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Paging {
+    /// The key of the first entry, itself included.
+    pub(super) start: Option<String>,
+    /// At most this many.
+    pub(super) size: usize,
+    /// Whether to say how many there are in all.
+    pub(super) count: bool,
+}
+
+/// A rule in a request.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub(super) struct RuleForm {
+    field: Option<String>,
+    operator: Option<String>,
+    values: Option<Vec<String>>,
+}
+
+impl<'a> Call<'a> {
+    /// The registry.
+    pub(super) fn registry(&self) -> &'a Registry {
+        self.state.registry()
+    }
+
+    /// Other registries.
+    pub(super) fn remotes(&self) -> &'a Remotes {
+        self.state.remotes()
+    }
+
+    /// The body's first JSON value; no body at all is `{}`. What follows the
+    /// value does not matter: some tools send a stray comma.
+    pub(super) fn form<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        let body = if self.body.trim_ascii().is_empty() { b"{}" } else { self.body };
+        T::deserialize(&mut serde_json::Deserializer::from_slice(body)).map_err(ApiError::Json)
+    }
+
+    /// A flag of the query.
+    pub(super) fn flag(&self, name: &'static str, default: bool) -> Result<bool, ApiError> {
+        Ok(self.choice(name)?.unwrap_or(default))
+    }
+
+    /// A flag of the query, where `any` or nothing is neither.
+    pub(super) fn choice(&self, name: &'static str) -> Result<Option<bool>, ApiError> {
+        match self.query.filled(name) {
+            None | Some("any") => Ok(None),
+            Some("true" | "1") => Ok(Some(true)),
+            Some("false" | "0") => Ok(Some(false)),
+            Some(other) => Err(ApiError::Parameter { name, why: format!("{other:?} is neither true nor false") }),
+        }
+    }
+
+    /// A whole number of the query.
+    pub(super) fn number(&self, name: &'static str) -> Result<Option<usize>, ApiError> {
+        match self.query.filled(name) {
+            None => Ok(None),
+            // A number beyond all bounds is one that is capped.
+            Some(text) if text.bytes().all(|b| b.is_ascii_digit()) => Ok(Some(text.parse().unwrap_or(usize::MAX))),
+            Some(other) => {
+                Err(ApiError::Parameter { name, why: format!("{other:?} is no whole number that is not negative") })
+            }
+        }
+    }
+
+    /// The page that is asked for. Tools write the parameters of the two APIs
+    /// into each other's calls, so either name does; a size beyond the limit is
+    /// capped, not refused, and none at all is DTR's ten.
+    pub(super) fn paging(&self) -> Result<Paging, ApiError> {
+        let size = match self.number("pageSize")? {
+            Some(size) => Some(size),
+            None => self.number("limit")?,
+        };
+        Ok(Paging {
+            start: self.query.filled("pageStart").or_else(|| self.query.filled("start")).map(str::to_owned),
+            size: size.filter(|size| *size > 0).unwrap_or(limits::API_PAGE_ENTRIES).min(limits::PAGE_ENTRIES),
+            count: self.flag("count", false)?,
+        })
+    }
+}
+
+/// The rules of a request, as they are checked and stored.
+pub(super) fn rules(forms: Vec<RuleForm>) -> Vec<RawRule> {
+    let raw = |form: RuleForm| RawRule {
+        field: form.field.unwrap_or_default(),
+        operator: form.operator.unwrap_or_default(),
+        values: form.values.unwrap_or_default(),
+    };
+    forms.into_iter().map(raw).collect()
+}

@@ -1,0 +1,105 @@
+//! One request from its path to its answer: read, allowed, done, logged.
+
+use http::request::Parts;
+use http::{Method, Response};
+use hyper::body::Incoming;
+
+use crate::http::request_body::lend;
+use crate::http::{Body, Query, RequestId, State, read_capped};
+use crate::limits;
+use crate::registry::Caller;
+
+use super::answer::Answer;
+use super::call::Call;
+use super::error::ApiError;
+use super::route::ApiRoute;
+use super::{account, decisions, job, mirror, policy, promotion, repository, system, tag};
+
+/// Answers a request below `/api/v0` or `/enzi/v0`; `path` is the whole path.
+/// Whoever holds the local socket is the system already.
+pub(in crate::http) async fn handle(
+    state: &State,
+    caller: Caller,
+    _peer_local: bool,
+    parts: &Parts,
+    path: &str,
+    query: &Query,
+    body: Incoming,
+) -> Response<Body> {
+    let (body, unread) = lend(body);
+    let answered = async {
+        let route = admit(state, &caller, &parts.method, path)?;
+        let body = read_capped(body, limits::API_BODY_BYTES).await?;
+        let (name, changes) = (route.name(), route.changes());
+        let answered = answer(state, &caller, route, query, &body).await?;
+        if changes {
+            tracing::info!(api.call = name, "changed");
+        } else {
+            tracing::debug!(api.call = name, "read");
+        }
+        Ok::<_, ApiError>(answered)
+    };
+    let mut response = match answered.await {
+        Ok(answer) => answer.into(),
+        Err(error) => {
+            let id = parts.extensions.get::<RequestId>().expect("the front door puts it there");
+            error.into_response(id)
+        }
+    };
+    unread.settle(parts, &mut response).await;
+    response
+}
+
+/// What is asked for, if it is something and the caller may ask.
+pub(super) fn admit(state: &State, caller: &Caller, method: &Method, path: &str) -> Result<ApiRoute, ApiError> {
+    let route = ApiRoute::parse(method, path)?;
+    route.right().require(state, caller)?;
+    Ok(route)
+}
+
+/// Answers a call that was admitted.
+pub(super) async fn answer(
+    state: &State,
+    caller: &Caller,
+    route: ApiRoute,
+    query: &Query,
+    body: &[u8],
+) -> Result<Answer, ApiError> {
+    let call = Call { state, caller, query, body };
+    match route {
+        ApiRoute::ListAccounts => account::list(call).await,
+        ApiRoute::CreateAccount => account::create(call).await,
+        ApiRoute::GetAccount(name) => account::get(call, &name),
+        ApiRoute::Features => Ok(system::features()),
+        ApiRoute::Version => Ok(system::version()),
+        ApiRoute::Verify => system::verify(call).await,
+        ApiRoute::CheckRemote => mirror::check(call).await,
+        ApiRoute::ListRepositories(namespace) => repository::list(call, namespace).await,
+        ApiRoute::CreateRepository(namespace) => repository::create(call, &namespace).await,
+        ApiRoute::GetRepository(name) => repository::get(call, &name),
+        ApiRoute::UpdateRepository(name) => repository::update(call, &name).await,
+        ApiRoute::DeleteRepository(name) => repository::delete(call, &name).await,
+        ApiRoute::ListTags(name) => tag::list(call, name).await,
+        ApiRoute::GetTag(name, tag) => tag::get(call, &name, &tag),
+        ApiRoute::DeleteTag(name, tag) => tag::delete(call, &name, &tag).await,
+        ApiRoute::Decisions(name, tag) => decisions::get(call, &name, &tag),
+        ApiRoute::PromoteTag(name, tag) => promotion::by_hand(call, name, tag).await,
+        ApiRoute::ListManifests(name) => tag::manifests(call, name).await,
+        ApiRoute::DeleteManifest(name, digest) => tag::delete_manifest(call, &name, &digest).await,
+        ApiRoute::ListPolicies(kind, name) => policy::list(call, kind, &name),
+        ApiRoute::CreatePolicy(kind, name) => policy::create(call, kind, name).await,
+        ApiRoute::GetPolicy(kind, name, id) => policy::get(call, kind, &name, id),
+        ApiRoute::UpdatePolicy(kind, name, id) => policy::update(call, kind, name, id).await,
+        ApiRoute::DeletePolicy(kind, name, id) => policy::delete(call, kind, &name, id).await,
+        ApiRoute::TestPromotion(name) => promotion::test(call, name).await,
+        ApiRoute::RunPull(name, id) => mirror::run(call, &name, id).await,
+        ApiRoute::ListMirrors(name) => mirror::list(call, &name),
+        ApiRoute::DeleteMirrors(name) => mirror::delete(call, &name).await,
+        ApiRoute::ListJobs => job::list(call).await,
+        ApiRoute::CreateJob => job::create(call).await,
+        ApiRoute::GetJob(id) => job::get(call, id),
+        ApiRoute::DeleteJob(id) => job::cancel(call, id, true).await,
+        ApiRoute::CancelJob(id) => job::cancel(call, id, false).await,
+        ApiRoute::JobLogs(id) => job::logs(call, id),
+    }
+}

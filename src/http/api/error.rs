@@ -1,0 +1,221 @@
+//! The one place that decides status, code and words of the management API's
+//! refusals, in DTR's spelling where DTR has one. The matches are exhaustive: a
+//! new way to fail gets its answer here before it compiles.
+//!
+//! 4xx speaks to the client; a 5xx says a code, and the log says the rest.
+
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use serde_json::json;
+
+use crate::http::{Body, BodyError, RequestId};
+use crate::identity::PasswordError;
+use crate::limits;
+use crate::oci::name::NameError;
+use crate::oci::tag::TagError;
+use crate::oci::{Reference, RepoName};
+use crate::policy::Kind;
+use crate::registry::RegistryError;
+use crate::store::{StoreError, error_chain};
+
+use super::route::RouteError;
+
+/// Why a call is not answered as it hoped.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ApiError {
+    /// It is no call.
+    #[error(transparent)]
+    Route(#[from] RouteError),
+    /// The registry says no, or cannot say.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The body could not be read.
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    /// The body is no JSON, or not of the call's shape.
+    #[error("the body is not what this call takes: {0}")]
+    Json(serde_json::Error),
+    /// A field that the call needs is not there.
+    #[error("the field `{0}` is missing")]
+    Missing(&'static str),
+    /// A value that the call does not take.
+    #[error("`{name}`: {why}")]
+    Parameter {
+        /// Its name.
+        name: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The caller does not own the namespace.
+    #[error("you need admin access to the namespace {namespace}")]
+    Namespace {
+        /// Its name.
+        namespace: String,
+    },
+    /// A name that no repository can have.
+    #[error("{name:?} cannot be a repository's name: {source}")]
+    RepositoryName {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        source: NameError,
+    },
+    /// Neither public nor private.
+    #[error("the visibility is \"public\" or \"private\", not {0:?}")]
+    Visibility(String),
+    /// A name that no tag can have.
+    #[error("`targetTag`: {0}")]
+    TagName(#[from] TagError),
+    /// A user without a password.
+    #[error("a user needs a password")]
+    NoPassword,
+    /// A password that may not be set.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    /// The policy's own texts are wrong.
+    #[error("{why}")]
+    Policy {
+        /// Which kind of policy.
+        kind: Kind,
+        /// What is wrong, and what is allowed.
+        why: String,
+    },
+    /// The other registry does not let us do what the mirror needs.
+    #[error("{0}")]
+    Remote(String),
+    /// No such policy of this kind.
+    #[error("there is no such {} policy on {repository}", .kind.as_str().replace('_', " "))]
+    NoSuchPolicy {
+        /// Which kind.
+        kind: Kind,
+        /// Where it was looked for.
+        repository: RepoName,
+    },
+    /// No such job.
+    #[error("there is no such job")]
+    NoSuchJob,
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        Self::Registry(error.into())
+    }
+}
+
+impl ApiError {
+    /// Status and code. Total.
+    pub(super) fn verdict(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Route(error) => match error {
+                RouteError::Nothing => (StatusCode::NOT_FOUND, "NOT_FOUND"),
+                RouteError::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "NOT_ALLOWED"),
+                RouteError::Repository { .. } => (StatusCode::NOT_FOUND, "NO_SUCH_REPOSITORY"),
+                RouteError::Tag { .. } => (StatusCode::NOT_FOUND, "NO_SUCH_TAG"),
+                RouteError::Digest(_) => (StatusCode::BAD_REQUEST, "INVALID_DIGEST"),
+            },
+            Self::Registry(error) => of_registry(error),
+            Self::Body(error) => match error {
+                BodyError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "INVALID_JSON"),
+                BodyError::Stalled { .. } => (StatusCode::REQUEST_TIMEOUT, "INVALID_JSON"),
+                BodyError::Broken(_) => (StatusCode::BAD_REQUEST, "INVALID_JSON"),
+            },
+            Self::Json(_) | Self::Missing(_) => (StatusCode::BAD_REQUEST, "INVALID_JSON"),
+            Self::Parameter { .. } => (StatusCode::BAD_REQUEST, "INVALID_PARAMETERS"),
+            Self::Namespace { .. } => (StatusCode::FORBIDDEN, "NOT_AUTHORIZED"),
+            Self::RepositoryName { .. } => (StatusCode::BAD_REQUEST, "INVALID_REPOSITORY_NAME"),
+            Self::Visibility(_) => (StatusCode::BAD_REQUEST, "INVALID_REPOSITORY_VISIBILITY"),
+            Self::TagName(_) => (StatusCode::BAD_REQUEST, "INVALID_TAG_NAME"),
+            Self::NoPassword => (StatusCode::BAD_REQUEST, "INVALID_PASSWORD"),
+            Self::Password(PasswordError::TooShort { .. } | PasswordError::TooLong { .. }) => {
+                (StatusCode::BAD_REQUEST, "INVALID_PASSWORD")
+            }
+            Self::Policy { kind, .. } => match kind {
+                Kind::Promotion => (StatusCode::BAD_REQUEST, "INVALID_PROMOTION_POLICY"),
+                // DTR answers 404 here, and its tools know it.
+                Kind::PushMirror => (StatusCode::NOT_FOUND, "INVALID_PUSH_MIRRORING_POLICY"),
+                Kind::PullMirror => (StatusCode::NOT_FOUND, "INVALID_POLL_MIRRORING_POLICY"),
+            },
+            Self::Remote(_) => (StatusCode::BAD_REQUEST, "REMOTE_REGISTRY_INVALID_PERMISSIONS"),
+            Self::NoSuchPolicy { kind, .. } => match kind {
+                Kind::Promotion => (StatusCode::NOT_FOUND, "NO_SUCH_PROMOTION_POLICY"),
+                Kind::PushMirror => (StatusCode::NOT_FOUND, "NO_SUCH_PUSH_MIRRORING_POLICY"),
+                Kind::PullMirror => (StatusCode::NOT_FOUND, "NO_SUCH_POLL_MIRRORING_POLICY"),
+            },
+            Self::NoSuchJob => (StatusCode::NOT_FOUND, "NO_SUCH_JOB"),
+        }
+    }
+
+    /// The answer. Logs what the client is not told.
+    pub(super) fn into_response(self, id: &RequestId) -> Response<Body> {
+        let (status, code) = self.verdict();
+        let error = if status.is_server_error() {
+            tracing::error!(error = error_chain(&self), "a request failed");
+            let message = match status {
+                StatusCode::INTERNAL_SERVER_ERROR => {
+                    "internal error; the log of the registry says more under this request's id".to_owned()
+                }
+                _ => self.to_string(),
+            };
+            json!({ "code": code, "message": message, "detail": { "requestId": id.to_string() } })
+        } else {
+            tracing::debug!(error = %self, "refused");
+            json!({ "code": code, "message": self.to_string() })
+        };
+        let mut response = Response::new(Body::from(json!({ "errors": [error] }).to_string()));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.extend(self.header());
+        response
+    }
+
+    fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+        let wait = |time: std::time::Duration| Some((header::RETRY_AFTER, HeaderValue::from(time.as_secs())));
+        match self {
+            Self::Route(RouteError::Method { allow }) => Some((header::ALLOW, allow.parse().ok()?)),
+            Self::Registry(RegistryError::Store(StoreError::Stopped)) => wait(limits::RETRY_AFTER_BUSY),
+            Self::Registry(RegistryError::Full) => wait(limits::RETRY_AFTER_FULL),
+            _ => None,
+        }
+    }
+}
+
+fn of_registry(error: &RegistryError) -> (StatusCode, &'static str) {
+    match error {
+        RegistryError::RepositoryUnknown { .. } => (StatusCode::NOT_FOUND, "NO_SUCH_REPOSITORY"),
+        RegistryError::Denied { .. } | RegistryError::AdminOnly { .. } => (StatusCode::FORBIDDEN, "NOT_AUTHORIZED"),
+        RegistryError::NamespaceUnknown { .. } | RegistryError::AccountUnknown { .. } => {
+            (StatusCode::NOT_FOUND, "NO_SUCH_ACCOUNT")
+        }
+        RegistryError::RepositoryExists { .. } => (StatusCode::BAD_REQUEST, "REPOSITORY_EXISTS"),
+        RegistryError::AccountExists { .. } => (StatusCode::BAD_REQUEST, "ACCOUNT_EXISTS"),
+        RegistryError::AccountName { .. } => (StatusCode::BAD_REQUEST, "INVALID_ACCOUNT_NAME"),
+        RegistryError::ManifestUnknown { reference: Reference::Tag(_), .. } => (StatusCode::NOT_FOUND, "NO_SUCH_TAG"),
+        RegistryError::ManifestUnknown { reference: Reference::Digest(_), .. } | RegistryError::BlobUnknown { .. } => {
+            (StatusCode::NOT_FOUND, "NO_SUCH_REF")
+        }
+        RegistryError::StillNamed { .. } => (StatusCode::CONFLICT, "STILL_REFERENCED"),
+        RegistryError::TagImmutable { .. } => (StatusCode::CONFLICT, "IMMUTABLE_TAG"),
+        RegistryError::ManifestBlobUnknown { .. } | RegistryError::Manifest(_) => {
+            (StatusCode::BAD_REQUEST, "INVALID_MANIFEST")
+        }
+        RegistryError::DigestMismatch { .. } => (StatusCode::BAD_REQUEST, "INVALID_DIGEST"),
+        RegistryError::ClosureTooLarge { .. } | RegistryError::BlobTooLarge => {
+            (StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE")
+        }
+        RegistryError::UploadUnknown { .. } => (StatusCode::NOT_FOUND, "NO_SUCH_UPLOAD"),
+        RegistryError::UploadBusy { .. } | RegistryError::TooManyUploads { .. } => {
+            (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS")
+        }
+        RegistryError::ChunkOutOfOrder { .. } | RegistryError::ChunkLength { .. } => {
+            (StatusCode::RANGE_NOT_SATISFIABLE, "INVALID_RANGE")
+        }
+        RegistryError::BodyBroken { .. } => (StatusCode::BAD_REQUEST, "INVALID_UPLOAD"),
+        RegistryError::PolicyUnknown { .. } => (StatusCode::NOT_FOUND, "NO_SUCH_POLICY"),
+        RegistryError::TooManyPolicies { .. } => (StatusCode::BAD_REQUEST, "TOO_MANY_POLICIES"),
+        RegistryError::Full => (StatusCode::INSUFFICIENT_STORAGE, "INSUFFICIENT_STORAGE"),
+        RegistryError::Store(StoreError::Stopped) => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
+        RegistryError::Store(
+            StoreError::Database(_) | StoreError::File(_) | StoreError::Damaged { .. } | StoreError::Panicked(_),
+        ) => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR"),
+    }
+}

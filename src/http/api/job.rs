@@ -1,0 +1,220 @@
+//! Jobs.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::chance::Id;
+use crate::clock::Timestamp;
+use crate::jobs::query::{self, Cancel, Filter, NothingToPoll};
+use crate::store::record::{Job, JobAction, JobStatus, Policy, PolicyBody};
+use crate::store::{Lane, policy, queue};
+use crate::{lifecycle, limits};
+
+use super::answer::Answer;
+use super::call::Call;
+use super::error::ApiError;
+use super::mirror::queue_poll;
+use super::route::GivenId;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct JobForm {
+    action: Option<String>,
+    parameters: Option<BTreeMap<String, serde_json::Value>>,
+    scheduled_at: Option<String>,
+}
+
+/// A job with every field that DTR's has. What belongs to DTR's cluster of
+/// runners (capacity, deadlines, counted retries) is empty: one daemon tries
+/// until it is done.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct JobShape {
+    id: String,
+    #[serde(rename = "retryFromID")]
+    retry_from_id: String,
+    #[serde(rename = "workerID")]
+    worker_id: String,
+    status: &'static str,
+    scheduled_at: String,
+    last_updated: String,
+    action: &'static str,
+    retries_left: u32,
+    retries_total: u32,
+    capacity_map: BTreeMap<String, u32>,
+    parameters: BTreeMap<String, String>,
+    deadline: String,
+    stop_timeout: String,
+    /// Tries that failed.
+    attempts: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct JobsShape {
+    jobs: Vec<JobShape>,
+}
+
+/// The first job, as DTR has it, and all of them beside.
+#[derive(Debug, Serialize)]
+struct QueuedShape {
+    #[serde(flatten)]
+    first: JobShape,
+    jobs: Vec<JobShape>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LineShape {
+    line_num: u64,
+    data: String,
+}
+
+/// `POST /api/v0/jobs`
+pub(super) async fn create(call: Call<'_>) -> Result<Answer, ApiError> {
+    let form: JobForm = call.form()?;
+    match form.action.as_deref() {
+        Some(word) if word == JobAction::PollMirror.as_str() => {}
+        other => {
+            let given = other.unwrap_or_default();
+            let why = format!("{given:?} cannot be started by hand; \"poll_mirror\" can");
+            return Err(ApiError::Parameter { name: "action", why });
+        }
+    }
+    not_later(call, form.scheduled_at.as_deref())?;
+    let wanted = match form.parameters.as_ref().and_then(|given| given.get("policyID")) {
+        None | Some(serde_json::Value::Null) => None,
+        Some(given) => match given.as_str().and_then(|text| text.parse::<Id>().ok()) {
+            Some(id) => Some(id),
+            None => return Err(ApiError::Parameter { name: "policyID", why: format!("{given} is no id") }),
+        },
+    };
+    let store = call.registry().store().clone();
+    let policies = lifecycle::blocking(move || policy::all(&store.snapshot()?)).await?;
+    let is_due = |policy: &Policy| {
+        policy.enabled
+            && matches!(policy.body, PolicyBody::Pull { .. })
+            && wanted.is_none_or(|wanted| policy.id == wanted)
+    };
+    let due: Vec<Id> = policies.iter().filter(|policy| is_due(policy)).map(|policy| policy.id).collect();
+    if due.is_empty() && wanted.is_some() {
+        return Err(ApiError::Parameter { name: "policyID", why: "no enabled pull mirror has this id".to_owned() });
+    }
+    let mut jobs = Vec::new();
+    for policy in due {
+        if let Some(queued) = queue_poll(call, policy).await? {
+            jobs.extend(of(call, &queued)?);
+        }
+    }
+    if jobs.is_empty() {
+        let store = call.registry().store();
+        let id = store.chance().id();
+        let job = store.submit(Lane::Foreground, NothingToPoll { job: id }).await?;
+        jobs.push(shape(call, id, job.unwrap_or_else(|never| match never {})));
+    }
+    match jobs.first().cloned() {
+        Some(first) => Ok(Answer::accepted(&QueuedShape { first, jobs })),
+        None => Err(ApiError::NoSuchJob),
+    }
+}
+
+/// `GET /api/v0/jobs`
+pub(super) async fn list(call: Call<'_>) -> Result<Answer, ApiError> {
+    let page = call.paging()?;
+    let action = match call.query.filled("action") {
+        None | Some("any") => None,
+        Some(word) => match JobAction::ALL.into_iter().find(|action| action.as_str() == word) {
+            Some(action) => Some(action),
+            // An action of DTR's that is none here has no jobs.
+            None => return Ok(Answer::ok(&JobsShape { jobs: Vec::new() })),
+        },
+    };
+    let taken = match call.query.filled("worker") {
+        None | Some("any") => None,
+        Some(worker) if worker == call.registry().store().instance().to_string() => Some(true),
+        Some(_) => return Ok(Answer::ok(&JobsShape { jobs: Vec::new() })),
+    };
+    let filter = Filter { action, running: call.choice("running")?, taken };
+    let start = call.number("start")?.unwrap_or(0);
+    let store = call.registry().store().clone();
+    let found = lifecycle::blocking(move || query::list(&store.snapshot()?, &filter, start, page.size)).await?;
+    let jobs = found.into_iter().map(|(id, job)| shape(call, id, job)).collect();
+    Ok(Answer::ok(&JobsShape { jobs }))
+}
+
+/// `GET /api/v0/jobs/{id}`
+pub(super) fn get(call: Call<'_>, id: GivenId) -> Result<Answer, ApiError> {
+    let id = id.ok_or(ApiError::NoSuchJob)?;
+    Ok(Answer::ok(&of(call, &id)?.ok_or(ApiError::NoSuchJob)?))
+}
+
+/// `GET /api/v0/jobs/{id}/logs`
+pub(super) fn logs(call: Call<'_>, id: GivenId) -> Result<Answer, ApiError> {
+    let id = id.ok_or(ApiError::NoSuchJob)?;
+    let offset = call.number("offset")?.unwrap_or(0);
+    let all = limits::JOB_LOG_LINES as usize;
+    let limit = call.number("limit")?.filter(|limit| *limit > 0).unwrap_or(all).min(all);
+    let read = call.registry().store().snapshot()?;
+    queue::get(&read, &id)?.ok_or(ApiError::NoSuchJob)?;
+    let lines = queue::lines(&read, &id, offset as u64, limit)?;
+    let shapes: Vec<LineShape> = lines.into_iter().map(|(line_num, data)| LineShape { line_num, data }).collect();
+    Ok(Answer::ok(&shapes))
+}
+
+/// `POST /api/v0/jobs/{id}/cancel`, and `DELETE /api/v0/jobs/{id}`, which
+/// removes it too and does not mind when it is gone.
+pub(super) async fn cancel(call: Call<'_>, id: GivenId, remove: bool) -> Result<Answer, ApiError> {
+    let found = match id {
+        None => false,
+        Some(job) => {
+            let cancel = Cancel { job, by: call.caller.label().to_owned(), remove };
+            let done = call.registry().store().submit(Lane::Foreground, cancel).await?;
+            done.unwrap_or_else(|never| match never {})
+        }
+    };
+    if found || remove { Ok(Answer::nothing()) } else { Err(ApiError::NoSuchJob) }
+}
+
+/// The shape of one job.
+pub(super) fn of(call: Call<'_>, id: &Id) -> Result<Option<JobShape>, ApiError> {
+    let read = call.registry().store().snapshot()?;
+    Ok(queue::get(&read, id)?.map(|job| shape(call, *id, job)))
+}
+
+/// A job is begun at once or not at all: what is to happen later has a
+/// schedule.
+fn not_later(call: Call<'_>, scheduled_at: Option<&str>) -> Result<(), ApiError> {
+    let Some(text) = scheduled_at.filter(|text| !text.is_empty()) else { return Ok(()) };
+    let refuse = |why: &str| ApiError::Parameter { name: "scheduledAt", why: format!("{text:?} {why}") };
+    let at = DateTime::parse_from_rfc3339(text).map_err(|_| refuse("is no RFC 3339 time"))?;
+    if Timestamp::from_utc(at.with_timezone(&Utc)) > call.registry().store().clock().now() {
+        return Err(refuse("is later than now; give the pull mirror a schedule instead"));
+    }
+    Ok(())
+}
+
+fn shape(call: Call<'_>, id: Id, job: Job) -> JobShape {
+    let worker_id = match job.status {
+        JobStatus::Waiting => String::new(),
+        JobStatus::Running | JobStatus::Done | JobStatus::Canceled | JobStatus::Errored => {
+            call.registry().store().instance().to_string()
+        }
+    };
+    JobShape {
+        id: id.to_string(),
+        retry_from_id: String::new(),
+        worker_id,
+        status: job.status.as_str(),
+        scheduled_at: job.scheduled_at.rfc3339(),
+        last_updated: job.updated_at.rfc3339(),
+        action: job.action.as_str(),
+        retries_left: 0,
+        retries_total: 0,
+        capacity_map: BTreeMap::new(),
+        parameters: job.parameters,
+        deadline: String::new(),
+        stop_timeout: String::new(),
+        attempts: job.attempts,
+    }
+}

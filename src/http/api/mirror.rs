@@ -1,0 +1,271 @@
+//! Mirror policies: to and from other registries.
+
+use serde::{Deserialize, Serialize};
+
+use crate::chance::Id;
+use crate::jobs::remote::Plain;
+use crate::jobs::settle::QueuePoll;
+use crate::oci::RepoName;
+use crate::policy::Kind;
+use crate::policy::rule::RawRule;
+use crate::registry::RegistryError;
+use crate::registry::policy::{Saving, Shown};
+use crate::remote::{Permissions, RemoteHost};
+use crate::store::Lane;
+use crate::store::record::{PolicyBody, Remote};
+
+use super::answer::{Answer, moment};
+use super::call::Call;
+use super::error::ApiError;
+use super::job;
+use super::mirror_form::{Draft, MirrorForm};
+use super::policy::{StatusShape, find};
+use super::route::GivenId;
+
+/// A mirror policy. There is no field for its credentials.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct MirrorShape {
+    id: String,
+    /// In lists of both kinds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mirroring_type: Option<&'static str>,
+    enabled: bool,
+    local_repository: String,
+    remote_host: String,
+    remote_repository: String,
+    #[serde(rename = "remoteCA")]
+    remote_ca: String,
+    #[serde(rename = "skipTLSVerification")]
+    skip_tls_verification: bool,
+    username: String,
+    rules: Vec<RawRule>,
+    tag_template: String,
+    time_zone: String,
+    /// Of a pull mirror.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schedule: Option<String>,
+    version: u32,
+    last_mirrored_at: String,
+    last_status: StatusShape,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CheckShape {
+    registry_type: &'static str,
+    permissions: PermissionsShape,
+}
+
+#[derive(Debug, Serialize)]
+struct PermissionsShape {
+    read: bool,
+    write: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct IdForm {
+    id: Option<String>,
+}
+
+/// `POST /api/v0/remote/registry`
+pub(super) async fn check(call: Call<'_>) -> Result<Answer, ApiError> {
+    let form: MirrorForm = call.form()?;
+    let (remote, plain) = form.remote(is_admin(call)?);
+    let permissions = ask(call, &remote, plain).await?;
+    if !permissions.read && !permissions.write {
+        return Err(ApiError::Remote(format!(
+            "the credentials may neither read nor write {} at {}",
+            remote.repository, remote.host
+        )));
+    }
+    let is_hub = remote.host.parse().is_ok_and(|host: RemoteHost| host.is_docker_hub());
+    Ok(Answer::created(&CheckShape {
+        registry_type: if is_hub { "hub" } else { "registry" },
+        permissions: PermissionsShape { read: permissions.read, write: permissions.write },
+    }))
+}
+
+/// `GET …/pushMirroringPolicies`, `GET …/pollMirroringPolicies`
+pub(super) fn list_kind(call: Call<'_>, kind: Kind, repository: &RepoName) -> Result<Answer, ApiError> {
+    let shown = call.registry().policies(call.caller, repository)?;
+    let of_kind = shown.iter().filter(|shown| shown.policy.kind() == kind);
+    let shapes: Vec<MirrorShape> = of_kind.filter_map(|shown| shape(shown, false)).collect();
+    Ok(Answer::ok(&shapes))
+}
+
+/// `GET …/mirroringPolicies`: both kinds, paged by id.
+pub(super) fn list(call: Call<'_>, repository: &RepoName) -> Result<Answer, ApiError> {
+    let page = call.paging()?;
+    let mut shown = call.registry().policies(call.caller, repository)?;
+    shown.retain(|shown| shown.policy.remote().is_some());
+    shown.sort_by_key(|shown| shown.policy.id);
+    let all = shown.len();
+    if let Some(start) = page.start.and_then(|start| start.parse::<Id>().ok()) {
+        shown.retain(|shown| shown.policy.id >= start);
+    }
+    let next = shown.get(page.size).map(|shown| shown.policy.id);
+    shown.truncate(page.size);
+    let shapes: Vec<MirrorShape> = shown.iter().filter_map(|shown| shape(shown, true)).collect();
+    Ok(Answer::ok(&shapes).next(next).count(page.count.then_some(all)))
+}
+
+/// `DELETE …/mirroringPolicies` with `[{"id":…},…]`
+pub(super) async fn delete(call: Call<'_>, repository: &RepoName) -> Result<Answer, ApiError> {
+    let forms: Vec<IdForm> = call.form()?;
+    let named: Vec<Id> = forms.into_iter().filter_map(|form| form.id?.parse().ok()).collect();
+    for shown in call.registry().policies(call.caller, repository)? {
+        if shown.policy.remote().is_some() && named.contains(&shown.policy.id) {
+            call.registry().delete_policy(call.caller, repository, shown.policy.id).await?;
+        }
+    }
+    Ok(Answer::nothing())
+}
+
+/// `POST …/pushMirroringPolicies`, `POST …/pollMirroringPolicies`
+pub(super) async fn create(call: Call<'_>, kind: Kind, repository: RepoName) -> Result<Answer, ApiError> {
+    let draft = Draft::read(kind, call.form()?, None, is_admin(call)?)?;
+    let id = call.registry().store().chance().id();
+    let evaluate = call.flag("initialEvaluation", true)?;
+    let shown = save(call, kind, repository, (None, id), draft, evaluate, !evaluate).await?;
+    answer(kind, &shown, Answer::created)
+}
+
+/// `GET …/{id}`
+pub(super) fn get(call: Call<'_>, kind: Kind, repository: &RepoName, id: GivenId) -> Result<Answer, ApiError> {
+    answer(kind, &find(call, kind, repository, id)?, Answer::ok)
+}
+
+/// `PUT …/{id}`
+pub(super) async fn update(call: Call<'_>, kind: Kind, before: Shown) -> Result<Answer, ApiError> {
+    let draft = Draft::read(kind, call.form()?, Some(&before.policy), is_admin(call)?)?;
+    let evaluate = call.flag("initialEvaluation", true)?;
+    // What was there when a pull mirror was first saved stays what it was.
+    let changes_only = match before.policy.body {
+        PolicyBody::Pull { changes_only, .. } => changes_only,
+        PolicyBody::Promotion { .. } | PolicyBody::Push { .. } => false,
+    };
+    let id = before.policy.id;
+    let shown = save(call, kind, before.repository, (Some(id), id), draft, evaluate, changes_only).await?;
+    answer(kind, &shown, Answer::ok)
+}
+
+/// `POST …/pollMirroringPolicies/{id}/run`
+pub(super) async fn run(call: Call<'_>, repository: &RepoName, id: GivenId) -> Result<Answer, ApiError> {
+    let found = find(call, Kind::PullMirror, repository, id)?;
+    let no_such = || ApiError::NoSuchPolicy { kind: Kind::PullMirror, repository: repository.clone() };
+    if !found.policy.enabled {
+        return Err(ApiError::Parameter { name: "id", why: "the policy is disabled; enable it first".to_owned() });
+    }
+    let queued = queue_poll(call, found.policy.id).await?.ok_or_else(no_such)?;
+    Ok(Answer::accepted(&job::of(call, &queued)?.ok_or_else(no_such)?))
+}
+
+/// Queues a look for changes; its job.
+pub(super) async fn queue_poll(call: Call<'_>, policy: Id) -> Result<Option<Id>, ApiError> {
+    let store = call.registry().store();
+    let poll = QueuePoll { policy, job: store.chance().id(), after: None };
+    Ok(store.submit(Lane::Foreground, poll).await?.unwrap_or_else(|never| match never {}))
+}
+
+async fn save(
+    call: Call<'_>,
+    kind: Kind,
+    repository: RepoName,
+    (stands, id): (Option<Id>, Id),
+    mut draft: Draft,
+    evaluate: bool,
+    changes_only: bool,
+) -> Result<Shown, ApiError> {
+    if draft.asks && call.flag("check", true)? {
+        let plain = draft.credentials(call.remotes(), &id)?;
+        let found = ask(call, &draft.remote, plain).await?;
+        enough(kind, &draft.remote, found)?;
+    }
+    if let Some(plain) = &draft.plain {
+        call.remotes()
+            .seal(&id, &mut draft.remote, plain)
+            .map_err(|error| ApiError::Policy { kind, why: error.to_string() })?;
+    }
+    let remote = draft.remote;
+    let (body, evaluate) = match kind {
+        // A pull mirror has no tags here to walk over: it looks at once.
+        Kind::PullMirror => (PolicyBody::Pull { remote, schedule: draft.schedule, changes_only }, false),
+        Kind::PushMirror | Kind::Promotion => (PolicyBody::Push { remote }, evaluate),
+    };
+    let saving = Saving {
+        id: stands,
+        repository,
+        enabled: draft.enabled,
+        rules: draft.rules,
+        tag_template: draft.tag_template,
+        time_zone: draft.time_zone,
+        body,
+        evaluate,
+    };
+    let shown = match call.registry().save_policy_as(call.caller, saving, id).await {
+        Err(RegistryError::PolicyUnknown { repository }) => return Err(ApiError::NoSuchPolicy { kind, repository }),
+        saved => saved?,
+    };
+    if kind == Kind::PullMirror && shown.policy.enabled {
+        queue_poll(call, shown.policy.id).await?;
+    }
+    Ok(shown)
+}
+
+/// Asks the other registry what the credentials allow.
+async fn ask(call: Call<'_>, remote: &Remote, plain: Plain) -> Result<Permissions, ApiError> {
+    let client = call.remotes().client_with(remote, plain).map_err(|error| ApiError::Remote(error.to_string()))?;
+    client.check().await.map_err(|error| ApiError::Remote(error.chain()))
+}
+
+/// Whether what the credentials allow is what the mirror needs.
+fn enough(kind: Kind, remote: &Remote, found: Permissions) -> Result<(), ApiError> {
+    let Remote { host, repository, .. } = remote;
+    let lacks = match kind {
+        Kind::PullMirror if !found.read => format!("the credentials may not read {repository} at {host}"),
+        Kind::PullMirror if !found.exists => format!("{host} has no repository {repository}, or hides it"),
+        Kind::PushMirror if !found.write => format!("the credentials may not write to {repository} at {host}"),
+        Kind::PullMirror | Kind::PushMirror | Kind::Promotion => return Ok(()),
+    };
+    Err(ApiError::Remote(lacks))
+}
+
+/// Private addresses are dialled only for a system admin.
+fn is_admin(call: Call<'_>) -> Result<bool, ApiError> {
+    Ok(call.caller.is_admin(&call.registry().store().snapshot()?)?)
+}
+
+fn answer(kind: Kind, shown: &Shown, wrap: impl FnOnce(&MirrorShape) -> Answer) -> Result<Answer, ApiError> {
+    let no_such = || ApiError::NoSuchPolicy { kind, repository: shown.repository.clone() };
+    Ok(wrap(&shape(shown, false).ok_or_else(no_such)?))
+}
+
+/// The shape of a mirror policy; `None` for a promotion.
+fn shape(shown: &Shown, names_kind: bool) -> Option<MirrorShape> {
+    let policy = &shown.policy;
+    let (remote, schedule, word) = match &policy.body {
+        PolicyBody::Promotion { .. } => return None,
+        PolicyBody::Push { remote } => (remote, None, "push"),
+        PolicyBody::Pull { remote, schedule, .. } => (remote, Some(schedule.clone()), "poll"),
+    };
+    Some(MirrorShape {
+        id: policy.id.to_string(),
+        mirroring_type: names_kind.then_some(word),
+        enabled: policy.enabled,
+        local_repository: shown.repository.to_string(),
+        remote_host: remote.host.clone(),
+        remote_repository: remote.repository.clone(),
+        remote_ca: remote.ca.clone(),
+        skip_tls_verification: remote.skip_tls_verification,
+        username: remote.username.clone(),
+        rules: policy.rules.clone(),
+        tag_template: policy.tag_template.clone(),
+        time_zone: policy.time_zone.clone(),
+        schedule,
+        version: policy.version,
+        last_mirrored_at: moment(shown.status.last_moved_at),
+        last_status: (&shown.status).into(),
+    })
+}

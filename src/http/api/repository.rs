@@ -1,0 +1,183 @@
+//! Repositories.
+
+use serde::{Deserialize, Serialize};
+
+use crate::access::Level;
+use crate::lifecycle;
+use crate::oci::RepoName;
+use crate::oci::page::Page;
+use crate::registry::repository::Settings;
+use crate::registry::{Caller, Registry, RegistryError};
+use crate::store::record::Repository;
+
+use super::answer::Answer;
+use super::call::{Call, Paging};
+use super::error::ApiError;
+
+/// What a repository is made with or changed to. Tools post the object of a
+/// listing back: its other fields are passed over.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct RepositoryForm {
+    name: Option<String>,
+    short_description: Option<String>,
+    long_description: Option<String>,
+    visibility: Option<String>,
+    scan_on_push: Option<bool>,
+    immutable_tags: Option<bool>,
+    enable_manifest_lists: Option<bool>,
+    tag_limit: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RepositoryShape {
+    id: String,
+    namespace: String,
+    namespace_type: &'static str,
+    name: String,
+    short_description: String,
+    long_description: String,
+    visibility: &'static str,
+    scan_on_push: bool,
+    immutable_tags: bool,
+    enable_manifest_lists: bool,
+    /// Not counted yet.
+    pulls: u64,
+    pushes: u64,
+    tag_limit: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct RepositoriesShape {
+    repositories: Vec<RepositoryShape>,
+}
+
+/// A page of repositories, where the next begins, and how many there are.
+type Listed = (Vec<RepositoryShape>, Option<RepoName>, Option<usize>);
+
+/// `GET /api/v0/repositories[/{namespace}]`
+pub(super) async fn list(call: Call<'_>, namespace: Option<String>) -> Result<Answer, ApiError> {
+    let page = call.paging()?;
+    let (registry, caller) = (call.registry().clone(), call.caller.clone());
+    // The parameter is ours; DTR has the path.
+    let namespace = namespace.or_else(|| call.query.filled("namespace").map(str::to_owned));
+    let (repositories, next, count) = lifecycle::blocking(move || {
+        let namespace = match namespace {
+            Some(namespace) => Some(registry.account(&namespace)?.0),
+            None => None,
+        };
+        gather(&registry, &caller, namespace.as_deref(), &page)
+    })
+    .await?;
+    Ok(Answer::ok(&RepositoriesShape { repositories }).next(next).count(count))
+}
+
+/// `POST /api/v0/repositories/{namespace}`
+pub(super) async fn create(call: Call<'_>, namespace: &str) -> Result<Answer, ApiError> {
+    let form: RepositoryForm = call.form()?;
+    let rest = form.name.clone().filter(|name| !name.is_empty()).ok_or(ApiError::Missing("name"))?;
+    let name = format!("{namespace}/{rest}");
+    let name: RepoName = name.parse().map_err(|source| ApiError::RepositoryName { name, source })?;
+    let made = call.registry().create_repository(call.caller, &name, settings(form)?).await?;
+    let read = call.registry().store().snapshot()?;
+    let is_org = call.registry().namespace_is_org(&read, namespace)?;
+    Ok(Answer::created(&shape(&name, made, is_org)))
+}
+
+/// `GET /api/v0/repositories/{namespace}/{reponame}`
+pub(super) fn get(call: Call<'_>, name: &RepoName) -> Result<Answer, ApiError> {
+    let (record, owner) = call.registry().repository(call.caller, name)?;
+    Ok(Answer::ok(&shape(name, record, owner.is_some_and(|owner| owner.is_org))))
+}
+
+/// `PATCH /api/v0/repositories/{namespace}/{reponame}`
+pub(super) async fn update(call: Call<'_>, name: &RepoName) -> Result<Answer, ApiError> {
+    let settings = settings(call.form()?)?;
+    call.registry().update_repository(call.caller, name, settings).await?;
+    get(call, name)
+}
+
+/// `DELETE /api/v0/repositories/{namespace}/{reponame}`: one that is gone is
+/// gone, for whoever would own it; for others it might just be hidden.
+pub(super) async fn delete(call: Call<'_>, name: &RepoName) -> Result<Answer, ApiError> {
+    match call.registry().delete_repository(call.caller, name).await {
+        Ok(()) => Ok(Answer::nothing()),
+        Err(unknown @ RegistryError::RepositoryUnknown { .. }) => {
+            let read = call.registry().store().snapshot()?;
+            match call.caller.level(&read, name.namespace(), None)? {
+                Some(Level::Admin) => Ok(Answer::nothing()),
+                _ => Err(unknown.into()),
+            }
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn gather(
+    registry: &Registry,
+    caller: &Caller,
+    namespace: Option<&str>,
+    page: &Paging,
+) -> Result<Listed, RegistryError> {
+    let mut found = Vec::new();
+    // The registry lists what sorts after a name; the page begins at one.
+    if let Some(first) = page.start.as_deref().and_then(|start| start.parse::<RepoName>().ok())
+        && namespace.is_none_or(|namespace| namespace == first.namespace())
+        && let Ok((record, _)) = registry.repository(caller, &first)
+    {
+        found.push((first, record));
+    }
+    let after = Page { entries: page.size + 1 - found.len(), last: page.start.clone() };
+    found.extend(registry.repositories(caller, namespace, &after)?.0);
+    let next = (found.len() > page.size).then(|| found.pop()).flatten().map(|(name, _)| name);
+    let read = registry.store().snapshot()?;
+    let mut shapes = Vec::with_capacity(found.len());
+    for (name, record) in found {
+        let is_org = registry.namespace_is_org(&read, name.namespace())?;
+        shapes.push(shape(&name, record, is_org));
+    }
+    let count = if page.count {
+        let all = Page { entries: usize::MAX, last: None };
+        Some(registry.repositories(caller, namespace, &all)?.0.len())
+    } else {
+        None
+    };
+    Ok((shapes, next, count))
+}
+
+fn settings(form: RepositoryForm) -> Result<Settings, ApiError> {
+    let is_public = match form.visibility.as_deref() {
+        None | Some("") => None,
+        Some("public") => Some(true),
+        Some("private") => Some(false),
+        Some(other) => return Err(ApiError::Visibility(other.to_owned())),
+    };
+    Ok(Settings {
+        is_public,
+        short_description: form.short_description,
+        long_description: form.long_description,
+        immutable_tags: form.immutable_tags,
+        scan_on_push: form.scan_on_push,
+        tag_limit: form.tag_limit,
+        enable_manifest_lists: form.enable_manifest_lists,
+    })
+}
+
+fn shape(name: &RepoName, record: Repository, is_org: bool) -> RepositoryShape {
+    RepositoryShape {
+        id: record.id.to_string(),
+        namespace: name.namespace().to_owned(),
+        namespace_type: if is_org { "organization" } else { "user" },
+        name: name.rest().to_owned(),
+        short_description: record.short_description,
+        long_description: record.long_description,
+        visibility: if record.is_public { "public" } else { "private" },
+        scan_on_push: record.scan_on_push,
+        immutable_tags: record.immutable_tags,
+        enable_manifest_lists: record.enable_manifest_lists,
+        pulls: 0,
+        pushes: 0,
+        tag_limit: record.tag_limit,
+    }
+}

@@ -1,0 +1,98 @@
+//! Which call needs which right: one table for the whole API.
+//!
+//! What the table names is looked up before a call's body is read, so that a
+//! stranger learns nothing from how a body is refused and has nobody else's
+//! address dialled. The operation that changes something decides again, in the
+//! transaction that it changes.
+
+use crate::access::Level;
+use crate::http::State;
+use crate::oci::RepoName;
+use crate::policy::Kind;
+use crate::registry::{Caller, RegistryError};
+
+use super::error::ApiError;
+use super::route::ApiRoute;
+
+/// What a caller must have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Right<'a> {
+    /// A name.
+    SignedIn,
+    /// The whole system, to do this.
+    SystemAdmin(&'static str),
+    /// A namespace.
+    Namespace(&'a str),
+    /// This level on a repository.
+    Repository(&'a RepoName, Level),
+    /// The call looks at more than one place and decides itself, by this rule.
+    Decided(&'static str),
+}
+
+impl ApiRoute {
+    /// The right that the call needs.
+    pub(super) fn right(&self) -> Right<'_> {
+        match self {
+            Self::ListAccounts | Self::GetAccount(_) | Self::Features | Self::Version => Right::SignedIn,
+            Self::CheckRemote => Right::SignedIn,
+            // Lists hold what the caller may see.
+            Self::ListRepositories(_) => Right::SignedIn,
+            Self::CreateAccount => Right::SystemAdmin("create accounts"),
+            Self::Verify => Right::SystemAdmin("verify the store"),
+            Self::ListJobs
+            | Self::CreateJob
+            | Self::GetJob(_)
+            | Self::DeleteJob(_)
+            | Self::CancelJob(_)
+            | Self::JobLogs(_) => Right::SystemAdmin("see and steer jobs"),
+            Self::CreateRepository(namespace) => Right::Namespace(namespace),
+            Self::GetRepository(repository)
+            | Self::ListTags(repository)
+            | Self::GetTag(repository, _)
+            | Self::Decisions(repository, _)
+            | Self::ListManifests(repository)
+            | Self::ListPolicies(_, repository)
+            | Self::GetPolicy(Kind::PushMirror | Kind::PullMirror, repository, _)
+            | Self::ListMirrors(repository) => Right::Repository(repository, Level::ReadOnly),
+            Self::DeleteTag(repository, _) | Self::DeleteManifest(repository, _) => {
+                Right::Repository(repository, Level::ReadWrite)
+            }
+            Self::UpdateRepository(repository)
+            | Self::CreatePolicy(_, repository)
+            | Self::UpdatePolicy(_, repository, _)
+            | Self::DeletePolicy(Kind::PushMirror | Kind::PullMirror, repository, _)
+            | Self::TestPromotion(repository)
+            | Self::RunPull(repository, _)
+            | Self::DeleteMirrors(repository) => Right::Repository(repository, Level::Admin),
+            Self::PromoteTag(repository, _) => Right::Repository(repository, Level::ReadOnly),
+            Self::DeleteRepository(_) => Right::Decided("admin on the repository, or where it would be"),
+            Self::GetPolicy(Kind::Promotion, ..) => Right::Decided("read on the source or the target"),
+            Self::DeletePolicy(Kind::Promotion, ..) => Right::Decided("admin on the source or the target"),
+        }
+    }
+}
+
+impl Right<'_> {
+    /// Refuses a caller that does not have it.
+    pub(super) fn require(self, state: &State, caller: &Caller) -> Result<(), ApiError> {
+        let registry = state.registry();
+        match self {
+            Self::SignedIn | Self::Decided(_) => Ok(()),
+            Self::SystemAdmin(action) => Ok(registry.require_admin(caller, action)?),
+            Self::Namespace(namespace) => {
+                let read = registry.store().snapshot().map_err(RegistryError::from)?;
+                let level = caller.level(&read, namespace, None).map_err(RegistryError::from)?;
+                if level >= Some(Level::Admin) {
+                    Ok(())
+                } else {
+                    Err(ApiError::Namespace { namespace: namespace.to_owned() })
+                }
+            }
+            Self::Repository(name, level) => {
+                let read = registry.store().snapshot().map_err(RegistryError::from)?;
+                caller.require(&read, name, level).map_err(RegistryError::from)??;
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! What is asked for, as data: one pure, total function from method and path.
+//!
+//! Each segment is percent-decoded by itself, so that `%2F` in DTR's
+//! `{reponame}` is a slash of the repository's name. One slash at the end is
+//! taken as none: clients write it behind collections, and a redirect would
+//! lose their body.
+
+use http::Method;
+use percent_encoding::percent_decode_str;
+
+use crate::chance::Id;
+use crate::oci::digest::DigestError;
+use crate::oci::name::NameError;
+use crate::oci::tag::TagError;
+use crate::oci::{Digest, RepoName, Tag};
+use crate::policy::Kind;
+
+/// A call of the management API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ApiRoute {
+    /// `GET /enzi/v0/accounts`
+    ListAccounts,
+    /// `POST /enzi/v0/accounts`
+    CreateAccount,
+    /// `GET /enzi/v0/accounts/{nameOrID}`
+    GetAccount(String),
+    /// `GET /api/v0/meta/features`
+    Features,
+    /// `GET /api/v0/admin/version`
+    Version,
+    /// `POST /api/v0/admin/verify`
+    Verify,
+    /// `POST /api/v0/remote/registry`
+    CheckRemote,
+    /// `GET /api/v0/repositories[/{namespace}]`
+    ListRepositories(Option<String>),
+    /// `POST /api/v0/repositories/{namespace}`
+    CreateRepository(String),
+    /// `GET …/{reponame}`
+    GetRepository(RepoName),
+    /// `PATCH …/{reponame}`
+    UpdateRepository(RepoName),
+    /// `DELETE …/{reponame}`
+    DeleteRepository(RepoName),
+    /// `GET …/tags`
+    ListTags(RepoName),
+    /// `GET …/tags/{tag}`
+    GetTag(RepoName, Tag),
+    /// `DELETE …/tags/{tag}`
+    DeleteTag(RepoName, Tag),
+    /// `GET …/tags/{tag}/decisions`
+    Decisions(RepoName, Tag),
+    /// `POST …/tags/{tag}/promotion`
+    PromoteTag(RepoName, Tag),
+    /// `GET …/manifests`
+    ListManifests(RepoName),
+    /// `DELETE …/manifests/{digest}`
+    DeleteManifest(RepoName, Digest),
+    /// `GET …/{kind}Policies`
+    ListPolicies(Kind, RepoName),
+    /// `POST …/{kind}Policies`
+    CreatePolicy(Kind, RepoName),
+    /// `GET …/{kind}Policies/{id}`
+    GetPolicy(Kind, RepoName, GivenId),
+    /// `PUT …/{kind}Policies/{id}`
+    UpdatePolicy(Kind, RepoName, GivenId),
+    /// `DELETE …/{kind}Policies/{id}`
+    DeletePolicy(Kind, RepoName, GivenId),
+    /// `POST …/promotionPolicies/test`
+    TestPromotion(RepoName),
+    /// `POST …/pollMirroringPolicies/{id}/run`
+    RunPull(RepoName, GivenId),
+    /// `GET …/mirroringPolicies`
+    ListMirrors(RepoName),
+    /// `DELETE …/mirroringPolicies`
+    DeleteMirrors(RepoName),
+    /// `GET /api/v0/jobs`
+    ListJobs,
+    /// `POST /api/v0/jobs`
+    CreateJob,
+    /// `GET /api/v0/jobs/{id}`
+    GetJob(GivenId),
+    /// `DELETE /api/v0/jobs/{id}`
+    DeleteJob(GivenId),
+    /// `POST /api/v0/jobs/{id}/cancel`
+    CancelJob(GivenId),
+    /// `GET /api/v0/jobs/{id}/logs`
+    JobLogs(GivenId),
+}
+
+/// The id in a path; `None` is a text that no id can be, so nothing has it.
+pub(super) type GivenId = Option<Id>;
+
+/// Why a request is no call.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum RouteError {
+    /// Nothing is there.
+    #[error("there is nothing at this path")]
+    Nothing,
+    /// Something is there, for other methods.
+    #[error("this path takes {allow}")]
+    Method {
+        /// Which.
+        allow: String,
+    },
+    /// No repository can have the name.
+    #[error("{name:?}: {source}")]
+    Repository {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        source: NameError,
+    },
+    /// No tag can have the name.
+    #[error("{tag:?}: {source}")]
+    Tag {
+        /// The name.
+        tag: String,
+        /// What is wrong with it.
+        source: TagError,
+    },
+    /// No digest.
+    #[error(transparent)]
+    Digest(#[from] DigestError),
+}
+
+type Parsed = Result<ApiRoute, RouteError>;
+
+impl ApiRoute {
+    /// Reads a request below `/api/v0` or `/enzi/v0`; `path` is the whole path
+    /// as it was sent. Total.
+    pub(super) fn parse(method: &Method, path: &str) -> Parsed {
+        let path = path.strip_suffix('/').unwrap_or(path);
+        let segments: Option<Vec<_>> = path
+            .split('/')
+            .skip(1)
+            .map(|segment| percent_decode_str(segment).decode_utf8().ok().filter(|segment| !segment.is_empty()))
+            .collect();
+        let segments = segments.ok_or(RouteError::Nothing)?;
+        let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
+        match segments.as_slice() {
+            ["enzi", "v0", rest @ ..] => accounts(method, rest),
+            ["api", "v0", "repositories"] => pick(method, &[(Method::GET, &|| Ok(Self::ListRepositories(None)))]),
+            ["api", "v0", "repositories", namespace] => pick(
+                method,
+                &[
+                    (Method::GET, &|| Ok(Self::ListRepositories(Some((*namespace).to_owned())))),
+                    (Method::POST, &|| Ok(Self::CreateRepository((*namespace).to_owned()))),
+                ],
+            ),
+            ["api", "v0", "repositories", namespace, name, rest @ ..] => repository(method, namespace, name, rest),
+            ["api", "v0", "jobs", rest @ ..] => jobs(method, rest),
+            ["api", "v0", "meta", "features"] => pick(method, &[(Method::GET, &|| Ok(Self::Features))]),
+            ["api", "v0", "admin", "version"] => pick(method, &[(Method::GET, &|| Ok(Self::Version))]),
+            ["api", "v0", "admin", "verify"] => pick(method, &[(Method::POST, &|| Ok(Self::Verify))]),
+            ["api", "v0", "remote", "registry"] => pick(method, &[(Method::POST, &|| Ok(Self::CheckRemote))]),
+            _ => Err(RouteError::Nothing),
+        }
+    }
+
+    /// Its name in the log.
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::ListAccounts => "api.account.list",
+            Self::CreateAccount => "api.account.create",
+            Self::GetAccount(_) => "api.account.get",
+            Self::Features => "api.features",
+            Self::Version => "api.version",
+            Self::Verify => "api.verify",
+            Self::CheckRemote => "api.remote.check",
+            Self::ListRepositories(_) => "api.repository.list",
+            Self::CreateRepository(_) => "api.repository.create",
+            Self::GetRepository(_) => "api.repository.get",
+            Self::UpdateRepository(_) => "api.repository.update",
+            Self::DeleteRepository(_) => "api.repository.delete",
+            Self::ListTags(_) => "api.tag.list",
+            Self::GetTag(..) => "api.tag.get",
+            Self::DeleteTag(..) => "api.tag.delete",
+            Self::Decisions(..) => "api.tag.decisions",
+            Self::PromoteTag(..) => "api.tag.promote",
+            Self::ListManifests(_) => "api.manifest.list",
+            Self::DeleteManifest(..) => "api.manifest.delete",
+            Self::ListPolicies(..) => "api.policy.list",
+            Self::CreatePolicy(..) => "api.policy.create",
+            Self::GetPolicy(..) => "api.policy.get",
+            Self::UpdatePolicy(..) => "api.policy.update",
+            Self::DeletePolicy(..) => "api.policy.delete",
+            Self::TestPromotion(_) => "api.policy.test",
+            Self::RunPull(..) => "api.policy.run",
+            Self::ListMirrors(_) => "api.mirror.list",
+            Self::DeleteMirrors(_) => "api.mirror.delete",
+            Self::ListJobs => "api.job.list",
+            Self::CreateJob => "api.job.create",
+            Self::GetJob(_) => "api.job.get",
+            Self::DeleteJob(_) => "api.job.delete",
+            Self::CancelJob(_) => "api.job.cancel",
+            Self::JobLogs(_) => "api.job.logs",
+        }
+    }
+
+    /// Whether it changes something: worth a line to the operator.
+    pub(super) const fn changes(&self) -> bool {
+        match self {
+            Self::CreateAccount
+            | Self::CreateRepository(_)
+            | Self::UpdateRepository(_)
+            | Self::DeleteRepository(_)
+            | Self::DeleteTag(..)
+            | Self::PromoteTag(..)
+            | Self::DeleteManifest(..)
+            | Self::CreatePolicy(..)
+            | Self::UpdatePolicy(..)
+            | Self::DeletePolicy(..)
+            | Self::RunPull(..)
+            | Self::DeleteMirrors(_)
+            | Self::CreateJob
+            | Self::DeleteJob(_)
+            | Self::CancelJob(_) => true,
+            Self::ListAccounts
+            | Self::GetAccount(_)
+            | Self::Features
+            | Self::Version
+            | Self::Verify
+            | Self::CheckRemote
+            | Self::ListRepositories(_)
+            | Self::GetRepository(_)
+            | Self::ListTags(_)
+            | Self::GetTag(..)
+            | Self::Decisions(..)
+            | Self::ListManifests(_)
+            | Self::ListPolicies(..)
+            | Self::GetPolicy(..)
+            | Self::TestPromotion(_)
+            | Self::ListMirrors(_)
+            | Self::ListJobs
+            | Self::GetJob(_)
+            | Self::JobLogs(_) => false,
+        }
+    }
+}
+
+fn accounts(method: &Method, rest: &[&str]) -> Parsed {
+    match rest {
+        ["accounts"] => pick(
+            method,
+            &[(Method::GET, &|| Ok(ApiRoute::ListAccounts)), (Method::POST, &|| Ok(ApiRoute::CreateAccount))],
+        ),
+        ["accounts", name] => pick(method, &[(Method::GET, &|| Ok(ApiRoute::GetAccount((*name).to_owned())))]),
+        _ => Err(RouteError::Nothing),
+    }
+}
+
+fn repository(method: &Method, namespace: &str, name: &str, rest: &[&str]) -> Parsed {
+    let repo = || {
+        let name = format!("{namespace}/{name}");
+        name.parse::<RepoName>().map_err(|source| RouteError::Repository { name, source })
+    };
+    let tag = |text: &str| text.parse::<Tag>().map_err(|source| RouteError::Tag { tag: text.to_owned(), source });
+    match rest {
+        [] => pick(
+            method,
+            &[
+                (Method::GET, &|| Ok(ApiRoute::GetRepository(repo()?))),
+                (Method::PATCH, &|| Ok(ApiRoute::UpdateRepository(repo()?))),
+                (Method::DELETE, &|| Ok(ApiRoute::DeleteRepository(repo()?))),
+            ],
+        ),
+        ["tags"] => pick(method, &[(Method::GET, &|| Ok(ApiRoute::ListTags(repo()?)))]),
+        ["tags", text] => pick(
+            method,
+            &[
+                (Method::GET, &|| Ok(ApiRoute::GetTag(repo()?, tag(text)?))),
+                (Method::DELETE, &|| Ok(ApiRoute::DeleteTag(repo()?, tag(text)?))),
+            ],
+        ),
+        ["tags", text, "decisions"] => pick(method, &[(Method::GET, &|| Ok(ApiRoute::Decisions(repo()?, tag(text)?)))]),
+        ["tags", text, "promotion"] => {
+            pick(method, &[(Method::POST, &|| Ok(ApiRoute::PromoteTag(repo()?, tag(text)?)))])
+        }
+        ["manifests"] => pick(method, &[(Method::GET, &|| Ok(ApiRoute::ListManifests(repo()?)))]),
+        ["manifests", text] => {
+            pick(method, &[(Method::DELETE, &|| Ok(ApiRoute::DeleteManifest(repo()?, text.parse()?)))])
+        }
+        ["mirroringPolicies"] => pick(
+            method,
+            &[
+                (Method::GET, &|| Ok(ApiRoute::ListMirrors(repo()?))),
+                (Method::DELETE, &|| Ok(ApiRoute::DeleteMirrors(repo()?))),
+            ],
+        ),
+        ["promotionPolicies", "test"] => pick(method, &[(Method::POST, &|| Ok(ApiRoute::TestPromotion(repo()?)))]),
+        ["pollMirroringPolicies", id, "run"] => {
+            pick(method, &[(Method::POST, &|| Ok(ApiRoute::RunPull(repo()?, id.parse().ok())))])
+        }
+        [kind, rest @ ..] => match kind_of(kind) {
+            Some(kind) => policies(method, kind, &repo, rest),
+            None => Err(RouteError::Nothing),
+        },
+    }
+}
+
+fn policies(method: &Method, kind: Kind, repo: &dyn Fn() -> Result<RepoName, RouteError>, rest: &[&str]) -> Parsed {
+    match rest {
+        [] => pick(
+            method,
+            &[
+                (Method::GET, &|| Ok(ApiRoute::ListPolicies(kind, repo()?))),
+                (Method::POST, &|| Ok(ApiRoute::CreatePolicy(kind, repo()?))),
+            ],
+        ),
+        [id] => pick(
+            method,
+            &[
+                (Method::GET, &|| Ok(ApiRoute::GetPolicy(kind, repo()?, id.parse().ok()))),
+                (Method::PUT, &|| Ok(ApiRoute::UpdatePolicy(kind, repo()?, id.parse().ok()))),
+                (Method::DELETE, &|| Ok(ApiRoute::DeletePolicy(kind, repo()?, id.parse().ok()))),
+            ],
+        ),
+        _ => Err(RouteError::Nothing),
+    }
+}
+
+fn jobs(method: &Method, rest: &[&str]) -> Parsed {
+    match rest {
+        [] => pick(method, &[(Method::GET, &|| Ok(ApiRoute::ListJobs)), (Method::POST, &|| Ok(ApiRoute::CreateJob))]),
+        [id] => pick(
+            method,
+            &[
+                (Method::GET, &|| Ok(ApiRoute::GetJob(id.parse().ok()))),
+                (Method::DELETE, &|| Ok(ApiRoute::DeleteJob(id.parse().ok()))),
+            ],
+        ),
+        [id, "cancel"] => pick(method, &[(Method::POST, &|| Ok(ApiRoute::CancelJob(id.parse().ok())))]),
+        [id, "logs"] => pick(method, &[(Method::GET, &|| Ok(ApiRoute::JobLogs(id.parse().ok())))]),
+        _ => Err(RouteError::Nothing),
+    }
+}
+
+/// DTR's word for a kind of policy, in a path.
+fn kind_of(segment: &str) -> Option<Kind> {
+    match segment {
+        "promotionPolicies" => Some(Kind::Promotion),
+        "pushMirroringPolicies" => Some(Kind::PushMirror),
+        "pollMirroringPolicies" => Some(Kind::PullMirror),
+        _ => None,
+    }
+}
+
+/// The call that a path is for the method. HEAD is GET without the body.
+fn pick(method: &Method, calls: &[(Method, &dyn Fn() -> Parsed)]) -> Parsed {
+    let wanted = if *method == Method::HEAD { &Method::GET } else { method };
+    match calls.iter().find(|(method, _)| method == wanted) {
+        Some((_, call)) => call(),
+        None => {
+            let mut allow: Vec<&str> = calls.iter().map(|(method, _)| method.as_str()).collect();
+            if allow.contains(&"GET") {
+                allow.push("HEAD");
+            }
+            Err(RouteError::Method { allow: allow.join(", ") })
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What holds for every request, whatever it asks for.
+
+use http::Method;
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::http::harness::{Ask, Site, basic};
+use crate::limits;
+use crate::oci::Digest;
+
+#[tokio::test]
+async fn what_anyone_may_ask_and_nothing_else() {
+    let site = Site::open().await;
+    assert_eq!(site.expect(200, Ask::get("/_ping")).await.json(), json!({ "Healthy": true, "Error": "" }));
+    assert_eq!(site.expect(200, Ask::get("/health")).await.json(), json!({ "status": "ok" }));
+    assert!(site.expect(200, Ask::get("/ca")).await.text().starts_with("-----BEGIN CERTIFICATE-----"));
+    assert_eq!(site.expect(405, Ask::post("/ca")).await.header("allow"), "GET, HEAD");
+    site.expect(404, Ask::get("/")).await;
+    site.expect(401, Ask::get("/v2/")).await;
+    for path in ["/api/v0/repositories", "/enzi/v0/accounts"] {
+        let answer = site.expect(401, Ask::get(path)).await;
+        assert_eq!((answer.code().as_str(), answer.header("content-type")), ("NOT_AUTHENTICATED", "application/json"));
+        assert!(answer.headers.contains_key("www-authenticate"));
+    }
+    site.state.set_ready(false);
+    assert_eq!(site.expect(503, Ask::get("/_ping")).await.json()["Healthy"], json!(false));
+    site.expect(503, Ask::get("/health")).await;
+    // Nobody is turned away while the daemon stops: what is begun is drained.
+    site.expect(200, Ask::get("/v2/").user("ann")).await;
+    site.close().await;
+}
+
+#[tokio::test]
+async fn whoever_opens_the_local_socket_is_the_system() {
+    let site = Site::open().await;
+    site.push_image("ann", "ann/app", "1.0", b"layer").await;
+    site.expect(200, Ask::get("/v2/ann/app/manifests/1.0").local()).await;
+    // Even with credentials that would not do elsewhere.
+    let wrong = Ask::get("/v2/").local().header("authorization", &basic("ann", "wrong horse"));
+    site.expect(200, wrong).await;
+    site.close().await;
+}
+
+#[tokio::test]
+async fn every_answer_has_its_name_and_is_no_page() {
+    let site = Site::open().await;
+    let absent = format!("/v2/ann/app/blobs/{}", Digest::sha256_of(b"x"));
+    for (method, path, status) in [
+        (Method::GET, "/v2/", 200),
+        (Method::HEAD, "/v2/", 200),
+        (Method::GET, absent.as_str(), 404),
+        (Method::POST, "/v2/", 405),
+        (Method::GET, "/ca", 200),
+        (Method::GET, "/_ping", 200),
+        (Method::GET, "/health", 200),
+        (Method::GET, "/api/v0/none", 404),
+        (Method::GET, "/nothing", 404),
+    ] {
+        let ask = Ask::new(method, path).user("ann");
+        let answer = site.expect(status, ask.clone()).await;
+        for (name, value) in [
+            ("x-content-type-options", "nosniff"),
+            ("x-frame-options", "DENY"),
+            ("referrer-policy", "no-referrer"),
+            ("cross-origin-opener-policy", "same-origin"),
+            ("cross-origin-resource-policy", "same-origin"),
+        ] {
+            assert_eq!(answer.header(name), value, "{path}");
+        }
+        assert!(answer.header("content-security-policy").contains("frame-ancestors 'none'"), "{path}");
+        assert_eq!(answer.header("x-request-id").len(), 36, "{path}");
+        let named = site.expect(status, ask.header("x-request-id", "build-17")).await;
+        assert_eq!(named.header("x-request-id"), "build-17", "{path}");
+    }
+    site.close().await;
+}
+
+/// A connection that is closed under a client which still sends makes it see a
+/// broken pipe instead of the reason.
+#[tokio::test]
+async fn a_client_whose_body_is_refused_hears_why() {
+    let site = Site::open().await;
+    let bytes = vec![0; usize::try_from(limits::UNWANTED_BODY_BYTES).unwrap() - 1];
+    let refused = Ask::post(&format!("/v2/ann/none/blobs/uploads/?digest={}", Digest::sha256_of(b""))).body(&bytes);
+    let answer = site.expect(404, refused.clone().user("ann")).await;
+    assert_eq!(answer.code(), "NAME_UNKNOWN");
+    assert!(!answer.headers.contains_key("connection"), "kept: all of it was read");
+    site.expect(401, refused).await;
+    site.close().await;
+}
+
+#[tokio::test]
+async fn a_body_without_end_that_nobody_wants_ends_the_connection() {
+    let site = Site::open().await;
+    let head = |more: &str| {
+        format!(
+            "POST /v2/ann/none/blobs/uploads/?digest={} HTTP/1.1\r\nHost: a\r\nAuthorization: {}\r\n\
+             Content-Length: 1000000000000\r\n{more}\r\n",
+            Digest::sha256_of(b""),
+            basic("ann", crate::http::harness::PASSWORD)
+        )
+    };
+    // The first waits to be asked for its body, and is not asked.
+    for (head, sent) in [(head("Expect: 100-continue\r\n"), 0), (head(""), limits::UNWANTED_BODY_BYTES + 1)] {
+        let mut stream = TcpStream::connect(site.address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&vec![0; usize::try_from(sent).unwrap()]).await.unwrap();
+        let mut answer = Vec::new();
+        // However it ends, the answer comes first.
+        let _ = tokio::time::timeout(limits::BODY_STALL / 2, stream.read_to_end(&mut answer)).await.expect("closed");
+        let answer = String::from_utf8_lossy(&answer).to_lowercase();
+        assert!(answer.starts_with("http/1.1 404 "), "{answer}");
+        assert!(answer.contains("\r\nconnection: close\r\n") && answer.contains("name_unknown"), "{answer}");
+    }
+    site.close().await;
+}

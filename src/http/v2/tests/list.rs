@@ -1,0 +1,119 @@
+//! Listings and their pages.
+
+use serde_json::{Value, json};
+
+use crate::http::harness::{Answer, Ask, Site, image};
+use crate::oci::{Digest, MediaType};
+
+/// The path in an answer's `Link`.
+fn next(answer: &Answer) -> Option<String> {
+    let link = answer.headers.get("link")?.to_str().unwrap();
+    let (path, relation) = link.strip_prefix('<').unwrap().split_once('>').unwrap();
+    assert_eq!(relation, "; rel=\"next\"");
+    Some(path.to_owned())
+}
+
+/// Follows the pages from `path` on; how many there were, and what `field` held.
+async fn pages(site: &Site, user: &str, path: &str, field: &str) -> (usize, Vec<Value>) {
+    let (mut path, mut count, mut found) = (Some(path.to_owned()), 0, Vec::new());
+    while let Some(here) = path {
+        let answer = site.expect(200, Ask::get(&here).user(user)).await;
+        found.extend(answer.json()[field].as_array().unwrap().clone());
+        (path, count) = (next(&answer), count + 1);
+    }
+    (count, found)
+}
+
+#[tokio::test]
+async fn tags_come_in_byte_order_and_in_pages() {
+    let site = Site::open().await;
+    let empty = site.expect(200, Ask::get("/v2/ann/app/tags/list").user("ann")).await;
+    assert_eq!(empty.json(), json!({ "name": "ann/app", "tags": [] }));
+    for tag in ["b", "a", "B", "10", "9"] {
+        site.push_image("ann", "ann/app", tag, b"layer").await;
+    }
+    let all = json!(["10", "9", "B", "a", "b"]);
+    for (query, count) in [("", 1), ("?n=5", 1), ("?n=2", 3), ("?n=1", 5), ("?n=99999999999999999999", 1)] {
+        let (pages, tags) = pages(&site, "ann", &format!("/v2/ann/app/tags/list{query}"), "tags").await;
+        assert_eq!((pages, json!(tags)), (count, all.clone()), "{query}");
+    }
+    let none = site.expect(200, Ask::get("/v2/ann/app/tags/list?n=0").user("ann")).await;
+    assert_eq!((none.json()["tags"].clone(), next(&none)), (json!([]), None));
+    // It need not be a tag that exists.
+    let after = site.expect(200, Ask::get("/v2/ann/app/tags/list?n=1&last=AAA").user("ann")).await;
+    assert_eq!(after.json()["tags"], json!(["B"]));
+    site.close().await;
+}
+
+#[tokio::test]
+async fn the_catalog_shows_what_the_caller_may_see() {
+    let site = Site::open().await;
+    for (user, expected) in
+        [("root", json!(["ann/app", "ann/other", "bob/app", "bob/other"])), ("bob", json!(["bob/app", "bob/other"]))]
+    {
+        for query in ["", "?n=1"] {
+            let (_, names) = pages(&site, user, &format!("/v2/_catalog{query}"), "repositories").await;
+            assert_eq!(json!(names), expected, "{user} {query}");
+        }
+    }
+    // A page that ends where the caller's sight does has no next one.
+    let first = site.expect(200, Ask::get("/v2/_catalog?n=2").user("bob")).await;
+    assert_eq!(next(&first), None);
+    site.close().await;
+}
+
+#[tokio::test]
+async fn referrers_are_an_index_filtered_and_in_pages() {
+    let site = Site::open().await;
+    let subject = site.push_image("ann", "ann/app", "1.0", b"layer").await;
+    let config = site.push_blob("ann", "ann/app", b"{}").await;
+    let mut attached = Vec::new();
+    for (n, kind) in ["application/spdx+json", "application/x.sig", "application/spdx+json"].into_iter().enumerate() {
+        let mut manifest = image(&config, 2, &[], Some(&subject));
+        manifest["artifactType"] = kind.into();
+        manifest["annotations"] = json!({ "n": n.to_string() });
+        let digest = Digest::sha256_of(manifest.to_string().as_bytes());
+        attached.push((digest.to_string(), n, kind));
+        site.push_manifest("ann", "ann/app", &digest.to_string(), &manifest).await;
+    }
+    attached.sort();
+    let path = format!("/v2/ann/app/referrers/{subject}");
+    let answer = site.expect(200, Ask::get(&path).user("ann")).await;
+    assert_eq!(answer.header("content-type"), MediaType::OciIndex.as_str());
+    assert!(!answer.headers.contains_key("oci-filters-applied"));
+    assert_eq!(answer.json()["schemaVersion"], 2);
+    assert_eq!(answer.json()["mediaType"], MediaType::OciIndex.as_str());
+    let listed: Vec<_> = answer.json()["manifests"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| {
+            let n: usize = row["annotations"]["n"].as_str().unwrap().parse().unwrap();
+            (row["digest"].as_str().unwrap().to_owned(), n, row["artifactType"].as_str().unwrap().to_owned())
+        })
+        .collect();
+    assert_eq!(listed, attached.iter().map(|(d, n, k)| (d.clone(), *n, (*k).to_owned())).collect::<Vec<_>>());
+    let (count, found) = pages(&site, "ann", &format!("{path}?n=1"), "manifests").await;
+    assert_eq!((count, found), (3, answer.json()["manifests"].as_array().unwrap().clone()));
+    // Both spellings of a plus.
+    for kind in ["application/spdx+json", "application/spdx%2Bjson"] {
+        let filtered = format!("{path}?artifactType={kind}");
+        let answer = site.expect(200, Ask::get(&filtered).user("ann")).await;
+        assert_eq!(answer.header("oci-filters-applied"), "artifactType");
+        assert_eq!(pages(&site, "ann", &format!("{filtered}&n=1"), "manifests").await.1.len(), 2);
+    }
+    site.close().await;
+}
+
+/// Clients take a 404 here for a registry without the listing, and would write
+/// fallback tags into it.
+#[tokio::test]
+async fn referrers_of_what_is_not_there_are_none() {
+    let site = Site::open().await;
+    let digest = Digest::sha256_of(b"x");
+    for repository in ["ann/app", "ann/missing", "bob/app"] {
+        let answer = site.expect(200, Ask::get(&format!("/v2/{repository}/referrers/{digest}")).user("ann")).await;
+        assert_eq!(answer.json()["manifests"], json!([]), "{repository}");
+    }
+    site.close().await;
+}

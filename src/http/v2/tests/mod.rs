@@ -1,0 +1,13 @@
+//! The registry API over real connections: what clients do, and what they do
+//! wrong.
+
+/// Listings and their pages.
+mod list;
+/// Manifests and blobs, read.
+mod pull;
+/// Every way to get bytes and manifests in.
+mod push;
+/// Bad input, one refusal each.
+mod refuse;
+/// Who may do what, and what the others are told.
+mod rights;
