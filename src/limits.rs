@@ -98,6 +98,13 @@ pub const BODY_STALL: Duration = Duration::from_secs(60);
 pub const REQUEST_HEAD_BYTES: usize = 32 * 1024;
 /// Connections at once, over all listeners.
 pub const CONNECTIONS: usize = 4_096;
+/// Threads for work that blocks: files and password hashes. With the others
+/// they stay well under the unit's `TasksMax`.
+pub const BLOCKING_THREADS: usize = 64;
+/// How long such a thread waits for more work before it ends.
+pub const BLOCKING_THREAD_IDLE: Duration = Duration::from_secs(10);
+/// Time that work which blocks gets after everything else has ended.
+pub const SHUTDOWN: Duration = Duration::from_secs(5);
 /// Time running requests get when the daemon stops.
 pub const DRAIN: Duration = Duration::from_secs(30);
 

@@ -143,6 +143,10 @@ impl Inbox {
     fn is_empty(&self) -> bool {
         self.foreground.is_empty() && self.background.is_empty()
     }
+
+    fn drain(&mut self) -> Vec<Box<dyn Pending>> {
+        self.foreground.drain(..).chain(self.background.drain(..)).collect()
+    }
 }
 
 /// An operation with somebody waiting for it, its types forgotten.
@@ -241,10 +245,8 @@ impl Writer {
 
     /// A file could not be made durable: nothing is acknowledged any more.
     pub fn stop(&self, error: &dyn std::error::Error) {
-        let mut inbox = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner);
-        inbox.closed = true;
-        drop(inbox);
         self.shared.failed.send_replace(Some(error_chain(error)));
+        self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
         self.shared.arrived.notify_all();
     }
 
@@ -299,7 +301,8 @@ impl Work {
                     }
                 }
                 Woken::Closed => {
-                    if let Err(error) = self.settle() {
+                    let is_sound = self.shared.failed.borrow().is_none();
+                    if is_sound && let Err(error) = self.settle() {
                         self.fail(&error);
                     }
                     return;
@@ -312,6 +315,12 @@ impl Work {
     /// least one of the background.
     fn gather(&self) -> Woken {
         let mut inbox = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.shared.failed.borrow().is_some() {
+            let left = inbox.drain();
+            drop(inbox);
+            answer(left, Some(StoreError::Stopped));
+            return Woken::Closed;
+        }
         while inbox.is_empty() {
             if inbox.closed {
                 return Woken::Closed;
@@ -443,8 +452,7 @@ impl Work {
         tracing::error!(error = words, "a write failed; nothing is acknowledged any more");
         let mut inbox = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         inbox.closed = true;
-        let left: Vec<_> =
-            inbox.foreground.drain(..).collect::<Vec<_>>().into_iter().chain(inbox.background.drain(..)).collect();
+        let left = inbox.drain();
         drop(inbox);
         answer(left, Some(StoreError::Stopped));
         self.shared.failed.send_replace(Some(words));
