@@ -11,7 +11,12 @@
 
 #![cfg(debug_assertions)]
 
+mod client;
+mod daemon;
 mod dice;
 mod disk;
+mod image;
+mod kill;
 mod law;
+mod points;
 mod storage;
