@@ -116,7 +116,11 @@ fn a_made_up_violation_is_caught() {
     // (the module that the text is in, the text, the modules it must not name)
     let cases: &[(&[&str], &str, &[&str])] = &[
         (&["store", "write"], "use crate::registry::Caller;", &["registry"]),
-        (&["store", "write"], "use crate::{limits, registry::{self, Caller}, http::State as S};", &["registry", "registry", "http"]),
+        (
+            &["store", "write"],
+            "use crate::{limits, registry::{self, Caller}, http::State as S};",
+            &["registry", "registry", "http"],
+        ),
         (&["store"], "fn f() { crate::remote::push(); }", &["remote"]),
         (&["store", "write"], "use super::super::jobs;", &["jobs"]),
         (&["store", "write"], "mod inner { use super::super::super::jobs::Runner; }", &["jobs"]),
@@ -158,7 +162,8 @@ fn a_made_up_violation_is_caught() {
     assert_eq!(lines.iter().map(|violation| violation.line).collect::<Vec<_>>(), [4]);
     assert!(check(&["shelf"], "").iter().any(|violation| violation.what.contains("no row")));
     let mut found = Vec::new();
-    let text = "#![allow(dead_code)]\n#[cfg_attr(unix, allow(x))] fn f() {}\n#[expect(x, reason = \"\")] fn allow() {}\n";
+    let text =
+        "#![allow(dead_code)]\n#[cfg_attr(unix, allow(x))] fn f() {}\n#[expect(x, reason = \"\")] fn allow() {}\n";
     find_allow(text.parse().expect("tokens"), &mut |line| found.push(line));
     assert_eq!(found, [1, 2]);
 }
@@ -413,7 +418,8 @@ fn row_of(module: &str) -> Option<usize> {
 fn is_for_tests(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         let path = attribute.path();
-        path.is_ident("test") || path.is_ident("cfg") && attribute.parse_args::<Meta>().is_ok_and(|meta| needs_test(&meta))
+        path.is_ident("test")
+            || path.is_ident("cfg") && attribute.parse_args::<Meta>().is_ok_and(|meta| needs_test(&meta))
     })
 }
 
