@@ -548,14 +548,12 @@ mod tests {
             }
         };
         let mut putting = Box::pin(putting);
-        let looking = async {
-            tokio::select! {
+        let release = async {
+            let found = tokio::select! {
                 put = &mut putting => panic!("the writer is held, and yet: {put:?}"),
                 file = file => file,
-            }
-        };
-        let release = async {
-            let crate::store::file::Found::Blob { file, .. } = looking.await else { panic!("a blob file") };
+            };
+            let crate::store::file::Found::Blob { file, .. } = found else { panic!("a blob file") };
             assert_eq!(registry.open_uploads(), [file.upload]);
             // One more turn hands the operation in; then the client hangs up.
             for _ in 0..1_000 {
