@@ -225,12 +225,15 @@ impl Operation for SettleTransfer {
         let mut status = None;
         match &self.outcome {
             Outcome::Done { bytes, moved } => {
+                // A try that died after it had moved everything wrote nothing
+                // down: the next one moves nothing, and is the one to tell.
+                let is_news = *moved || row.have != Some(self.want);
                 row.bytes += bytes;
                 row.have = Some(self.want);
                 row.done = row.done.max(self.generation);
                 (row.attempts, row.last_error) = (0, String::new());
                 status = Some((SUCCESS.to_owned(), format!("{} is {}", row.remote_tag, self.want), true));
-                if *moved {
+                if is_news {
                     self.tell(&row, tables)?;
                 }
             }
