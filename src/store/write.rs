@@ -55,7 +55,7 @@ pub struct Change<'t> {
 }
 
 impl<'t> Change<'t> {
-    fn open(transaction: &'t WriteTransaction, now: Timestamp) -> Result<Self, StoreError> {
+    pub(super) fn open(transaction: &'t WriteTransaction, now: Timestamp) -> Result<Self, StoreError> {
         let open = |table: Table| Ok(transaction.open_table(table.definition())?);
         Ok(Self { tables: Table::ALL.into_iter().map(open).collect::<Result<_, StoreError>>()?, now })
     }
