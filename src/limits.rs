@@ -98,6 +98,13 @@ pub const BODY_STALL: Duration = Duration::from_secs(60);
 pub const REQUEST_HEAD_BYTES: usize = 32 * 1024;
 /// Connections at once, over all listeners.
 pub const CONNECTIONS: usize = 4_096;
+/// Threads for work that blocks: files and password hashes. With the others
+/// they stay well under the unit's `TasksMax`.
+pub const BLOCKING_THREADS: usize = 64;
+/// How long such a thread waits for more work before it ends.
+pub const BLOCKING_THREAD_IDLE: Duration = Duration::from_secs(10);
+/// Time that work which blocks gets after everything else has ended.
+pub const SHUTDOWN: Duration = Duration::from_secs(5);
 /// Time running requests get when the daemon stops.
 pub const DRAIN: Duration = Duration::from_secs(30);
 
@@ -131,6 +138,9 @@ pub const JOB_LOG_LINES: u32 = 1_000;
 pub const EVENTS_KEPT: u64 = 100_000;
 /// Past values of one tag that are kept.
 pub const TAG_HISTORY: usize = 100;
+/// How often blob files that no row names are looked for: a crash leaves some,
+/// and so does a client that goes away between its last byte and the answer.
+pub const ORPHANS_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How often the sweep looks for tags that no verdict covers.
 pub const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// Default schedule of a pull mirror: DTR's every 30 minutes, at a second of

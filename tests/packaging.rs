@@ -14,7 +14,7 @@ fn source(path: &str) -> PathBuf {
 }
 
 fn read(path: &str) -> String {
-    std::fs::read_to_string(source(path)).unwrap()
+    std::fs::read_to_string(source(path)).expect("the file is there")
 }
 
 fn ran(program: &str, words: &[&str]) -> Output {

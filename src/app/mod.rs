@@ -1,8 +1,8 @@
 //! Build, spawn, drain: the daemon as a whole.
 //!
 //! Starting is four verbs. A [`crate::config::Config`] was *parsed* before.
-//! [`build`] opens the store, binds the listeners and prepares every part; it
-//! runs nothing. [`run`] *spawns* the parts and, when told to stop, *drains*
+//! `build` opens the store, binds the listeners and prepares every part; it
+//! runs nothing. `run` *spawns* the parts and, when told to stop, *drains*
 //! them in the order of the flow: no new connections, running requests to
 //! their end, the reactor and the jobs to a safe point, the store last. A
 //! second signal skips the waiting.

@@ -26,7 +26,7 @@ pub struct Arguments {
     /// The daemon's local socket
     #[arg(long, global = true, value_name = "PATH")]
     pub socket: Option<PathBuf>,
-    /// The daemon on the network, https://HOST[:PORT]
+    /// The daemon on the network, `https://HOST[:PORT]`
     #[arg(long, global = true, value_name = "URL")]
     pub url: Option<DaemonUrl>,
     /// Who signs in at --url; the password is in TIDEGATE_PASSWORD

@@ -132,6 +132,8 @@ impl Terminal<'_> {
 pub fn cell(value: &Value, pointer: &str) -> String {
     match value.pointer(pointer) {
         None | Some(Value::Null) => String::new(),
+        // DTR's API has no other word for it.
+        Some(Value::String(text)) if text == NEVER => "never".to_owned(),
         Some(Value::String(text)) => clean(text),
         Some(Value::Bool(true)) => "yes".to_owned(),
         Some(Value::Bool(false)) => "no".to_owned(),
@@ -140,6 +142,9 @@ pub fn cell(value: &Value, pointer: &str) -> String {
         Some(other @ Value::Object(_)) => clean(&other.to_string()),
     }
 }
+
+/// The time that DTR's API gives for something that has not happened.
+const NEVER: &str = "0001-01-01T00:00:00Z";
 
 /// The rows of a list, wherever the daemon put it.
 pub fn rows<'v>(value: &'v Value, pointer: &str) -> &'v [Value] {
@@ -203,6 +208,7 @@ mod tests {
         assert_eq!(cell(&value, "/d"), "1,z");
         assert_eq!(cell(&value, "/e"), "\\u{202e}txt");
         assert_eq!(cell(&value, "/none"), "");
+        assert_eq!(cell(&json!("0001-01-01T00:00:00Z"), ""), "never");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! TOML to raw settings, each with its place in the file.
 //!
 //! Raw means: the keys are known and the kinds are right, the values are not
-//! yet checked. `resolve` does that, and asks the [`Document`] for the place
+//! yet checked. `resolve` does that, and asks the `Document` for the place
 //! of what it refuses.
 
 use std::fs::File;

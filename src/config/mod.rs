@@ -1,8 +1,8 @@
 //! The only reader of files and environment.
 //!
 //! What a person wrote becomes values here, once, before anything is opened
-//! or bound: [`file`] reads TOML into raw settings that remember where they
-//! stood, [`resolve`] checks them, fills in what was left out and gives a
+//! or bound: `file` reads TOML into raw settings that remember where they
+//! stood, `resolve` checks them, fills in what was left out and gives a
 //! [`Config`], in which every text has become a type of [`value`]. What the
 //! service manager and the shell pass on arrives as an [`Environment`], read
 //! once by `main` and handed down, so that a test hands in its own.

@@ -11,6 +11,8 @@
 
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -27,12 +29,14 @@ use tokio::net::{TcpStream, UnixStream};
 use super::{Options, Parts, Spec, State, bind, handle, serve};
 use crate::chance::Chance;
 use crate::clock::{Clock, Timestamp};
-use crate::identity::Passwords;
+use crate::identity::{Keyring, Passwords};
+use crate::jobs::Remotes;
 use crate::lifecycle::Scope;
 use crate::oci::{Digest, MediaType};
 use crate::registry::account::NewAccount;
 use crate::registry::repository::Settings;
 use crate::registry::{Caller, Registry};
+use crate::remote::{Names, Outbound, OutboundOptions, Timing};
 use crate::secret::Secret;
 use crate::store::Store;
 use crate::store::verify::{Depth, verify};
@@ -81,11 +85,14 @@ impl Site {
         let registry = Registry::new(Store::open(folder.path(), clock, chance.clone()).unwrap()).unwrap();
         let passwords = Passwords::new(&chance);
         populate(&registry, &passwords).await;
-        let state = State::new(Parts { registry, passwords, ca_pem: "-----BEGIN CERTIFICATE-----\n".to_owned() });
+        let scope = Scope::new();
+        let remotes = remotes(folder.path(), &scope, registry.store().clock());
+        let ca_pem = "-----BEGIN CERTIFICATE-----\n".to_owned();
+        let state = State::new(Parts { registry, passwords, ca_pem, remotes });
         state.set_ready(true);
         let tcp = Spec::Tcp { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), tls: None };
         let listeners = [tcp, Spec::Unix { path: folder.path().join(SOCKET) }];
-        let (scope, mut address) = (Scope::new(), None);
+        let mut address = None;
         for (index, spec) in listeners.into_iter().enumerate() {
             let bound = bind(spec, index).await.unwrap();
             address = address.or(bound.local_addr());
@@ -280,6 +287,22 @@ pub(crate) fn image(config: &Digest, size: usize, layers: &[(Digest, usize)], su
         manifest["subject"] = serde_json::json!({ "mediaType": kind, "digest": subject, "size": 2 });
     }
     manifest
+}
+
+/// A way to other registries, as the daemon has it.
+fn remotes(folder: &Path, scope: &Scope, clock: &Clock) -> Remotes {
+    let outbound = Outbound::new(OutboundOptions {
+        scope: scope.child(),
+        clock: clock.clone(),
+        own: Vec::new(),
+        allow: Vec::new(),
+        user_agent: "tidegate/test".to_owned(),
+        timing: Timing::default(),
+        names: Names::System,
+    });
+    let chance = Chance::system();
+    let keys = Keyring::open_or_create(&folder.join("sealing-keys"), &chance).unwrap();
+    Remotes::new(outbound, Some(Arc::new(keys)), chance)
 }
 
 async fn populate(registry: &Registry, passwords: &Passwords) {

@@ -21,6 +21,8 @@ pub mod remote;
 pub mod runner;
 /// What jobs and transfers become after a try.
 pub mod settle;
+#[cfg(test)]
+mod tests;
 /// Orphans, unlinks, idle uploads, purges, bounded histories.
 pub mod upkeep;
 

@@ -10,7 +10,7 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::StreamExt as _;
 
 use crate::access::Level;
 use crate::chance::Id;
@@ -75,7 +75,7 @@ impl Operation for Note {
         let mut owed = 0;
         for (seen, job) in self.seen.iter().zip(&self.jobs) {
             if self.baseline {
-                policy::set_baseline(tables, &self.policy, &seen.local, &seen.digest)?;
+                policy::set_baseline(tables, &self.policy, self.version, &seen.local, &seen.digest)?;
                 continue;
             }
             let wish = Owed {
@@ -84,17 +84,18 @@ impl Operation for Note {
                 remote_tag: seen.remote.to_string(),
                 want: seen.digest,
                 direction: Direction::Pull,
+                version: self.version,
                 seq: 0,
             };
             let known = transfer::get(tables, &self.policy, &seen.local)?;
             let is_known = known.is_some_and(|row| row.want == seen.digest);
-            let is_baseline = policy::baseline(tables, &self.policy, &seen.local)? == Some(seen.digest);
+            let is_baseline = policy::baseline(tables, &self.policy, self.version, &seen.local)? == Some(seen.digest);
             if !is_known && !is_baseline && owe(tables, &wish, *job)? {
                 owed += 1;
             }
         }
         if self.baseline && self.is_last {
-            policy::end_baseline(tables, &self.policy)?;
+            policy::end_baseline(tables, &self.policy, self.version)?;
         }
         Ok(owed)
     }
@@ -132,7 +133,7 @@ impl Poll<'_> {
         let baseline = {
             let read = self.registry.store().snapshot()?;
             owner_may(&read, self.policy, Level::ReadWrite)?.map_err(TransferError::Content)?;
-            *changes_only && !policy::has_baseline(&read, &self.policy.id)?
+            *changes_only && !policy::has_baseline(&read, &self.policy.id, self.policy.version)?
         };
         let client = self.remotes.client(&self.policy.id, remote)?;
         let list = client.tags().await?;
@@ -334,9 +335,14 @@ impl Pull<'_> {
             }
             (is_complete(&read, number, &digest)?, missing)
         };
-        futures_util::stream::iter(missing.into_iter().map(Ok))
-            .try_for_each_concurrent(limits::REMOTE_PARALLEL_BLOBS, |(digest, size)| self.blob(place, digest, size))
-            .await?;
+        // All run to their end, also when one fails: a fetch that is dropped
+        // between its file and its row would leave the file behind.
+        let fetched: Vec<Result<(), TransferError>> = futures_util::stream::iter(missing)
+            .map(|(digest, size)| self.blob(place, digest, size))
+            .buffer_unordered(limits::REMOTE_PARALLEL_BLOBS)
+            .collect()
+            .await;
+        fetched.into_iter().collect::<Result<(), _>>()?;
         if is_here && !is_root {
             return Ok(());
         }

@@ -1,12 +1,12 @@
 //! Jobs as people see and steer them: listed, called off, removed.
 
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
 use crate::chance::Id;
 use crate::oci::Tag;
 use crate::store::record::{Job, JobAction, JobStatus, Transfer};
 use crate::store::{Change, Operation, Read, StoreError, queue, transfer};
-
-use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 
 /// Which jobs are listed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -168,7 +168,7 @@ impl Runner {
     /// Starts what is due and has room; how long until the next is due.
     fn claim(&self, workers: &Scope) -> Result<Duration, StoreError> {
         let store = self.0.registry.store();
-        let now = store.clock().now();
+        let now = store.now();
         let read = store.snapshot()?;
         let mut next = LOOK_EVERY;
         let mut due: Vec<(Timestamp, Claim)> = Vec::new();

@@ -4,6 +4,7 @@
 //! that was begun and never settled is still owed at the next start.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use crate::backoff::{self, Retry};
 use crate::chance::Id;
@@ -11,7 +12,7 @@ use crate::clock::Timestamp;
 use crate::event::{Actor, Kind};
 use crate::oci::{Digest, Tag};
 use crate::store::record::{Cron, Direction, Job, JobAction, JobStatus, PolicyStatus, Transfer};
-use crate::store::{Change, Operation, StoreError, event, policy, queue, repo, transfer};
+use crate::store::{Change, Operation, Read, StoreError, event, policy, queue, repo, transfer};
 
 /// The code of a success, as DTR's tools compare it.
 pub const SUCCESS: &str = "SUCCESS";
@@ -29,6 +30,8 @@ pub struct Owed {
     pub want: Digest,
     /// Which way.
     pub direction: Direction,
+    /// The policy's version: another one may mean another place.
+    pub version: u32,
     /// The event that asked for it; 0 for none.
     pub seq: u64,
 }
@@ -38,7 +41,10 @@ pub struct Owed {
 /// something else is wanted.
 pub fn owe(change: &mut Change<'_>, owed: &Owed, new_job: Id) -> Result<bool, StoreError> {
     let before = transfer::get(change, &owed.policy, &owed.tag)?;
-    let is_same = |row: &Transfer| row.want == owed.want && row.remote_tag == owed.remote_tag;
+    let is_same = |row: &Transfer| {
+        let goes_there = owed.direction == Direction::Pull || row.version == owed.version;
+        row.want == owed.want && row.remote_tag == owed.remote_tag && goes_there
+    };
     if let Some(mut row) = before.clone().filter(|row| is_same(row)) {
         if row.is_owed() {
             row.next_at = change.now();
@@ -69,6 +75,7 @@ pub fn owe_again(change: &mut Change<'_>, policy: &Id, tag: &Tag, new_job: Id) -
         remote_tag: row.remote_tag.clone(),
         want: row.want,
         direction: row.direction,
+        version: row.version,
         seq: row.seq,
     };
     begin_row(change, &owed, Some(row), new_job)
@@ -84,6 +91,7 @@ fn begin_row(change: &mut Change<'_>, owed: &Owed, before: Option<Transfer>, new
         have: before.as_ref().and_then(|row| row.have),
         remote_tag: owed.remote_tag.clone(),
         seq: owed.seq,
+        version: owed.version,
         attempts: 0,
         next_at: now,
         last_error: String::new(),
@@ -422,7 +430,12 @@ impl Operation for SettlePoll {
         match &self.outcome {
             Outcome::Done { .. } => {
                 job.status = JobStatus::Done;
-                status = Some((SUCCESS.to_owned(), self.summary.clone()));
+                // A look that went well does not hide a tag that cannot be
+                // brought in.
+                status = Some(match failing(tables, job.policy)? {
+                    Some((tag, why)) => ("FAILED".to_owned(), format!("{tag}: {why}")),
+                    None => (SUCCESS.to_owned(), self.summary.clone()),
+                });
             }
             Outcome::Gone { why } => {
                 job.status = JobStatus::Canceled;
@@ -452,4 +465,27 @@ impl Operation for SettlePoll {
         }
         Ok(())
     }
+}
+
+/// Rows of due transfers that are looked at for one that fails.
+const LOOK: usize = 10_000;
+
+/// A transfer of a policy that has failed and is still owed, with the reason.
+fn failing(read: &impl Read, policy: Option<Id>) -> Result<Option<(Tag, String)>, StoreError> {
+    let Some(id) = policy else { return Ok(None) };
+    let mut owed = Vec::new();
+    let mut seen = 0;
+    transfer::due(read, |due| {
+        seen += 1;
+        if due.policy == id {
+            owed.push(due.tag);
+        }
+        if seen < LOOK { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    for tag in owed {
+        if let Some(row) = transfer::get(read, &id, &tag)?.filter(|row| !row.last_error.is_empty()) {
+            return Ok(Some((tag, row.last_error)));
+        }
+    }
+    Ok(None)
 }

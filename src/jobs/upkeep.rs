@@ -84,16 +84,20 @@ impl Operation for Prune {
 /// Runs until the scope is told to stop.
 pub async fn run(registry: Registry, scope: Scope) {
     let mut waiting: HashMap<BlobFile, Instant> = HashMap::new();
-    let swept = scope.until_stopped(sweep_orphans(&registry)).await;
-    match swept {
-        Some(Ok(0)) | None => {}
-        Some(Ok(count)) => tracing::info!(files = count, "files that a crash left without a name were removed"),
-        Some(Err(error)) => tracing::warn!(error = %error, "looking for files without a name failed"),
-    }
+    let mut swept: Option<Instant> = None;
     while scope.until_stopped(tokio::time::sleep(EVERY)).await.is_some() {
         let round = scope.until_stopped(round(&registry, &mut waiting)).await;
         if let Some(Err(error)) = round {
             tracing::warn!(error = %error, "upkeep failed; it is tried again");
+        }
+        let now = registry.store().clock().monotonic();
+        if swept.is_none_or(|last| now.duration_since(last) >= limits::ORPHANS_EVERY) {
+            swept = Some(now);
+            match scope.until_stopped(sweep_orphans(&registry)).await {
+                Some(Ok(0)) | None => {}
+                Some(Ok(count)) => tracing::info!(files = count, "files that nothing names were removed"),
+                Some(Err(error)) => tracing::warn!(error = %error, "looking for files that nothing names failed"),
+            }
         }
     }
 }

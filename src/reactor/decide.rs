@@ -128,6 +128,7 @@ impl Deciding {
                     remote_tag: remote_tag.to_string(),
                     want: self.digest,
                     direction: Direction::Push,
+                    version: policy.version,
                     seq: self.seq,
                 };
                 if let Some(job) = job {

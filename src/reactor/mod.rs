@@ -1,7 +1,7 @@
 //! Events to plans to commits.
 //!
 //! The reactor follows the event log. For each tag that was set it takes a
-//! snapshot, asks [`crate::policy::plan`] what the policies of the repository
+//! snapshot, asks `policy::plan` what the policies of the repository
 //! do about it, and hands the plan to the store as one operation: verdict,
 //! promotions, transfers, jobs and the cursor in one commit. The operation
 //! checks that nothing it was planned from has moved; if it has, the event is

@@ -27,7 +27,7 @@ pub async fn run(store: Store, scope: Scope) {
 
 /// Queues every look whose slot has come; how many.
 pub async fn tick(store: &Store) -> Result<usize, StoreError> {
-    let now = store.clock().now();
+    let now = store.now();
     let mut due = Vec::new();
     {
         let read = store.snapshot()?;

@@ -148,7 +148,18 @@ impl Registry {
         sealed: Sealed,
     ) -> Result<(), RegistryError> {
         let operation = LinkUpload { caller: caller.clone(), repository: repository.clone(), sealed };
-        self.store().submit(Lane::Foreground, operation).await?
+        let answer = self.store().submit(Lane::Foreground, operation).await?;
+        if answer.is_err() {
+            self.discard(sealed.file).await?;
+        }
+        answer
+    }
+
+    /// Removes a file that was sealed and then refused its row.
+    pub(super) async fn discard(&self, file: BlobFile) -> Result<(), RegistryError> {
+        let files = self.store().files().clone();
+        crate::lifecycle::blocking(move || files.unlink(&file)).await?;
+        Ok(())
     }
 
     /// Makes a blob that the caller may read in `source` (none: anywhere)

@@ -13,6 +13,7 @@ use crate::store::record::{ManifestBody, ManifestLinks, Referrer, Repository};
 use crate::store::{Change, Lane, Operation, Read, RepoId, Snapshot, StoreError, blob, event, manifest, referrer, tag};
 
 use super::tag::{Setting, may_change, set};
+use super::upload::OwnUpload;
 use super::{Caller, Registry, RegistryError};
 
 /// A manifest to be stored.
@@ -217,9 +218,12 @@ impl Registry {
     /// Stores a manifest whose digest is known to be right: what a client's
     /// push and a pull mirror have in common.
     pub async fn store_manifest(&self, caller: &Caller, new: NewManifest) -> Result<(), RegistryError> {
+        let id = UploadId::new(self.store().chance());
+        // Held until the commit: it keeps the orphan sweep away from a file
+        // that no row names yet.
+        let _own = OwnUpload::new(self.sessions(), id);
         let file = if new.bytes.len() > limits::MANIFEST_INLINE_BYTES {
             let (files, bytes, digest) = (self.store().files().clone(), new.bytes.clone(), new.digest);
-            let id = UploadId::new(self.store().chance());
             match crate::lifecycle::blocking(move || files.write_small(&digest, &bytes, id)).await {
                 Ok(_) => Some(id),
                 Err(SealError::Mismatch { found }) => {
@@ -235,8 +239,13 @@ impl Registry {
         } else {
             None
         };
+        let named = file.map(|upload| BlobFile { digest: new.digest, upload });
         let operation = PutManifest { caller: caller.clone(), new, file };
-        self.store().submit(Lane::Foreground, operation).await?
+        let answer = self.store().submit(Lane::Foreground, operation).await?;
+        if let (Err(_), Some(file)) = (&answer, named) {
+            self.discard(file).await?;
+        }
+        answer
     }
 
     /// A manifest that the caller may read: kind, length and digest. Its bytes

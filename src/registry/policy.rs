@@ -12,7 +12,7 @@ use crate::limits;
 use crate::oci::RepoName;
 use crate::policy::rule::RawRule;
 use crate::store::record::{Cron, Evaluation, Policy, PolicyBody, PolicyStatus, Repository};
-use crate::store::{Change, Key, Lane, Operation, Read, StoreError, Table, event, policy, repo};
+use crate::store::{Change, Key, Lane, Operation, Read, StoreError, Table, event, policy, repo, transfer};
 
 use super::{Caller, Registry, RegistryError};
 
@@ -112,6 +112,9 @@ impl Operation for SavePolicy {
             policy::set_evaluation(tables, &policy.id, &evaluation)?;
         } else {
             policy::end_evaluation(tables, &policy.id)?;
+        }
+        if policy.enabled && policy.remote().is_some() {
+            transfer::hurry(tables, &policy.id, limits::BACKGROUND_ROWS)?;
         }
         if matches!(policy.body, PolicyBody::Pull { .. }) {
             let rescheduled = before.as_ref().is_none_or(|before| schedule(before) != schedule(&policy));

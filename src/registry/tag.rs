@@ -1,6 +1,6 @@
 //! Tags: the one way to set one, and to remove one.
 //!
-//! [`may_change`] is the choke point for immutability: every path that moves
+//! `may_change` is the choke point for immutability: every path that moves
 //! or removes a tag passes it.
 
 use std::ops::ControlFlow;

@@ -9,6 +9,9 @@ use crate::store::{manifest, tag};
 
 use super::{Caller, Registry, RegistryError};
 
+/// A page of tags, and the tag that follows it.
+pub type TagPage = (Vec<(Tag, TagValue)>, Option<Tag>);
+
 impl Registry {
     /// The value of one tag.
     pub fn tag_value(&self, caller: &Caller, repository: &RepoName, name: &Tag) -> Result<TagValue, RegistryError> {
@@ -20,15 +23,14 @@ impl Registry {
         })
     }
 
-    /// Up to `limit` tags in byte order, from the one at or after `start`, and
-    /// the one that follows them.
+    /// Up to `limit` tags in byte order, from the one at or after `start`.
     pub fn tag_values(
         &self,
         caller: &Caller,
         repository: &RepoName,
         start: Option<&str>,
         limit: usize,
-    ) -> Result<(Vec<(Tag, TagValue)>, Option<Tag>), RegistryError> {
+    ) -> Result<TagPage, RegistryError> {
         let read = self.store().snapshot()?;
         let record = caller.require(&read, repository, Level::ReadOnly)??;
         let mut found = Vec::new();

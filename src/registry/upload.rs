@@ -147,10 +147,10 @@ impl Sessions {
 }
 
 /// Marks an upload of the daemon's own as live, for as long as it is held.
-struct OwnUpload<'a>(&'a Sessions, UploadId);
+pub(super) struct OwnUpload<'a>(&'a Sessions, UploadId);
 
 impl<'a> OwnUpload<'a> {
-    fn new(sessions: &'a Sessions, id: UploadId) -> Self {
+    pub(super) fn new(sessions: &'a Sessions, id: UploadId) -> Self {
         sessions.own.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
         Self(sessions, id)
     }

@@ -64,7 +64,7 @@ mod push;
 pub mod registry;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use address::Class;
 pub use connect::{ConnectError, Names};

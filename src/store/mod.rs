@@ -66,7 +66,7 @@ pub use tables::Table;
 pub use write::{Change, Lane, Operation, Writer, error_chain};
 
 use crate::chance::{Chance, Id};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use file::Files;
 
 /// The store, open. Clones share it.
@@ -155,6 +155,12 @@ impl Store {
     /// The clock that commits are stamped with.
     pub fn clock(&self) -> &Clock {
         &self.0.clock
+    }
+
+    /// Now, on the time line of commits: never before the last of them, so that
+    /// what was made due then is due, even when the clock was set back since.
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now().max(self.0.writer.last())
     }
 
     /// The source of ids.

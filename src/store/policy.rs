@@ -177,23 +177,34 @@ pub fn set_cron(change: &mut Change<'_>, id: &Id, cron: &Cron) -> Result<(), Sto
     change.put(Table::Crons, &key(id), cron)
 }
 
-/// What a remote tag was when a pull mirror first looked.
-pub fn baseline(read: &impl Read, id: &Id, tag: &Tag) -> Result<Option<Digest>, StoreError> {
-    let key = Key::new().id(id).tag(tag);
+fn baseline_key(id: &Id, version: u32) -> Key {
+    key(id).number(version.into())
+}
+
+/// What a remote tag was when a pull mirror first looked, in this version of
+/// its policy: another remote or other rules begin anew.
+pub fn baseline(read: &impl Read, id: &Id, version: u32, tag: &Tag) -> Result<Option<Digest>, StoreError> {
+    let key = baseline_key(id, version).tag(tag);
     Ok(read.with(Table::Baselines, &key, |bytes| Digest::from_key(bytes).map(|(digest, _)| digest))?.flatten())
 }
 
 /// Writes down what a remote tag was.
-pub fn set_baseline(change: &mut Change<'_>, id: &Id, tag: &Tag, digest: &Digest) -> Result<(), StoreError> {
-    change.put_bytes(Table::Baselines, &Key::new().id(id).tag(tag), &digest.key())
+pub fn set_baseline(
+    change: &mut Change<'_>,
+    id: &Id,
+    version: u32,
+    tag: &Tag,
+    digest: &Digest,
+) -> Result<(), StoreError> {
+    change.put_bytes(Table::Baselines, &baseline_key(id, version).tag(tag), &digest.key())
 }
 
 /// Whether a pull mirror has looked at what was there when it was saved.
-pub fn has_baseline(read: &impl Read, id: &Id) -> Result<bool, StoreError> {
-    read.has(Table::Baselines, &key(id))
+pub fn has_baseline(read: &impl Read, id: &Id, version: u32) -> Result<bool, StoreError> {
+    read.has(Table::Baselines, &baseline_key(id, version))
 }
 
 /// Writes down that the look is complete.
-pub fn end_baseline(change: &mut Change<'_>, id: &Id) -> Result<(), StoreError> {
-    change.put_mark(Table::Baselines, &key(id))
+pub fn end_baseline(change: &mut Change<'_>, id: &Id, version: u32) -> Result<(), StoreError> {
+    change.put_mark(Table::Baselines, &baseline_key(id, version))
 }

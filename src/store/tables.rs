@@ -1,7 +1,7 @@
 //! Every table on one page.
 //!
 //! All tables map bytes to bytes. A key is a row of parts built by
-//! [`super::key`]: big-endian integers and raw identifiers first, text last,
+//! `store::key`: big-endian integers and raw identifiers first, text last,
 //! so that bytes sort as the values do. A value is a record behind a version
 //! byte (`super::record`), or empty where the key says it all.
 //!
@@ -32,7 +32,7 @@
 //! | `evaluations` | policy id | `Evaluation` | policy calls, reactor | a walk over existing tags, with its cursor |
 //! | `verdicts` | repository, tag | `Verdict` | reactor | what was decided for the current value: the idempotence key |
 //! | `sent` | repository, subject, target name | policy id | reactor | where a manifest was promoted to, for referrers that come later |
-//! | `baselines` | policy id, tag | digest | pull mirror | what was there when a mirror was saved |
+//! | `baselines` | policy id, version, tag | digest | pull mirror | what was there when a mirror was saved |
 //! | `transfers` | policy id, tag | `Transfer` | reactor, jobs | what must reach (or come from) another registry |
 //! | `transfers_due` | time, policy id, tag | empty | same | which transfer is next |
 //! | `events` | sequence | `Event` | everything that changes something | what happened, in order |

@@ -66,6 +66,32 @@ pub fn due(read: &impl Read, mut each: impl FnMut(Due) -> ControlFlow<()>) -> Re
     })
 }
 
+/// Makes what a policy owes due now, up to `limit` rows: what kept them waiting
+/// may just have been mended.
+pub fn hurry(change: &mut Change<'_>, policy: &Id, limit: usize) -> Result<(), StoreError> {
+    let now = change.now();
+    let mut waiting = Vec::new();
+    let mut seen = 0_usize;
+    due(change, |row| {
+        seen += 1;
+        if row.policy == *policy && row.at > now {
+            waiting.push(row.tag);
+        }
+        let enough = waiting.len() == limit || seen == LOOK;
+        if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    for tag in waiting {
+        if let Some(mut row) = get(change, policy, &tag)? {
+            row.next_at = now;
+            put(change, policy, &tag, &row)?;
+        }
+    }
+    Ok(())
+}
+
+/// Rows of due transfers that one look goes through.
+const LOOK: usize = 10_000;
+
 /// Hands the transfers of a policy after `last` to `each`, by tag.
 pub fn of(
     read: &impl Read,

@@ -13,6 +13,7 @@ use std::any::Any;
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use redb::{Database, Durability, ReadableTable as _, Table as RedbTable, WriteTransaction};
@@ -126,6 +127,8 @@ struct Shared {
     arrived: Condvar,
     room: [Arc<Semaphore>; 2],
     commits: watch::Sender<u64>,
+    /// The time of the last commit, in microseconds.
+    last: AtomicI64,
     failed: watch::Sender<Option<String>>,
 }
 
@@ -139,6 +142,10 @@ struct Inbox {
 impl Inbox {
     fn is_empty(&self) -> bool {
         self.foreground.is_empty() && self.background.is_empty()
+    }
+
+    fn drain(&mut self) -> Vec<Box<dyn Pending>> {
+        self.foreground.drain(..).chain(self.background.drain(..)).collect()
     }
 }
 
@@ -192,6 +199,7 @@ impl Writer {
             arrived: Condvar::new(),
             room: [limits::INBOX_OPERATIONS; 2].map(|operations| Arc::new(Semaphore::new(operations))),
             commits: watch::Sender::new(0),
+            last: AtomicI64::new(0),
             failed: watch::Sender::new(None),
         });
         let work = Work { shared: Arc::clone(&shared), database, clock, last: Timestamp::EPOCH, quick: true };
@@ -219,6 +227,12 @@ impl Writer {
         answer.await.unwrap_or(Err(StoreError::Stopped))
     }
 
+    /// The time of the last commit. Commits never go back in time, whatever the
+    /// clock does.
+    pub(super) fn last(&self) -> Timestamp {
+        Timestamp::from_micros(self.shared.last.load(Ordering::Acquire))
+    }
+
     /// Changes after every commit that changed something; the value counts them.
     pub fn commits(&self) -> watch::Receiver<u64> {
         self.shared.commits.subscribe()
@@ -231,10 +245,8 @@ impl Writer {
 
     /// A file could not be made durable: nothing is acknowledged any more.
     pub fn stop(&self, error: &dyn std::error::Error) {
-        let mut inbox = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner);
-        inbox.closed = true;
-        drop(inbox);
         self.shared.failed.send_replace(Some(error_chain(error)));
+        self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
         self.shared.arrived.notify_all();
     }
 
@@ -261,6 +273,12 @@ struct Work {
     quick: bool,
 }
 
+/// An operation that failed by itself, and how.
+struct Poison {
+    at: usize,
+    error: StoreError,
+}
+
 /// What woke the writer.
 enum Woken {
     Batch(Vec<Box<dyn Pending>>),
@@ -283,7 +301,8 @@ impl Work {
                     }
                 }
                 Woken::Closed => {
-                    if let Err(error) = self.settle() {
+                    let is_sound = self.shared.failed.borrow().is_none();
+                    if is_sound && let Err(error) = self.settle() {
                         self.fail(&error);
                     }
                     return;
@@ -296,6 +315,12 @@ impl Work {
     /// least one of the background.
     fn gather(&self) -> Woken {
         let mut inbox = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.shared.failed.borrow().is_some() {
+            let left = inbox.drain();
+            drop(inbox);
+            answer(left, Some(StoreError::Stopped));
+            return Woken::Closed;
+        }
         while inbox.is_empty() {
             if inbox.closed {
                 return Woken::Closed;
@@ -327,19 +352,21 @@ impl Work {
                 answer(batch, None);
                 Ok(())
             }
-            // One of them panicked: nothing was written. The others must not
-            // pay for it, so each gets a commit of its own, checks again.
-            Ok(Some(panicked)) => {
+            // One of them failed by itself: nothing was written. The others
+            // must not pay for it, so each gets a commit of its own, checks
+            // again.
+            Ok(Some(Poison { at, error })) => {
                 tracing::error!(
-                    operation = batch[panicked].name(),
-                    "an operation panicked; its batch is replayed one by one"
+                    operation = batch[at].name(),
+                    error = error_chain(&error),
+                    "an operation failed; its batch is replayed one by one"
                 );
-                batch.remove(panicked).answer(Some(StoreError::Panicked("store operation")));
+                batch.remove(at).answer(Some(error));
                 while !batch.is_empty() {
                     let mut one = vec![batch.remove(0)];
                     match self.attempt(&mut one) {
                         Ok(None) => answer(one, None),
-                        Ok(Some(_)) => answer(one, Some(StoreError::Panicked("store operation"))),
+                        Ok(Some(poison)) => answer(one, Some(poison.error)),
                         Err(error) => {
                             answer(one, Some(error.clone()));
                             answer(batch, Some(error.clone()));
@@ -356,40 +383,40 @@ impl Work {
         }
     }
 
-    /// Runs a batch on one transaction and commits it. `Some(n)`: number `n`
-    /// panicked, and nothing was written.
-    fn attempt(&mut self, batch: &mut [Box<dyn Pending>]) -> Result<Option<usize>, StoreError> {
+    /// Runs a batch on one transaction and commits it. `Some`: one of them
+    /// failed by itself, and nothing was written. An error means that the
+    /// database failed, for all of them.
+    fn attempt(&mut self, batch: &mut [Box<dyn Pending>]) -> Result<Option<Poison>, StoreError> {
         let mut transaction = self.database.begin_write()?;
         transaction.set_durability(Durability::Immediate)?;
         transaction.set_two_phase_commit(true);
         let now = self.clock.now().max(self.last.after(std::time::Duration::from_micros(1)));
         let mut change = Change::open(&transaction, now)?;
-        let mut panicked = None;
-        for (number, pending) in batch.iter_mut().enumerate() {
-            match catch_unwind(AssertUnwindSafe(|| pending.run(&mut change))) {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => {
-                    drop(change);
-                    // The failure stands; that the abort failed too adds nothing.
-                    let _ = transaction.abort();
-                    return Err(error);
-                }
+        let mut failed = None;
+        for (at, pending) in batch.iter_mut().enumerate() {
+            let error = match catch_unwind(AssertUnwindSafe(|| pending.run(&mut change))) {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => error,
                 Err(payload) => {
-                    tracing::error!(
-                        operation = pending.name(),
-                        panic = panic_words(payload.as_ref()),
-                        "an operation panicked"
-                    );
-                    panicked = Some(number);
-                    break;
+                    let (operation, panic) = (pending.name(), panic_words(payload.as_ref()));
+                    tracing::error!(operation, panic, "an operation panicked");
+                    StoreError::Panicked(operation)
                 }
-            }
+            };
+            failed = Some(Poison { at, error });
+            break;
         }
         drop(change);
-        if panicked.is_some() {
+        if let Some(poison) = failed {
             // redb skips the abort while unwinding, so it is called here.
-            transaction.abort()?;
-            return Ok(panicked);
+            let aborted = transaction.abort();
+            return match poison.error {
+                // A record that does not decode is one operation's trouble.
+                StoreError::Panicked(_) | StoreError::Damaged { .. } => {
+                    aborted.map(|()| Some(poison)).map_err(Into::into)
+                }
+                StoreError::Database(_) | StoreError::File(_) | StoreError::Stopped => Err(poison.error),
+            };
         }
         let quick = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
         transaction.set_quick_repair(quick);
@@ -397,6 +424,7 @@ impl Work {
         transaction.commit()?;
         crate::store::crash::crash_point!("after-commit");
         self.last = now;
+        self.shared.last.store(now.micros(), Ordering::Release);
         self.quick = quick;
         self.shared.commits.send_modify(|count| *count += 1);
         Ok(None)
@@ -424,8 +452,7 @@ impl Work {
         tracing::error!(error = words, "a write failed; nothing is acknowledged any more");
         let mut inbox = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         inbox.closed = true;
-        let left: Vec<_> =
-            inbox.foreground.drain(..).collect::<Vec<_>>().into_iter().chain(inbox.background.drain(..)).collect();
+        let left = inbox.drain();
         drop(inbox);
         answer(left, Some(StoreError::Stopped));
         self.shared.failed.send_replace(Some(words));
@@ -464,7 +491,8 @@ mod tests {
     use crate::chance::Chance;
     use crate::store::Store;
 
-    /// Appends to a list under one key; refuses a word, panics on another.
+    /// Appends to a list under one key; refuses a word, panics on another, and
+    /// meets a record that does not decode on a third.
     struct Append(&'static str);
 
     impl Operation for Append {
@@ -482,6 +510,9 @@ mod tests {
             list.extend_from_slice(self.0.as_bytes());
             tables.put_bytes(Table::Meta, &Key::new().text("list"), &list)?;
             assert_ne!(self.0, "panic", "asked to");
+            if self.0 == "damaged" {
+                return Err(StoreError::damaged(Table::Meta, b"list", crate::store::record::Damage::Empty));
+            }
             Ok(list.len())
         }
     }
@@ -511,9 +542,11 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_panic_costs_only_the_operation_that_panicked() {
+    async fn a_panic_or_a_damaged_record_costs_only_the_operation_that_met_it() {
+        // The second once stopped the writer for good: one record that did not
+        // decode, and the daemon restarted for ever.
         let (_folder, store) = store();
-        let words = ["a", "panic", "b", "refuse", "c"];
+        let words = ["a", "panic", "b", "refuse", "c", "damaged"];
         let submitted = words.map(|word| {
             let lane = if word == "c" { Lane::Background } else { Lane::Foreground };
             store.submit(lane, Append(word))
@@ -521,6 +554,7 @@ mod tests {
         let answers = futures_util::future::join_all(submitted).await;
         assert!(matches!(answers[1], Err(StoreError::Panicked(_))), "{answers:?}");
         assert!(matches!(answers[3], Ok(Err("refused"))), "{answers:?}");
+        assert!(matches!(answers[5], Err(StoreError::Damaged { .. })), "{answers:?}");
         for number in [0, 2, 4] {
             assert!(matches!(answers[number], Ok(Ok(_))), "{answers:?}");
         }

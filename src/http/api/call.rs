@@ -1,7 +1,7 @@
 //! What a call works with: the state, who asks, the query, and the body as
 //! lenient JSON.
 
-use serde::de::{Deserialize, DeserializeOwned};
+use serde::de::DeserializeOwned;
 
 use crate::http::{Query, State};
 use crate::jobs::Remotes;

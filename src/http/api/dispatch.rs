@@ -4,7 +4,7 @@ use http::request::Parts;
 use http::{Method, Response};
 use hyper::body::Incoming;
 
-use crate::http::request_body::{RequestBody, lend};
+use crate::http::request_body::lend;
 use crate::http::{Body, Query, RequestId, State, read_capped};
 use crate::limits;
 use crate::registry::Caller;
@@ -27,14 +27,23 @@ pub(in crate::http) async fn handle(
     body: Incoming,
 ) -> Response<Body> {
     let (body, unread) = lend(body);
-    let mut response = match admit(state, &caller, &parts.method, path) {
-        Ok(route) => match read(&route, body).await {
-            Ok(body) => finish(answer(state, &caller, route, query, &body).await, &parts.method, parts),
-            Err(error) => finish(Err(error), &parts.method, parts),
-        },
+    let answered = async {
+        let route = admit(state, &caller, &parts.method, path)?;
+        let body = read_capped(body, limits::API_BODY_BYTES).await?;
+        let (name, changes) = (route.name(), route.changes());
+        let answered = answer(state, &caller, route, query, &body).await?;
+        if changes {
+            tracing::info!(api.call = name, "changed");
+        } else {
+            tracing::debug!(api.call = name, "read");
+        }
+        Ok::<_, ApiError>(answered)
+    };
+    let mut response = match answered.await {
+        Ok(answer) => answer.into(),
         Err(error) => {
-            drop(body);
-            finish(Err(error), &parts.method, parts)
+            let id = parts.extensions.get::<RequestId>().expect("the front door puts it there");
+            error.into_response(id)
         }
     };
     unread.settle(parts, &mut response).await;
@@ -46,28 +55,6 @@ pub(super) fn admit(state: &State, caller: &Caller, method: &Method, path: &str)
     let route = ApiRoute::parse(method, path)?;
     route.right().require(state, caller)?;
     Ok(route)
-}
-
-/// The whole body.
-async fn read(route: &ApiRoute, body: RequestBody) -> Result<bytes::Bytes, ApiError> {
-    tracing::Span::current().record("request.route", route.name());
-    Ok(read_capped(body, limits::API_BODY_BYTES).await?)
-}
-
-fn finish(answered: Result<Answer, ApiError>, method: &Method, parts: &Parts) -> Response<Body> {
-    match answered {
-        Ok(answer) => {
-            let is_read = matches!(*method, Method::GET | Method::HEAD);
-            if !is_read {
-                tracing::info!("changed");
-            }
-            answer.into()
-        }
-        Err(error) => {
-            let id = parts.extensions.get::<RequestId>().expect("the front door puts it there");
-            error.into_response(id)
-        }
-    }
 }
 
 /// Answers a call that was admitted.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::chance::Id;
 use crate::clock::Timestamp;
 use crate::jobs::query::{self, Cancel, Filter, NothingToPoll};
-use crate::store::record::{Job, JobAction, JobStatus, PolicyBody};
+use crate::store::record::{Job, JobAction, JobStatus, Policy, PolicyBody};
 use crate::store::{Lane, policy, queue};
 use crate::{lifecycle, limits};
 
@@ -90,15 +90,14 @@ pub(super) async fn create(call: Call<'_>) -> Result<Answer, ApiError> {
             None => return Err(ApiError::Parameter { name: "policyID", why: format!("{given} is no id") }),
         },
     };
-    let due: Vec<Id> = {
-        let read = call.registry().store().snapshot()?;
-        let pulls = policy::all(&read)?.into_iter().filter(|policy| {
-            policy.enabled
-                && matches!(policy.body, PolicyBody::Pull { .. })
-                && wanted.is_none_or(|wanted| policy.id == wanted)
-        });
-        pulls.map(|policy| policy.id).collect()
+    let store = call.registry().store().clone();
+    let policies = lifecycle::blocking(move || policy::all(&store.snapshot()?)).await?;
+    let is_due = |policy: &Policy| {
+        policy.enabled
+            && matches!(policy.body, PolicyBody::Pull { .. })
+            && wanted.is_none_or(|wanted| policy.id == wanted)
     };
+    let due: Vec<Id> = policies.iter().filter(|policy| is_due(policy)).map(|policy| policy.id).collect();
     if due.is_empty() && wanted.is_some() {
         return Err(ApiError::Parameter { name: "policyID", why: "no enabled pull mirror has this id".to_owned() });
     }

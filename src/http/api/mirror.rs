@@ -129,12 +129,12 @@ pub(super) async fn create(call: Call<'_>, kind: Kind, repository: RepoName) -> 
     let id = call.registry().store().chance().id();
     let evaluate = call.flag("initialEvaluation", true)?;
     let shown = save(call, kind, repository, (None, id), draft, evaluate, !evaluate).await?;
-    answer(kind, &shown, |shape| Answer::created(shape))
+    answer(kind, &shown, Answer::created)
 }
 
 /// `GET …/{id}`
 pub(super) fn get(call: Call<'_>, kind: Kind, repository: &RepoName, id: GivenId) -> Result<Answer, ApiError> {
-    answer(kind, &find(call, kind, repository, id)?, |shape| Answer::ok(shape))
+    answer(kind, &find(call, kind, repository, id)?, Answer::ok)
 }
 
 /// `PUT …/{id}`
@@ -148,7 +148,7 @@ pub(super) async fn update(call: Call<'_>, kind: Kind, before: Shown) -> Result<
     };
     let id = before.policy.id;
     let shown = save(call, kind, before.repository, (Some(id), id), draft, evaluate, changes_only).await?;
-    answer(kind, &shown, |shape| Answer::ok(shape))
+    answer(kind, &shown, Answer::ok)
 }
 
 /// `POST …/pollMirroringPolicies/{id}/run`

@@ -1,11 +1,10 @@
 //! The management API: DTR's `/api/v0` and the accounts of `/enzi/v0`, with
 //! our additions in the same style.
 //!
-//! A request becomes a [`route::ApiRoute`]; the table in [`right`] says what it
-//! needs; [`dispatch`] hands it to one of the calls, which take a
-//! [`call::Call`] and give an [`answer::Answer`] or an [`error::ApiError`]. The
-//! calls check texts and shape answers; what they mean is `registry`'s, `jobs`'
-//! and `reactor`'s business.
+//! A request becomes an `ApiRoute`; the table in `right` says what it needs;
+//! `dispatch` hands it to one of the calls, which take a `Call` and give an
+//! `Answer` or an `ApiError`. The calls check texts and shape answers; what they
+//! mean is `registry`'s, `jobs`' and `reactor`'s business.
 //!
 //! Requests are taken leniently, as DTR's tools send them: unknown fields are
 //! passed over, `null` is as good as nothing, bytes after the JSON value do not

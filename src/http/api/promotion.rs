@@ -110,19 +110,19 @@ pub(super) fn list(call: Call<'_>, repository: &RepoName) -> Result<Answer, ApiE
 pub(super) async fn create(call: Call<'_>, repository: RepoName) -> Result<Answer, ApiError> {
     let draft = Draft::read(call.form()?, None)?;
     let (shown, warnings) = save(call, None, repository, draft).await?;
-    answer(&shown, warnings, |shape| Answer::created(shape))
+    answer(&shown, warnings, Answer::created)
 }
 
 /// `GET …/promotionPolicies/{id}`
 pub(super) fn get(call: Call<'_>, repository: &RepoName, id: GivenId) -> Result<Answer, ApiError> {
-    answer(&from_either_end(call, repository, id, Level::ReadOnly)?, Vec::new(), |shape| Answer::ok(shape))
+    answer(&from_either_end(call, repository, id, Level::ReadOnly)?, Vec::new(), Answer::ok)
 }
 
 /// `PUT …/promotionPolicies/{id}?initialEvaluation=`
 pub(super) async fn update(call: Call<'_>, before: Shown) -> Result<Answer, ApiError> {
     let draft = Draft::read(call.form()?, Some(&before.policy))?;
     let (shown, warnings) = save(call, Some(before.policy.id), before.repository, draft).await?;
-    answer(&shown, warnings, |shape| Answer::ok(shape))
+    answer(&shown, warnings, Answer::ok)
 }
 
 /// `POST …/promotionPolicies/test`: what the policy would do about the tags

@@ -63,9 +63,10 @@ pub(super) async fn list(call: Call<'_>, namespace: Option<String>) -> Result<An
     // The parameter is ours; DTR has the path.
     let namespace = namespace.or_else(|| call.query.filled("namespace").map(str::to_owned));
     let (repositories, next, count) = lifecycle::blocking(move || {
-        if let Some(namespace) = &namespace {
-            registry.account(namespace)?;
-        }
+        let namespace = match namespace {
+            Some(namespace) => Some(registry.account(&namespace)?.0),
+            None => None,
+        };
         gather(&registry, &caller, namespace.as_deref(), &page)
     })
     .await?;

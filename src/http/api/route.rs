@@ -197,6 +197,46 @@ impl ApiRoute {
             Self::JobLogs(_) => "api.job.logs",
         }
     }
+
+    /// Whether it changes something: worth a line to the operator.
+    pub(super) const fn changes(&self) -> bool {
+        match self {
+            Self::CreateAccount
+            | Self::CreateRepository(_)
+            | Self::UpdateRepository(_)
+            | Self::DeleteRepository(_)
+            | Self::DeleteTag(..)
+            | Self::PromoteTag(..)
+            | Self::DeleteManifest(..)
+            | Self::CreatePolicy(..)
+            | Self::UpdatePolicy(..)
+            | Self::DeletePolicy(..)
+            | Self::RunPull(..)
+            | Self::DeleteMirrors(_)
+            | Self::CreateJob
+            | Self::DeleteJob(_)
+            | Self::CancelJob(_) => true,
+            Self::ListAccounts
+            | Self::GetAccount(_)
+            | Self::Features
+            | Self::Version
+            | Self::Verify
+            | Self::CheckRemote
+            | Self::ListRepositories(_)
+            | Self::GetRepository(_)
+            | Self::ListTags(_)
+            | Self::GetTag(..)
+            | Self::Decisions(..)
+            | Self::ListManifests(_)
+            | Self::ListPolicies(..)
+            | Self::GetPolicy(..)
+            | Self::TestPromotion(_)
+            | Self::ListMirrors(_)
+            | Self::ListJobs
+            | Self::GetJob(_)
+            | Self::JobLogs(_) => false,
+        }
+    }
 }
 
 fn accounts(method: &Method, rest: &[&str]) -> Parsed {

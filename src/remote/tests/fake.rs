@@ -27,27 +27,27 @@ use crate::secret::Secret;
 
 /// A request, as the server saw it.
 #[derive(Clone, Debug)]
-pub(super) struct Seen {
-    pub(super) method: String,
+pub(crate) struct Seen {
+    pub(crate) method: String,
     /// Path and query.
-    pub(super) path: String,
-    pub(super) headers: http::HeaderMap,
-    pub(super) body: Bytes,
+    pub(crate) path: String,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Seen {
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().expect("ASCII"))
     }
 
-    pub(super) fn is(&self, method: &str, path: &str) -> bool {
+    pub(crate) fn is(&self, method: &str, path: &str) -> bool {
         self.method == method && self.path == path
     }
 }
 
 /// An answer.
 #[derive(Clone)]
-pub(super) struct Reply {
+pub(crate) struct Reply {
     status: u16,
     headers: Vec<(String, String)>,
     chunks: Vec<Bytes>,
@@ -67,31 +67,31 @@ enum End {
 }
 
 impl Reply {
-    pub(super) fn new(status: u16) -> Self {
+    pub(crate) fn new(status: u16) -> Self {
         Self { status, headers: Vec::new(), chunks: Vec::new(), end: End::Whole }
     }
 
-    pub(super) fn silent() -> Self {
+    pub(crate) fn silent() -> Self {
         Self { end: End::Silent, ..Self::new(200) }
     }
 
-    pub(super) fn header(mut self, name: &str, value: impl ToString) -> Self {
+    pub(crate) fn header(mut self, name: &str, value: impl ToString) -> Self {
         self.headers.push((name.to_owned(), value.to_string()));
         self
     }
 
     /// One more chunk; `Content-Length` only where a test sets it.
-    pub(super) fn body(mut self, chunk: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn body(mut self, chunk: impl AsRef<[u8]>) -> Self {
         self.chunks.push(Bytes::copy_from_slice(chunk.as_ref()));
         self
     }
 
-    pub(super) fn then_break(mut self) -> Self {
+    pub(crate) fn then_break(mut self) -> Self {
         self.end = End::Broken;
         self
     }
 
-    pub(super) fn then_hang(mut self) -> Self {
+    pub(crate) fn then_hang(mut self) -> Self {
         self.end = End::Hanging;
         self
     }
@@ -116,8 +116,8 @@ impl Body for Reply {
 type Handler = Arc<dyn Fn(&Seen) -> Reply + Send + Sync>;
 
 /// The server. It stops when it is dropped.
-pub(super) struct Fake {
-    pub(super) address: SocketAddr,
+pub(crate) struct Fake {
+    pub(crate) address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
     connections: Arc<AtomicUsize>,
     scope: Scope,
@@ -132,12 +132,12 @@ impl Drop for Fake {
 
 impl Fake {
     /// A server over plain HTTP.
-    pub(super) async fn start(handler: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(handler: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
         Self::run(None, Arc::new(handler)).await
     }
 
     /// A server over TLS.
-    pub(super) async fn start_tls(
+    pub(crate) async fn start_tls(
         tls: rustls::ServerConfig,
         handler: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
     ) -> Self {
@@ -145,7 +145,7 @@ impl Fake {
     }
 
     /// A server that nobody should ask anything.
-    pub(super) async fn sentinel() -> Self {
+    pub(crate) async fn sentinel() -> Self {
         Self::start(|_| Reply::new(418)).await
     }
 
@@ -173,37 +173,37 @@ impl Fake {
     }
 
     /// Scheme, host and port.
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("{}://{}", if self.secure { "https" } else { "http" }, self.address)
     }
 
     /// Everything it was asked.
-    pub(super) fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().expect("not poisoned").clone()
     }
 
     /// Method and path of everything it was asked.
-    pub(super) fn asked(&self) -> Vec<String> {
+    pub(crate) fn asked(&self) -> Vec<String> {
         self.seen().iter().map(|seen| format!("{} {}", seen.method, seen.path)).collect()
     }
 
     /// How many connections were opened to it.
-    pub(super) fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
 
     /// An anonymous client of `dev/web` here.
-    pub(super) fn registry(&self) -> Registry {
+    pub(crate) fn registry(&self) -> Registry {
         self.registry_as(Credentials::anonymous())
     }
 
     /// A client of `dev/web` here.
-    pub(super) fn registry_as(&self, credentials: Credentials) -> Registry {
+    pub(crate) fn registry_as(&self, credentials: Credentials) -> Registry {
         Registry::new(&outbound(), RegistryOptions { credentials, ..self.options() })
     }
 
     /// What a client of `dev/web` here needs.
-    pub(super) fn options(&self) -> RegistryOptions {
+    pub(crate) fn options(&self) -> RegistryOptions {
         RegistryOptions {
             host: self.url().parse().expect("a host"),
             repository: "dev/web".parse().expect("a name"),
@@ -216,18 +216,18 @@ impl Fake {
 }
 
 /// A user with a password.
-pub(super) fn ann() -> Credentials {
+pub(crate) fn ann() -> Credentials {
     Credentials { username: "ann".into(), password: Secret::new("hunter22"), token: Secret::default() }
 }
 
 /// `ann:hunter22`, as Basic sends it.
-pub(super) const ANN: &str = "Basic YW5uOmh1bnRlcjIy";
+pub(crate) const ANN: &str = "Basic YW5uOmh1bnRlcjIy";
 
-pub(super) fn outbound() -> Outbound {
+pub(crate) fn outbound() -> Outbound {
     Outbound::new(outbound_options())
 }
 
-pub(super) fn outbound_options() -> OutboundOptions {
+pub(crate) fn outbound_options() -> OutboundOptions {
     OutboundOptions {
         scope: Scope::new(),
         clock: Clock::manual(Timestamp::EPOCH),
@@ -240,7 +240,7 @@ pub(super) fn outbound_options() -> OutboundOptions {
 }
 
 /// Deadlines that a test can wait for.
-pub(super) fn impatient() -> Outbound {
+pub(crate) fn impatient() -> Outbound {
     let soon = Duration::from_millis(150);
     let timing = Timing { connect: soon, answer: soon, stall: soon, commit: soon, read: soon };
     Outbound::new(OutboundOptions { timing, ..outbound_options() })

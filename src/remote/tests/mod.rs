@@ -5,7 +5,7 @@
 
 mod auth;
 mod connect;
-mod fake;
+pub(crate) mod fake;
 mod pull;
 mod push;
 

@@ -25,6 +25,8 @@ pub struct Transfer {
     pub remote_tag: String,
     /// The event sequence number that asked for it.
     pub seq: u64,
+    /// The policy's version that asked for it: another one may go elsewhere.
+    pub version: u32,
     /// Failures since the last success.
     pub attempts: u32,
     /// When it is tried next; meaningless while nothing is owed.

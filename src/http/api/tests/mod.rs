@@ -1,0 +1,36 @@
+//! The management API over real connections, with a second registry where a
+//! mirror needs one.
+
+/// Users and organizations.
+mod account;
+/// Jobs, and the daemon itself.
+mod job;
+/// Mirror policies.
+mod mirror;
+/// Promotion policies, decisions, promotion by hand.
+mod promotion;
+/// Repositories, tags, manifests.
+mod repository;
+/// Every path, and who may call it.
+mod route;
+/// Every way to be refused.
+mod verdict;
+
+use serde_json::Value;
+
+use crate::http::harness::{Answer, Ask, Site};
+
+/// The paths of this API, as `root` unless it says otherwise.
+fn json(ask: Ask, body: Value) -> Ask {
+    ask.header("content-type", "text/plain").body(body.to_string())
+}
+
+/// Sends JSON as `user`.
+async fn send(site: &Site, status: u16, user: &str, ask: Ask, body: Value) -> Answer {
+    site.expect(status, json(ask, body).user(user)).await
+}
+
+/// A repository path.
+fn at(repository: &str, rest: &str) -> String {
+    format!("/api/v0/repositories/{repository}{rest}")
+}

@@ -1,0 +1,171 @@
+//! Every path, and who may call it.
+
+use http::Method;
+
+use super::super::right::Right;
+use super::super::route::{ApiRoute, RouteError};
+use crate::access::Level;
+use crate::http::harness::{Ask, Site};
+use crate::oci::{Digest, RepoName};
+use crate::policy::Kind;
+
+const ID: &str = "6ca8bea5-0993-48f2-b279-9b3cbe3da042";
+
+fn repo() -> RepoName {
+    "bob/app".parse().unwrap()
+}
+
+/// Every call there is: how it is written, what it is, and its right in words.
+fn calls() -> Vec<(Method, String, ApiRoute, &'static str)> {
+    let tag = || "1.0".parse().unwrap();
+    let id = || ID.parse().ok();
+    let digest = Digest::sha256_of(b"x");
+    let mut calls = Vec::new();
+    let mut add = |method: Method, path: &str, route: ApiRoute, right| {
+        calls.push((method, path.to_owned(), route, right));
+    };
+    let (get, post, delete) = (Method::GET, Method::POST, Method::DELETE);
+    add(get.clone(), "/enzi/v0/accounts", ApiRoute::ListAccounts, "signed in");
+    add(post.clone(), "/enzi/v0/accounts", ApiRoute::CreateAccount, "system");
+    add(get.clone(), "/enzi/v0/accounts/ann", ApiRoute::GetAccount("ann".into()), "signed in");
+    add(get.clone(), "/api/v0/meta/features", ApiRoute::Features, "signed in");
+    add(get.clone(), "/api/v0/admin/version", ApiRoute::Version, "signed in");
+    add(post.clone(), "/api/v0/admin/verify", ApiRoute::Verify, "system");
+    add(post.clone(), "/api/v0/remote/registry", ApiRoute::CheckRemote, "signed in");
+    add(get.clone(), "/api/v0/repositories", ApiRoute::ListRepositories(None), "signed in");
+    add(get.clone(), "/api/v0/repositories/bob", ApiRoute::ListRepositories(Some("bob".into())), "signed in");
+    add(post.clone(), "/api/v0/repositories/bob", ApiRoute::CreateRepository("bob".into()), "namespace");
+    let below = |rest: &str| format!("/api/v0/repositories/bob/app{rest}");
+    add(get.clone(), &below(""), ApiRoute::GetRepository(repo()), "read-only");
+    add(Method::PATCH, &below(""), ApiRoute::UpdateRepository(repo()), "admin");
+    add(delete.clone(), &below(""), ApiRoute::DeleteRepository(repo()), "decided");
+    add(get.clone(), &below("/tags"), ApiRoute::ListTags(repo()), "read-only");
+    add(get.clone(), &below("/tags/1.0"), ApiRoute::GetTag(repo(), tag()), "read-only");
+    add(delete.clone(), &below("/tags/1.0"), ApiRoute::DeleteTag(repo(), tag()), "read-write");
+    add(get.clone(), &below("/tags/1.0/decisions"), ApiRoute::Decisions(repo(), tag()), "read-only");
+    add(post.clone(), &below("/tags/1.0/promotion"), ApiRoute::PromoteTag(repo(), tag()), "read-only");
+    add(get.clone(), &below("/manifests"), ApiRoute::ListManifests(repo()), "read-only");
+    let manifest = below(&format!("/manifests/{digest}"));
+    add(delete.clone(), &manifest, ApiRoute::DeleteManifest(repo(), digest), "read-write");
+    add(get.clone(), &below("/mirroringPolicies"), ApiRoute::ListMirrors(repo()), "read-only");
+    add(delete.clone(), &below("/mirroringPolicies"), ApiRoute::DeleteMirrors(repo()), "admin");
+    add(post.clone(), &below("/promotionPolicies/test"), ApiRoute::TestPromotion(repo()), "admin");
+    let run = below(&format!("/pollMirroringPolicies/{ID}/run"));
+    add(post.clone(), &run, ApiRoute::RunPull(repo(), id()), "admin");
+    for (kind, word, seen, removed) in [
+        (Kind::Promotion, "promotionPolicies", "decided", "decided"),
+        (Kind::PushMirror, "pushMirroringPolicies", "read-only", "admin"),
+        (Kind::PullMirror, "pollMirroringPolicies", "read-only", "admin"),
+    ] {
+        let (list, one) = (below(&format!("/{word}")), below(&format!("/{word}/{ID}")));
+        add(get.clone(), &list, ApiRoute::ListPolicies(kind, repo()), "read-only");
+        add(post.clone(), &list, ApiRoute::CreatePolicy(kind, repo()), "admin");
+        add(get.clone(), &one, ApiRoute::GetPolicy(kind, repo(), id()), seen);
+        add(Method::PUT, &one, ApiRoute::UpdatePolicy(kind, repo(), id()), "admin");
+        add(delete.clone(), &one, ApiRoute::DeletePolicy(kind, repo(), id()), removed);
+    }
+    add(get.clone(), "/api/v0/jobs", ApiRoute::ListJobs, "system");
+    add(post.clone(), "/api/v0/jobs", ApiRoute::CreateJob, "system");
+    let job = |rest: &str| format!("/api/v0/jobs/{ID}{rest}");
+    add(get.clone(), &job(""), ApiRoute::GetJob(id()), "system");
+    add(delete, &job(""), ApiRoute::DeleteJob(id()), "system");
+    add(post, &job("/cancel"), ApiRoute::CancelJob(id()), "system");
+    add(get, &job("/logs"), ApiRoute::JobLogs(id()), "system");
+    calls
+}
+
+#[test]
+fn every_call_is_read_and_has_a_right() {
+    let mut names = std::collections::BTreeSet::new();
+    for (method, path, route, right) in calls() {
+        for written in [path.clone(), format!("{path}/")] {
+            assert_eq!(ApiRoute::parse(&method, &written).as_ref(), Ok(&route), "{method} {written}");
+        }
+        let found = match route.right() {
+            Right::SignedIn => "signed in",
+            Right::SystemAdmin(_) => "system",
+            Right::Namespace(name) => {
+                assert_eq!(name, "bob");
+                "namespace"
+            }
+            Right::Repository(name, level) => {
+                assert_eq!(name, &repo());
+                level.as_str()
+            }
+            Right::Decided(_) => "decided",
+        };
+        assert_eq!(found, right, "{method} {path}");
+        names.insert(route.name());
+    }
+    // One for each arm of `name`; the compiler sees that no arm is missing.
+    let page = include_str!("../route.rs");
+    assert_eq!(names.len(), page.matches("=> \"api.").count(), "a call is missing in the table of this test");
+}
+
+#[test]
+fn names_with_slashes_are_written_with_2f() {
+    let parse = |path: &str| ApiRoute::parse(&Method::GET, path);
+    let deep: RepoName = "dev/web/site".parse().unwrap();
+    assert_eq!(parse("/api/v0/repositories/dev/web%2Fsite"), Ok(ApiRoute::GetRepository(deep.clone())));
+    assert_eq!(parse("/api/v0/repositories/dev/web%2fsite/tags/"), Ok(ApiRoute::ListTags(deep)));
+    assert_eq!(parse("/api/v0/repositories/dev/web/site"), Err(RouteError::Nothing));
+}
+
+#[test]
+fn what_is_no_call_says_why() {
+    let error = |method: Method, path: &str| ApiRoute::parse(&method, path).unwrap_err();
+    for path in [
+        "/api/v0",
+        "/api/v0/",
+        "/enzi/v0",
+        "/api/v0/nothing",
+        "/api/v0//repositories",
+        "/api/v0/repositories/dev/%ff",
+        "/api/v0/repositories/dev/app/tags/1/2",
+        "/api/v0/repositories/dev/app/pushMirroringPolicies/1/run",
+        "/api/v0/jobs/1/2",
+    ] {
+        assert_eq!(error(Method::GET, path), RouteError::Nothing, "{path}");
+    }
+    for (method, path, allow) in [
+        (Method::PUT, "/api/v0/repositories", "GET, HEAD"),
+        (Method::PUT, "/api/v0/repositories/dev/app", "GET, PATCH, DELETE, HEAD"),
+        (Method::GET, "/api/v0/repositories/dev/app/promotionPolicies/test/", "POST"),
+        (Method::PATCH, "/api/v0/jobs", "GET, POST, HEAD"),
+    ] {
+        assert_eq!(error(method, path), RouteError::Method { allow: allow.to_owned() }, "{path}");
+    }
+    assert!(matches!(error(Method::GET, "/api/v0/repositories/Dev/app"), RouteError::Repository { .. }));
+    assert!(matches!(error(Method::GET, "/api/v0/repositories/dev/app/tags/.x"), RouteError::Tag { .. }));
+    assert!(matches!(error(Method::DELETE, "/api/v0/repositories/dev/app/manifests/1.0"), RouteError::Digest(_)));
+    // An id that cannot be one names nothing, and no more.
+    let job = ApiRoute::parse(&Method::GET, "/api/v0/jobs/1");
+    assert_eq!(job, Ok(ApiRoute::GetJob(None)));
+}
+
+#[tokio::test]
+async fn the_table_of_rights_holds_for_strangers_and_the_nameless() {
+    let site = Site::open().await;
+    site.push_image("bob", "bob/app", "1.0", b"layer").await;
+    let absent = |path: &str| path.replace("bob/app", "bob/xyz");
+    for (method, path, route, _) in calls() {
+        let nameless = site.expect(401, Ask::new(method.clone(), &path)).await;
+        assert_eq!(nameless.code(), "NOT_AUTHENTICATED");
+        site.expect(401, Ask::new(method.clone(), &path).user("gone")).await;
+        let ask = |path: &str| Ask::new(method.clone(), path).user("ann").body("not json");
+        let answer = site.send(ask(&path)).await;
+        match route.right() {
+            Right::SignedIn => assert_ne!(answer.status, 403, "{method} {path}"),
+            Right::SystemAdmin(_) | Right::Namespace(_) => {
+                assert_eq!((answer.status.as_u16(), answer.code().as_str()), (403, "NOT_AUTHORIZED"), "{path}");
+            }
+            Right::Repository(_, Level::ReadOnly | Level::ReadWrite | Level::Admin) | Right::Decided(_) => {
+                assert_eq!((answer.status.as_u16(), answer.code().as_str()), (404, "NO_SUCH_REPOSITORY"), "{path}");
+                // The same words as for one that is not there.
+                let missing = site.send(ask(&absent(&path))).await;
+                assert_eq!(answer.text(), missing.text().replace("bob/xyz", "bob/app"), "{method} {path}");
+            }
+        }
+    }
+    site.close().await;
+}
