@@ -10,7 +10,7 @@ use super::program::{need, output};
 
 /// Who is asked, and as whom.
 #[derive(Clone)]
-pub struct Client {
+pub(crate) struct Client {
     /// `https://host:port`, or `http://localhost` over a socket.
     base: String,
     arguments: Vec<String>,
@@ -20,31 +20,31 @@ pub struct Client {
 
 /// What was answered.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// The status.
-    pub status: u16,
+    pub(crate) status: u16,
     /// The headers, names in lower case.
-    pub headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
     /// The body.
-    pub body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Client {
     /// Asks `base` over TLS, trusting the certificates in `ca` alone.
-    pub fn tls(base: &str, ca: PathBuf) -> Self {
+    pub(crate) fn tls(base: &str, ca: PathBuf) -> Self {
         let arguments = vec!["--cacert".to_owned(), ca.display().to_string()];
         Self { base: base.to_owned(), arguments, prefix: Vec::new() }
     }
 
     /// The same, signed in.
-    pub fn signed_in(&self, name: &str, password: &str) -> Self {
+    pub(crate) fn signed_in(&self, name: &str, password: &str) -> Self {
         let mut client = self.clone();
         client.arguments.extend(["--user".to_owned(), format!("{name}:{password}")]);
         client
     }
 
     /// The same, from inside `namespace`.
-    pub fn inside(&self, namespace: &Namespace) -> Self {
+    pub(crate) fn inside(&self, namespace: &Namespace) -> Self {
         let command = namespace.lasting(&need("curl"));
         let words = std::iter::once(command.get_program()).chain(command.get_args());
         let mut prefix: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
@@ -53,17 +53,17 @@ impl Client {
     }
 
     /// `GET path`.
-    pub fn get(&self, path: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str) -> Answer {
         self.send("GET", path, &[], b"")
     }
 
     /// `POST path` with JSON.
-    pub fn post(&self, path: &str, body: &Value) -> Answer {
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Answer {
         self.send("POST", path, &["Content-Type: application/json"], body.to_string().as_bytes())
     }
 
     /// Sends a request; `path` as it stands, whatever it holds.
-    pub fn send(&self, method: &str, path: &str, headers: &[&str], body: &[u8]) -> Answer {
+    pub(crate) fn send(&self, method: &str, path: &str, headers: &[&str], body: &[u8]) -> Answer {
         let mut words = self.prefix.iter();
         let curl = need("curl");
         let mut command = match words.next() {
@@ -115,23 +115,23 @@ impl Answer {
     }
 
     /// The first header called `name`.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// The body as text.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
     /// The body as JSON; null when it is none.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
     /// Panics unless the status is `status`.
     #[track_caller]
-    pub fn is(self, status: u16) -> Self {
+    pub(crate) fn is(self, status: u16) -> Self {
         assert!(self.status == status, "{} in place of {status}: {}", self.status, self.text());
         self
     }

@@ -14,11 +14,11 @@ use super::running::Running;
 use super::wait::until;
 
 /// The binary.
-pub const TIDEGATE: &str = env!("CARGO_BIN_EXE_tidegate");
+pub(crate) const TIDEGATE: &str = env!("CARGO_BIN_EXE_tidegate");
 /// The system admin that [`Daemon::start`] makes.
-pub const ADMIN: &str = "admin";
+pub(crate) const ADMIN: &str = "admin";
 /// Their password.
-pub const PASSWORD: &str = "a long password for tests";
+pub(crate) const PASSWORD: &str = "a long password for tests";
 
 /// How long a start may take; the first one makes keys.
 const STARTS: Duration = Duration::from_secs(60);
@@ -26,7 +26,7 @@ const STARTS: Duration = Duration::from_secs(60);
 const STOPS: Duration = Duration::from_secs(60);
 
 /// A daemon that runs.
-pub struct Daemon {
+pub(crate) struct Daemon {
     running: Running,
     folder: PathBuf,
     address: String,
@@ -36,7 +36,7 @@ pub struct Daemon {
 impl Daemon {
     /// Starts one below `folder` with a system admin, on a free port: of
     /// 127.0.0.1, or of the namespace's first address.
-    pub async fn start(folder: &Path, namespace: Option<&Namespace>) -> Self {
+    pub(crate) async fn start(folder: &Path, namespace: Option<&Namespace>) -> Self {
         let host = if namespace.is_some() { Namespace::HERE } else { "127.0.0.1" };
         let folder = folder.join("tidegate");
         let data = folder.join("data");
@@ -70,48 +70,48 @@ impl Daemon {
     }
 
     /// `host:port`.
-    pub fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         &self.address
     }
 
     /// Its data folder.
-    pub fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.folder.join("data")
     }
 
     /// The authority's certificate.
-    pub fn ca(&self) -> PathBuf {
+    pub(crate) fn ca(&self) -> PathBuf {
         self.data().join("tls").join("ca.crt")
     }
 
     /// Asks it as the system admin.
-    pub fn admin(&self) -> Client {
+    pub(crate) fn admin(&self) -> Client {
         self.client.signed_in(ADMIN, PASSWORD)
     }
 
     /// Asks it without signing in.
-    pub fn stranger(&self) -> Client {
+    pub(crate) fn stranger(&self) -> Client {
         self.client.clone()
     }
 
     /// The command line, over the local socket.
-    pub fn cli(&self, words: &[&str]) -> Ran {
+    pub(crate) fn cli(&self, words: &[&str]) -> Ran {
         self.command(words).run()
     }
 
     /// The same, with a password on standard input.
-    pub fn cli_with(&self, words: &[&str], input: &str) -> Ran {
+    pub(crate) fn cli_with(&self, words: &[&str], input: &str) -> Ran {
         self.command(words).run_with(input.as_bytes())
     }
 
     /// What it logged.
-    pub fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         self.running.said()
     }
 
     /// Stops it as a service manager does; it must end well and leave a folder
     /// that is whole.
-    pub async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         let code = self.running.stop(Signal::TERM, STOPS).await;
         assert_eq!(code, 0, "the daemon ends well\n{}", self.said());
         assert!(!self.said().contains("panicked"), "{}", self.said());

@@ -11,7 +11,7 @@ const SUITE: &str = "bookworm";
 const PACKAGES: &str = "ca-certificates,systemd-standalone-sysusers";
 
 /// The root file system as a tar; made when it is not there yet.
-pub fn debian_tar() -> PathBuf {
+pub(crate) fn debian_tar() -> PathBuf {
     let kept = scratch().join(format!("debian-{SUITE}-{}.tar", PACKAGES.replace(',', "-")));
     if kept.exists() {
         return kept;
@@ -29,7 +29,7 @@ pub fn debian_tar() -> PathBuf {
 }
 
 /// Unpacks the root file system into the folder `at`.
-pub fn debian_root(at: &Path) {
+pub(crate) fn debian_root(at: &Path) {
     std::fs::create_dir_all(at).unwrap();
     program("tar").args(["--numeric-owner", "-C"]).arg(at).arg("-xpf").arg(debian_tar()).run().good();
 }

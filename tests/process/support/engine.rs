@@ -17,7 +17,7 @@ use super::wait::until;
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// An engine that runs.
-pub struct Engine<'a> {
+pub(crate) struct Engine<'a> {
     running: Running,
     namespace: &'a Namespace,
     folder: PathBuf,
@@ -25,19 +25,16 @@ pub struct Engine<'a> {
 
 impl<'a> Engine<'a> {
     /// Starts one below `folder`.
-    pub async fn start(folder: &Path, namespace: &'a Namespace) -> Self {
+    pub(crate) async fn start(folder: &Path, namespace: &'a Namespace) -> Self {
         let folder = folder.join("engine");
         std::fs::create_dir_all(folder.join("client")).unwrap();
         // A file of its own: the system's settings would contradict the flags.
         std::fs::write(folder.join("daemon.json"), "{}").unwrap();
         let mut command = namespace.lasting(&need("dockerd"));
         command.args(["--iptables=false", "--ip6tables=false", "--bridge=none"]);
-        for (flag, name) in [
-            ("--data-root", "data"),
-            ("--exec-root", "exec"),
-            ("--pidfile", "pid"),
-            ("--config-file", "daemon.json"),
-        ] {
+        for (flag, name) in
+            [("--data-root", "data"), ("--exec-root", "exec"), ("--pidfile", "pid"), ("--config-file", "daemon.json")]
+        {
             command.arg(flag).arg(folder.join(name));
         }
         command.arg("--host").arg(format!("unix://{}", folder.join("socket").display()));
@@ -52,34 +49,34 @@ impl<'a> Engine<'a> {
     }
 
     /// Has it trust the certificates in `ca` at `host`, and no others.
-    pub fn trust(&self, host: &str, ca: &Path) {
+    pub(crate) fn trust(&self, host: &str, ca: &Path) {
         let folder = format!("/etc/docker/certs.d/{host}");
         let script = "mkdir -p \"$1\" && cp \"$2\" \"$1/ca.crt\"";
         self.namespace.program("sh").args(["-c", script, "trust", &folder]).arg(ca).run().good();
     }
 
     /// `docker` with these words.
-    pub fn run(&self, words: &[&str]) -> Ran {
+    pub(crate) fn run(&self, words: &[&str]) -> Ran {
         self.command(words).run()
     }
 
     /// The same with something on its standard input.
-    pub fn run_with(&self, words: &[&str], input: &str) -> Ran {
+    pub(crate) fn run_with(&self, words: &[&str], input: &str) -> Ran {
         self.command(words).run_with(input.as_bytes())
     }
 
     /// Signs in; the password goes by standard input.
-    pub fn login(&self, host: &str, name: &str, password: &str) -> Ran {
+    pub(crate) fn login(&self, host: &str, name: &str, password: &str) -> Ran {
         self.run_with(&["login", "--username", name, "--password-stdin", host], password)
     }
 
     /// The id of the image that `name` is: the digest of its configuration.
-    pub fn image_id(&self, name: &str) -> String {
+    pub(crate) fn image_id(&self, name: &str) -> String {
         self.run(&["image", "inspect", "--format", "{{.Id}}", name]).good().trim().to_owned()
     }
 
     /// Removes every image, so that a pull fetches.
-    pub fn forget_images(&self) {
+    pub(crate) fn forget_images(&self) {
         let ids = self.run(&["image", "ls", "--quiet", "--no-trunc"]).good();
         let mut ids: Vec<&str> = ids.lines().collect();
         ids.dedup();
@@ -89,7 +86,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Stops it as a service manager does.
-    pub async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         assert_eq!(self.running.stop(Signal::TERM, PATIENCE).await, 0, "the engine ends well");
     }
 

@@ -9,23 +9,23 @@ use tidegate::oci::Digest;
 use super::program::{Run as _, program};
 
 /// An image of one layer that holds one file.
-pub struct Image {
+pub(crate) struct Image {
     /// The manifest.
-    pub manifest: Vec<u8>,
+    pub(crate) manifest: Vec<u8>,
     /// Configuration and layer.
-    pub blobs: Vec<Vec<u8>>,
+    pub(crate) blobs: Vec<Vec<u8>>,
     architecture: String,
 }
 
 /// A folder that `skopeo` knows as `oci:`.
-pub struct Layout<'a>(pub &'a Path);
+pub(crate) struct Layout<'a>(pub(crate) &'a Path);
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 impl Image {
     /// An image for `architecture` whose one file holds `words`.
-    pub fn new(architecture: &str, words: &str) -> Self {
+    pub(crate) fn new(architecture: &str, words: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("words"), words).unwrap();
         let tar = folder.path().join("layer.tar");
@@ -47,14 +47,19 @@ impl Image {
     }
 
     /// The manifest's digest.
-    pub fn digest(&self) -> String {
+    pub(crate) fn digest(&self) -> String {
         digest(&self.manifest)
+    }
+
+    /// The configuration's digest, which an engine calls the image's id.
+    pub(crate) fn config_digest(&self) -> String {
+        digest(&self.blobs[0])
     }
 }
 
 impl Layout<'_> {
     /// Writes one image; gives the manifest's digest.
-    pub fn write_image(&self, image: &Image) -> String {
+    pub(crate) fn write_image(&self, image: &Image) -> String {
         self.begin();
         self.keep(image);
         self.name(&descriptor(MANIFEST, &image.manifest));
@@ -62,7 +67,7 @@ impl Layout<'_> {
     }
 
     /// Writes an index of images; gives the index's digest.
-    pub fn write_index(&self, images: &[Image]) -> String {
+    pub(crate) fn write_index(&self, images: &[Image]) -> String {
         self.begin();
         let entry = |image: &Image| {
             self.keep(image);

@@ -17,21 +17,21 @@ mod running;
 mod second_registry;
 mod wait;
 
-pub use curl::{Answer, Client};
-pub use daemon::{ADMIN, Daemon, PASSWORD, TIDEGATE};
-pub use debian::{debian_root, debian_tar};
-pub use engine::Engine;
-pub use image::{Image, Layout};
-pub use namespace::Namespace;
-pub use program::{Ran, Run, need, program, scratch, sha256};
-pub use running::Running;
-pub use second_registry::SecondRegistry;
-pub use wait::{until, until_some};
+pub(crate) use curl::{Answer, Client};
+pub(crate) use daemon::{ADMIN, Daemon, PASSWORD, TIDEGATE};
+pub(crate) use debian::{debian_root, debian_tar};
+pub(crate) use engine::Engine;
+pub(crate) use image::{Image, Layout};
+pub(crate) use namespace::Namespace;
+pub(crate) use program::{Run, bounded, need, output, program, scratch, sha256};
+pub(crate) use running::Running;
+pub(crate) use second_registry::SecondRegistry;
+pub(crate) use wait::{until, until_some};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Measured times and one release build: the tests of this binary take turns.
-pub fn turn() -> MutexGuard<'static, ()> {
+pub(crate) fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -21,19 +21,19 @@ echo ready
 exec cat";
 
 /// A network namespace and a mount namespace.
-pub struct Namespace {
+pub(crate) struct Namespace {
     holder: Child,
     stdin: Option<ChildStdin>,
 }
 
 impl Namespace {
     /// Where the Tidegate under test is.
-    pub const HERE: &str = "10.77.0.1";
+    pub(crate) const HERE: &str = "10.77.0.1";
     /// Where the other registry is.
-    pub const THERE: &str = "10.77.0.2";
+    pub(crate) const THERE: &str = "10.77.0.2";
 
     /// Makes one. Needs root.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         need("ip");
         let mut command = Command::new(need("unshare"));
         command.args(["--net", "--mount"]).arg(need("sh")).args(["-c", HOLD]);
@@ -47,21 +47,21 @@ impl Namespace {
     }
 
     /// The program at `path` in it, to start beside the test.
-    pub fn lasting(&self, path: &Path) -> Command {
+    pub(crate) fn lasting(&self, path: &Path) -> Command {
         let mut command = Command::new(need("nsenter"));
         command.args(self.enter()).arg(path);
         command
     }
 
     /// The program at `path` in it, which ends in bounded time.
-    pub fn bounded(&self, path: &Path) -> Command {
+    pub(crate) fn bounded(&self, path: &Path) -> Command {
         let mut command = bounded(&need("nsenter"));
         command.args(self.enter()).arg(path);
         command
     }
 
     /// The program `name` in it, which ends in bounded time.
-    pub fn program(&self, name: &str) -> Command {
+    pub(crate) fn program(&self, name: &str) -> Command {
         self.bounded(&need(name))
     }
 

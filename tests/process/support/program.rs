@@ -18,6 +18,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("dockerd", "docker.io"),
     ("dpkg-deb", "dpkg"),
     ("go", "golang-go"),
+    ("gzip", "gzip"),
     ("htpasswd", "apache2-utils"),
     ("ip", "iproute2"),
     ("nsenter", "util-linux"),
@@ -41,7 +42,7 @@ const LONGEST_SECONDS: u32 = 2400;
 
 /// Where `name` lies. A program that is missing is installed; the test fails
 /// when that cannot be done.
-pub fn need(name: &str) -> PathBuf {
+pub(crate) fn need(name: &str) -> PathBuf {
     static INSTALLING: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
     if let Some(path) = find(name) {
         return path;
@@ -67,30 +68,30 @@ fn find(name: &str) -> Option<PathBuf> {
 }
 
 /// The program `name`, which ends in bounded time.
-pub fn program(name: &str) -> Command {
+pub(crate) fn program(name: &str) -> Command {
     bounded(&need(name))
 }
 
 /// `path` as a program that ends in bounded time.
-pub fn bounded(path: &Path) -> Command {
+pub(crate) fn bounded(path: &Path) -> Command {
     let mut command = Command::new(need("timeout"));
     command.args(["--foreground", "--kill-after=10", &LONGEST_SECONDS.to_string()]).arg(path);
     command
 }
 
 /// What a program said, and how it ended.
-pub struct Ran {
+pub(crate) struct Ran {
     /// Its exit code; -1 when a signal ended it.
-    pub code: i32,
+    pub(crate) code: i32,
     /// Standard output.
-    pub out: String,
+    pub(crate) out: String,
     /// Standard error.
-    pub err: String,
+    pub(crate) err: String,
     words: String,
 }
 
 /// Runs a program to its end.
-pub trait Run {
+pub(crate) trait Run {
     /// Runs it with nothing on its standard input.
     fn run(&mut self) -> Ran;
     /// Runs it with `input` on its standard input.
@@ -110,7 +111,7 @@ impl Run for Command {
 }
 
 /// Runs `command` with `input` and gives what it wrote, byte for byte.
-pub fn output(command: &mut Command, input: &[u8]) -> Output {
+pub(crate) fn output(command: &mut Command, input: &[u8]) -> Output {
     let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = spawned.unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let mut stdin = child.stdin.take().expect("it was asked for");
@@ -124,14 +125,14 @@ pub fn output(command: &mut Command, input: &[u8]) -> Output {
 impl Ran {
     /// Its standard output; panics unless it went well.
     #[track_caller]
-    pub fn good(self) -> String {
+    pub(crate) fn good(self) -> String {
         assert!(self.code == 0, "{self:?}");
         self.out
     }
 
     /// All that it said; panics unless it failed.
     #[track_caller]
-    pub fn refused(self) -> String {
+    pub(crate) fn refused(self) -> String {
         assert!(self.code != 0, "{self:?}");
         self.out + &self.err
     }
@@ -145,13 +146,13 @@ impl fmt::Debug for Ran {
 }
 
 /// The SHA-256 of a file in hexadecimal, by a program that is not ours.
-pub fn sha256(path: &Path) -> String {
+pub(crate) fn sha256(path: &Path) -> String {
     let line = program("sha256sum").arg(path).run().good();
     line.split_whitespace().next().unwrap_or_default().trim_start_matches('\\').to_owned()
 }
 
 /// A folder below `target/` for what is dear to make and kept between runs.
-pub fn scratch() -> PathBuf {
+pub(crate) fn scratch() -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     std::fs::create_dir_all(&folder).unwrap();
     folder

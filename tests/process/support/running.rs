@@ -16,7 +16,7 @@ use super::wait::until;
 const TAIL: usize = 60;
 
 /// A process that runs beside the test.
-pub struct Running {
+pub(crate) struct Running {
     name: String,
     child: Child,
     log: PathBuf,
@@ -24,7 +24,7 @@ pub struct Running {
 
 impl Running {
     /// Starts `command`; what it says goes to `log`.
-    pub fn start(name: &str, command: &Command, log: PathBuf) -> Self {
+    pub(crate) fn start(name: &str, command: &Command, log: PathBuf) -> Self {
         let file = File::options().create(true).append(true).open(&log).unwrap();
         // The kernel ends it when the thread that started it is gone.
         let mut tied = Command::new(need("setpriv"));
@@ -44,36 +44,36 @@ impl Running {
     }
 
     /// All it said so far.
-    pub fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
     /// How it ended, if it has.
-    pub fn ended(&mut self) -> Option<ExitStatus> {
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
     }
 
     /// Panics, with what it said, when it has ended.
-    pub fn assert_running(&mut self) {
+    pub(crate) fn assert_running(&mut self) {
         if let Some(status) = self.ended() {
             panic!("{} ended: {status}\n{}", self.name, self.said());
         }
     }
 
     /// Sends it `signal`.
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.child.id().cast_signed()).expect("a process has an id");
         kill_process(pid, signal).unwrap();
     }
 
     /// Asks it to stop and waits; gives its exit code.
-    pub async fn stop(&mut self, signal: Signal, patience: Duration) -> i32 {
+    pub(crate) async fn stop(&mut self, signal: Signal, patience: Duration) -> i32 {
         self.signal(signal);
         self.wait(patience).await
     }
 
     /// Waits until it ends; gives its exit code, or minus the signal.
-    pub async fn wait(&mut self, patience: Duration) -> i32 {
+    pub(crate) async fn wait(&mut self, patience: Duration) -> i32 {
         let what = format!("{} ends", self.name);
         until(&what, patience, || self.ended().is_some()).await;
         let status = self.ended().expect("it has ended");

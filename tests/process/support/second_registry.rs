@@ -18,7 +18,7 @@ const STARTS: Duration = Duration::from_secs(30);
 const PORT: u16 = 5000;
 
 /// A second registry that runs.
-pub struct SecondRegistry {
+pub(crate) struct SecondRegistry {
     running: Running,
     folder: PathBuf,
     client: Client,
@@ -26,12 +26,12 @@ pub struct SecondRegistry {
 
 impl SecondRegistry {
     /// Its account.
-    pub const USER: &str = "edge";
+    pub(crate) const USER: &str = "edge";
     /// Its password.
-    pub const PASSWORD: &str = "the other side's password";
+    pub(crate) const PASSWORD: &str = "the other side's password";
 
     /// Starts one below `folder`.
-    pub async fn start(folder: &Path, namespace: &Namespace) -> Self {
+    pub(crate) async fn start(folder: &Path, namespace: &Namespace) -> Self {
         let folder = folder.join("second");
         std::fs::create_dir_all(folder.join("trust")).unwrap();
         certificates(&folder);
@@ -53,22 +53,22 @@ impl SecondRegistry {
     }
 
     /// `host:port`.
-    pub fn address() -> String {
+    pub(crate) fn address() -> String {
         format!("{}:{PORT}", Namespace::THERE)
     }
 
     /// A folder with its authority's certificate alone, `ca.crt`.
-    pub fn trust(&self) -> PathBuf {
+    pub(crate) fn trust(&self) -> PathBuf {
         self.folder.join("trust")
     }
 
     /// Asks it, signed in.
-    pub fn client(&self) -> &Client {
+    pub(crate) fn client(&self) -> &Client {
         &self.client
     }
 
     /// What it logged.
-    pub fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         self.running.said()
     }
 }

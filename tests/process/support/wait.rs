@@ -9,7 +9,7 @@ const PACE: Duration = Duration::from_millis(15);
 
 /// Waits until `ask` has an answer and gives it, with the time it took.
 /// Panics with `what` when there is none within `patience`.
-pub async fn until_some<T>(what: &str, patience: Duration, mut ask: impl FnMut() -> Option<T>) -> (T, Duration) {
+pub(crate) async fn until_some<T>(what: &str, patience: Duration, mut ask: impl FnMut() -> Option<T>) -> (T, Duration) {
     let begun = Instant::now();
     loop {
         if let Some(answer) = ask() {
@@ -21,6 +21,6 @@ pub async fn until_some<T>(what: &str, patience: Duration, mut ask: impl FnMut()
 }
 
 /// Waits until `ask` says yes; gives the time it took.
-pub async fn until(what: &str, patience: Duration, mut ask: impl FnMut() -> bool) -> Duration {
+pub(crate) async fn until(what: &str, patience: Duration, mut ask: impl FnMut() -> bool) -> Duration {
     until_some(what, patience, || ask().then_some(())).await.1
 }
