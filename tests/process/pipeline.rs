@@ -79,11 +79,11 @@ impl Stage<'_> {
     fn refuses_who_may_not(&self) {
         let host = self.daemon.address();
         let wrong = self.engine.login(host, ADMIN, "not the password").refused();
-        assert!(wrong.contains("unauthorized"), "{wrong}");
+        assert!(wrong.contains("401 Unauthorized"), "{wrong}");
         self.engine.login(host, ADMIN, PASSWORD).good();
         self.engine.run(&["logout", host]).good();
         let wrong = self.engine.login(host, ADMIN, "not the password either").refused();
-        assert!(wrong.contains("unauthorized"), "{wrong}");
+        assert!(wrong.contains("401 Unauthorized"), "{wrong}");
         self.engine.login(host, ADMIN, PASSWORD).good();
         let there = SecondRegistry::address();
         self.engine.login(&there, SecondRegistry::USER, SecondRegistry::PASSWORD).good();
@@ -119,6 +119,8 @@ impl Stage<'_> {
             ["--remote", &there, "--ca", ca.to_str().unwrap(), "--username", SecondRegistry::USER, "--password-stdin"];
         let push = ["push-mirror", "create", "qa/website", "--remote-repository", "edge/website"];
         self.daemon.cli_with(&[&push[..], &far].concat(), SecondRegistry::PASSWORD).good();
+        // A mirror is saved for a repository that is there.
+        self.put_there(&Image::new("amd64", "what was there before"), "7.0");
         let pull = ["pull-mirror", "create", "back/website", "--remote-repository", "edge/incoming"];
         let every_second = ["--schedule", "* * * * * *"];
         self.daemon.cli_with(&[&pull[..], &every_second, &far].concat(), SecondRegistry::PASSWORD).good();
@@ -149,19 +151,24 @@ impl Stage<'_> {
     /// polls it has it soon. Gives the image's digest and id.
     async fn pick_up_what_appears_there(&self) -> (String, String) {
         let image = Image::new("amd64", "what the other side made");
-        let layout = self.folder.join("incoming");
-        let digest = Layout(&layout).write_image(&image);
-        let to = format!("docker://{}/edge/incoming:7.1", SecondRegistry::address());
-        let account = format!("{}:{}", SecondRegistry::USER, SecondRegistry::PASSWORD);
-        let mut skopeo = self.namespace.program("skopeo");
-        skopeo.args(["copy", "--dest-tls-verify=true", "--dest-creds", &account, "--dest-cert-dir"]);
-        skopeo.arg(self.second.trust()).arg(format!("oci:{}", layout.display())).arg(to).run().good();
+        let digest = self.put_there(&image, "7.1");
         let arrived = || digest_of(&self.daemon.admin(), "back/website", "7.1");
         let (found, took) = until_some("the pull mirror brings it", PULLED_WITHIN, arrived).await;
         println!("pulled {took:?} after it was there");
         assert_eq!(found, digest);
-        let id = image.config_digest();
-        (digest, id)
+        (digest, image.config_digest())
+    }
+
+    /// Has `skopeo` push `image` to `edge/incoming` in the other registry.
+    fn put_there(&self, image: &Image, tag: &str) -> String {
+        let layout = self.folder.join(format!("incoming-{tag}"));
+        let digest = Layout(&layout).write_image(image);
+        let to = format!("docker://{}/edge/incoming:{tag}", SecondRegistry::address());
+        let account = format!("{}:{}", SecondRegistry::USER, SecondRegistry::PASSWORD);
+        let mut skopeo = self.namespace.program("skopeo");
+        skopeo.args(["copy", "--dest-tls-verify=true", "--dest-creds", &account, "--dest-cert-dir"]);
+        skopeo.arg(self.second.trust()).arg(format!("oci:{}", layout.display())).arg(to).run().good();
+        digest
     }
 
     /// The engine pulls every copy afresh and has the image `id` each time; and
