@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::config::rehearsal::Pace;
 use crate::http::connection::Options as ConnectionOptions;
 use crate::http::listen::{Bound, Spec, bind};
 use crate::http::{State, Tls, state};
@@ -34,6 +35,8 @@ pub struct App {
     pub connections: ConnectionOptions,
     /// The scope of outgoing connections.
     pub outgoing: Scope,
+    /// How soon things are done that are done from time to time.
+    pub pace: Pace,
     /// The certificate that listeners use, when it is one of ours.
     pub certificate: Option<OwnCertificate>,
 }
@@ -93,7 +96,7 @@ pub async fn build(config: &Config, clock: Clock, chance: Chance) -> Result<App,
     let passwords = Passwords::new(&chance);
     let state = State::new(state::Parts { registry: registry.clone(), passwords, ca_pem, remotes });
     let connections = ConnectionOptions::default();
-    Ok(App { state, registry, runner, bound, connections, outgoing, certificate })
+    Ok(App { state, registry, runner, bound, connections, outgoing, pace: config.pace.clone(), certificate })
 }
 
 fn subnet(text: &str) -> Option<Subnet> {

@@ -29,7 +29,7 @@ pub enum AppError {
     #[error(transparent)]
     Keyring(#[from] KeyringError),
     /// A file beside the data.
-    #[error("cannot write {}: {source}", path.display())]
+    #[error("cannot write {}", path.display())]
     File {
         /// Which.
         path: PathBuf,

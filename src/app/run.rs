@@ -58,7 +58,7 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
 /// # Errors
 /// [`AppError::Stopped`] when a write failed.
 pub async fn run(app: App, stop: Stop) -> Result<(), AppError> {
-    let App { state, registry, runner, bound, connections, outgoing, certificate } = app;
+    let App { state, registry, runner, bound, connections, outgoing, pace, certificate } = app;
     let store = registry.store().clone();
     let recovered = runner.recover().await?;
     if recovered > 0 {
@@ -72,10 +72,10 @@ pub async fn run(app: App, stop: Stop) -> Result<(), AppError> {
     }
     reactor.spawn(react::run(store.clone(), reactor.clone()));
     reactor.spawn(evaluate::run(store.clone(), reactor.clone()));
-    reactor.spawn(sweep::run(store.clone(), reactor.clone()));
+    reactor.spawn(sweep::run(store.clone(), reactor.clone(), pace.sweep));
     reactor.spawn(schedule::run(store.clone(), reactor.clone()));
     jobs.spawn(runner.run(jobs.clone()));
-    jobs.spawn(upkeep::run(registry.clone(), jobs.clone()));
+    jobs.spawn(upkeep::run(registry.clone(), jobs.clone(), pace.upkeep));
     jobs.spawn(watchdog(store.clone(), jobs.clone()));
     if let Some(own) = certificate {
         jobs.spawn(renew(own, store.clock().clone(), jobs.clone()));

@@ -19,7 +19,11 @@ pub async fn serve(options: &ServeOptions, environment: &Environment) -> Result<
         Some(path) => Config::load(path, &overrides, environment),
         None => Config::embedded(&overrides, environment),
     };
-    app::serve(config.map_err(CliError::Config)?).await.map_err(CliError::Daemon)
+    let config = config.map_err(CliError::Config)?;
+    if let Some(crash_at) = &config.crash_at {
+        crash_at.arm().map_err(CliError::Config)?;
+    }
+    app::serve(config).await.map_err(CliError::Daemon)
 }
 
 /// Runs the demonstration until it is told to stop.

@@ -6,6 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::rehearsal;
 use crate::secret::Secret;
 
 /// Where the packaged service has its local endpoint.
@@ -26,6 +27,11 @@ pub struct Environment {
     pub socket: Option<PathBuf>,
     /// `TIDEGATE_PASSWORD`: signs the command line in over `--url`.
     pub password: Option<Secret>,
+    /// `TIDEGATE_CRASH_AT`: where a daemon under test dies.
+    pub crash_at: Option<String>,
+    /// `TIDEGATE_PACE`: how soon a daemon under test does what it does from
+    /// time to time.
+    pub pace: Option<String>,
     /// The packaged service's local endpoint: [`SERVICE_SOCKET`].
     pub service_socket: PathBuf,
 }
@@ -38,13 +44,16 @@ impl Environment {
     /// read.
     pub fn read() -> io::Result<Self> {
         let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-        let password = std::env::var("TIDEGATE_PASSWORD").ok().filter(|value| !value.is_empty());
+        let text = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
+        let password = text("TIDEGATE_PASSWORD");
         Ok(Self {
             runtime_dir: variable("RUNTIME_DIRECTORY").map(first_of_list),
             state_dir: variable("STATE_DIRECTORY").map(first_of_list),
             credentials_dir: variable("CREDENTIALS_DIRECTORY").map(PathBuf::from),
             socket: variable("TIDEGATE_SOCKET").map(PathBuf::from),
             password: password.map(Secret::new),
+            crash_at: text(rehearsal::CRASH_AT),
+            pace: text(rehearsal::PACE),
             ..Self::bare(std::env::current_dir()?)
         })
     }
@@ -58,6 +67,8 @@ impl Environment {
             credentials_dir: None,
             socket: None,
             password: None,
+            crash_at: None,
+            pace: None,
             service_socket: PathBuf::from(SERVICE_SOCKET),
         }
     }

@@ -37,6 +37,14 @@ pub enum ConfigError {
         /// What is wrong with it, and what is allowed.
         reason: String,
     },
+    /// A variable for tests asks for something that cannot be had.
+    #[error("{variable}: {reason}")]
+    Rehearsal {
+        /// Its name.
+        variable: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// What follows from the surroundings does not do, and no line of a file
     /// is to blame.
     #[error("the path of the admin socket, {}, is longer than {} bytes: set admin.socket to a shorter one", path.display(), limits::SOCKET_PATH_BYTES)]

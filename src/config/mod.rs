@@ -18,6 +18,8 @@ pub mod environment;
 pub mod error;
 /// TOML to raw settings with their places.
 pub mod file;
+/// What a test asks of a daemon that it is going to kill.
+pub mod rehearsal;
 /// Raw settings to a checked configuration.
 pub mod resolve;
 /// Listeners, networks, log formats, names.

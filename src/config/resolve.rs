@@ -12,6 +12,7 @@ use toml::Spanned;
 use super::environment::Environment;
 use super::error::ConfigError;
 use super::file::{Document, RawConfig, RawListener, RawTls};
+use super::rehearsal::{CrashAt, Pace};
 use super::value::{self, Listener, LogFilter, LogFormat, Network, TlsName};
 use crate::limits;
 
@@ -45,6 +46,10 @@ pub struct Config {
     /// The file with the key that seals mirrors' passwords, where the service
     /// manager passed one on; in the data folder otherwise.
     pub sealing_key: Option<PathBuf>,
+    /// How soon things are done that are done from time to time.
+    pub pace: Pace,
+    /// Where a daemon under test dies.
+    pub crash_at: Option<CrashAt>,
     /// A service manager started it: nobody watches the terminal.
     pub supervised: bool,
 }
@@ -127,6 +132,8 @@ impl Config {
                 .as_ref()
                 .map(|folder| folder.join(SEALING_KEY_CREDENTIAL))
                 .filter(|path| path.exists()),
+            pace: environment.pace.as_deref().map(Pace::parse).transpose()?.unwrap_or_default(),
+            crash_at: environment.crash_at.as_deref().map(CrashAt::parse).transpose()?,
             supervised: environment.runtime_dir.is_some() || environment.state_dir.is_some(),
             data,
         })

@@ -20,6 +20,7 @@ use crate::clock::Timestamp;
 use crate::lifecycle::Scope;
 use crate::limits;
 use crate::registry::Registry;
+use crate::store::crash::crash_point;
 use crate::store::record::{Direction, Job, JobAction, JobStatus, Policy, Transfer};
 use crate::store::transfer::Due;
 use crate::store::{Lane, Read as _, StoreError, Stored as _, Table, policy, queue, transfer};
@@ -280,6 +281,8 @@ impl Runner {
             let why = "the policy is switched off".to_owned();
             Outcome::Failed { why, retry: Retry::Slowly, bytes: 0 }
         };
+        // The far side may have everything by now, and nothing says so here.
+        crash_point!("transfer-moved");
         tell(&outcome, &policy, tag);
         let settle = SettleTransfer {
             policy: *id,

@@ -11,6 +11,7 @@ use crate::chance::Id;
 use crate::clock::Timestamp;
 use crate::event::{Actor, Kind};
 use crate::oci::{Digest, Tag};
+use crate::store::crash::crash_point;
 use crate::store::record::{Cron, Direction, Job, JobAction, JobStatus, PolicyStatus, Transfer};
 use crate::store::{Change, Operation, Read, StoreError, event, policy, queue, repo, transfer};
 
@@ -249,6 +250,7 @@ impl Operation for SettleTransfer {
         row.updated_at = now;
         self.settle_job(&row, is_current, tables)?;
         transfer::put(tables, &self.policy, &self.tag, &row)?;
+        crash_point!("transfer-settled");
         if let Some((code, detail, is_moved)) = status
             && policy::get(tables, &self.policy)?.is_some()
         {

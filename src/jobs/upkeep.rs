@@ -81,17 +81,34 @@ impl Operation for Prune {
     }
 }
 
+/// How often, and how patiently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// How often it looks around.
+    pub every: Duration,
+    /// How long a file without a name is kept for those who still read it.
+    pub unlink_grace: Duration,
+    /// How often it looks for files that nothing names.
+    pub orphans_every: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { every: EVERY, unlink_grace: limits::UNLINK_GRACE, orphans_every: limits::ORPHANS_EVERY }
+    }
+}
+
 /// Runs until the scope is told to stop.
-pub async fn run(registry: Registry, scope: Scope) {
+pub async fn run(registry: Registry, scope: Scope, options: Options) {
     let mut waiting: HashMap<BlobFile, Instant> = HashMap::new();
     let mut swept: Option<Instant> = None;
-    while scope.until_stopped(tokio::time::sleep(EVERY)).await.is_some() {
-        let round = scope.until_stopped(round(&registry, &mut waiting)).await;
+    while scope.until_stopped(tokio::time::sleep(options.every)).await.is_some() {
+        let round = scope.until_stopped(round(&registry, &mut waiting, options)).await;
         if let Some(Err(error)) = round {
             tracing::warn!(error = %error, "upkeep failed; it is tried again");
         }
         let now = registry.store().clock().monotonic();
-        if swept.is_none_or(|last| now.duration_since(last) >= limits::ORPHANS_EVERY) {
+        if swept.is_none_or(|last| now.duration_since(last) >= options.orphans_every) {
             swept = Some(now);
             match scope.until_stopped(sweep_orphans(&registry)).await {
                 Some(Ok(0)) | None => {}
@@ -102,8 +119,12 @@ pub async fn run(registry: Registry, scope: Scope) {
     }
 }
 
-async fn round(registry: &Registry, waiting: &mut HashMap<BlobFile, Instant>) -> Result<(), RegistryError> {
-    unlink(registry, waiting).await?;
+async fn round(
+    registry: &Registry,
+    waiting: &mut HashMap<BlobFile, Instant>,
+    options: Options,
+) -> Result<(), RegistryError> {
+    unlink(registry, waiting, options.unlink_grace).await?;
     let idle = registry.expire_uploads().await?;
     if idle > 0 {
         tracing::info!(sessions = idle, "upload sessions that saw no byte for a day were dropped");
@@ -131,14 +152,18 @@ async fn round(registry: &Registry, waiting: &mut HashMap<BlobFile, Instant>) ->
 
 /// Removes files whose name is gone, once their grace is over. Grace is
 /// counted on the monotonic clock, from when this process first saw the row.
-async fn unlink(registry: &Registry, waiting: &mut HashMap<BlobFile, Instant>) -> Result<(), RegistryError> {
+async fn unlink(
+    registry: &Registry,
+    waiting: &mut HashMap<BlobFile, Instant>,
+    grace: Duration,
+) -> Result<(), RegistryError> {
     let store = registry.store();
     let now = store.clock().monotonic();
     let files = blob::files_to_unlink(&store.snapshot()?, limits::BACKGROUND_ROWS)?;
     let mut ripe = Vec::new();
     for file in files {
         let since = *waiting.entry(file).or_insert(now);
-        if now.duration_since(since) >= limits::UNLINK_GRACE {
+        if now.duration_since(since) >= grace {
             ripe.push(file);
         }
     }

@@ -16,6 +16,7 @@ use crate::oci::{Digest, RepoName, Tag};
 use crate::policy::{Decision, Intent, Outcome, Plan, PolicyId, Reason};
 use crate::registry::copy::Promotion;
 use crate::registry::{Caller, RegistryError};
+use crate::store::crash::crash_point;
 use crate::store::record::{Decided, Direction, Policy, PolicyStatus, TagValue, Verdict};
 use crate::store::{Change, Read, RepoId, StoreError, policy, tag};
 
@@ -174,6 +175,7 @@ impl Deciding {
             }
         };
         promotion.apply(checked, Actor::Policy(policy.id), change)?;
+        crash_point!("promotion-applied");
         policy::set_sent(change, self.repository, &self.digest, target, &policy.id)?;
         let now = change.now();
         let detail = format!("{}:{} to {target}:{target_tag}", self.name, self.tag);

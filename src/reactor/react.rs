@@ -9,6 +9,7 @@ use crate::lifecycle::Scope;
 use crate::limits;
 use crate::oci::Tag;
 use crate::policy::Trigger;
+use crate::store::crash::crash_point;
 use crate::store::{Change, Lane, Operation, Read, RepoId, Store, StoreError, error_chain, event, policy, tag};
 
 use super::decide::{Deciding, Standing};
@@ -72,6 +73,7 @@ impl Operation for React {
             Work::Pass | Work::Decide(_) | Work::Follow(_) => 0,
         };
         event::set_cursor(tables, self.seq)?;
+        crash_point!("cursor-moved");
         Ok(moved)
     }
 }

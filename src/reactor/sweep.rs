@@ -6,6 +6,7 @@
 //! events should have done is a fault, and is logged as one.
 
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use crate::lifecycle::Scope;
 use crate::limits;
@@ -23,9 +24,22 @@ use super::view::View;
 /// Tags looked at from one snapshot.
 const SLICE: usize = 256;
 
+/// How the sweep goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The time between two sweeps.
+    pub every: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { every: limits::SWEEP_EVERY }
+    }
+}
+
 /// Sweeps from time to time until the scope is told to stop.
-pub async fn run(store: Store, scope: Scope) {
-    while scope.until_stopped(tokio::time::sleep(limits::SWEEP_EVERY)).await.is_some() {
+pub async fn run(store: Store, scope: Scope, options: Options) {
+    while scope.until_stopped(tokio::time::sleep(options.every)).await.is_some() {
         match scope.until_stopped(sweep(&store)).await {
             None | Some(Err(StoreError::Stopped)) => break,
             Some(Ok(0)) => {}

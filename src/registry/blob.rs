@@ -6,6 +6,7 @@ use crate::store::file::{BlobFile, BlobReader, Sealed};
 use crate::store::record::Repository;
 use crate::store::{Change, Lane, Operation, Snapshot, StoreError, blob, manifest};
 
+use super::upload::OwnUpload;
 use super::{Caller, Registry, RegistryError};
 
 /// Names a sealed upload and makes it readable where it was sent.
@@ -13,6 +14,8 @@ struct LinkUpload {
     caller: Caller,
     repository: RepoName,
     sealed: Sealed,
+    /// Keeps the file from being taken for an orphan until it is named.
+    _own: Option<OwnUpload>,
 }
 
 impl Operation for LinkUpload {
@@ -146,8 +149,9 @@ impl Registry {
         caller: &Caller,
         repository: &RepoName,
         sealed: Sealed,
+        own: Option<OwnUpload>,
     ) -> Result<(), RegistryError> {
-        let operation = LinkUpload { caller: caller.clone(), repository: repository.clone(), sealed };
+        let operation = LinkUpload { caller: caller.clone(), repository: repository.clone(), sealed, _own: own };
         let answer = self.store().submit(Lane::Foreground, operation).await?;
         if answer.is_err() {
             self.discard(sealed.file).await?;

@@ -55,6 +55,8 @@ struct PutManifest {
     new: NewManifest,
     /// The file with the bytes, when they are too many for the database.
     file: Option<UploadId>,
+    /// Keeps that file from being taken for an orphan until it is named.
+    _own: OwnUpload,
 }
 
 impl Operation for PutManifest {
@@ -219,9 +221,7 @@ impl Registry {
     /// push and a pull mirror have in common.
     pub async fn store_manifest(&self, caller: &Caller, new: NewManifest) -> Result<(), RegistryError> {
         let id = UploadId::new(self.store().chance());
-        // Held until the commit: it keeps the orphan sweep away from a file
-        // that no row names yet.
-        let _own = OwnUpload::new(self.sessions(), id);
+        let own = OwnUpload::new(self.sessions(), id);
         let file = if new.bytes.len() > limits::MANIFEST_INLINE_BYTES {
             let (files, bytes, digest) = (self.store().files().clone(), new.bytes.clone(), new.digest);
             match crate::lifecycle::blocking(move || files.write_small(&digest, &bytes, id)).await {
@@ -240,7 +240,7 @@ impl Registry {
             None
         };
         let named = file.map(|upload| BlobFile { digest: new.digest, upload });
-        let operation = PutManifest { caller: caller.clone(), new, file };
+        let operation = PutManifest { caller: caller.clone(), new, file, _own: own };
         let answer = self.store().submit(Lane::Foreground, operation).await?;
         if let (Err(_), Some(file)) = (&answer, named) {
             self.discard(file).await?;

@@ -27,8 +27,10 @@ use super::{Caller, Registry, RegistryError};
 pub(super) struct Sessions {
     open: Mutex<HashMap<UploadId, Entry>>,
     /// Uploads of the daemon's own, which no client can go on with.
-    own: Mutex<HashSet<UploadId>>,
+    own: OwnUploads,
 }
+
+type OwnUploads = Arc<Mutex<HashSet<UploadId>>>;
 
 /// The owner of the daemon's own uploads on the disk.
 const OWN: &str = "daemon";
@@ -96,7 +98,7 @@ impl Sessions {
         if !open.is_empty() {
             tracing::info!(sessions = open.len(), "upload sessions of an earlier run can go on");
         }
-        Ok(Self { open: Mutex::new(open), own: Mutex::default() })
+        Ok(Self { open: Mutex::new(open), own: OwnUploads::default() })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<UploadId, Entry>> {
@@ -146,19 +148,23 @@ impl Sessions {
     }
 }
 
-/// Marks an upload of the daemon's own as live, for as long as it is held.
-pub(super) struct OwnUpload<'a>(&'a Sessions, UploadId);
+/// Marks an upload of the daemon's own as live, for as long as it is held: its
+/// file is nobody else's to remove before a row names it. It goes into the very
+/// operation that names the file, because whoever asked for that may be gone
+/// before it is committed.
+#[derive(Debug)]
+pub(super) struct OwnUpload(OwnUploads, UploadId);
 
-impl<'a> OwnUpload<'a> {
-    pub(super) fn new(sessions: &'a Sessions, id: UploadId) -> Self {
+impl OwnUpload {
+    pub(super) fn new(sessions: &Sessions, id: UploadId) -> Self {
         sessions.own.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
-        Self(sessions, id)
+        Self(Arc::clone(&sessions.own), id)
     }
 }
 
-impl Drop for OwnUpload<'_> {
+impl Drop for OwnUpload {
     fn drop(&mut self) {
-        self.0.own.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
     }
 }
 
@@ -278,7 +284,7 @@ impl Registry {
         // The session stays listed until the commit: its id keeps the orphan
         // sweep away from the file that no row names yet.
         let linked = match sealed {
-            Ok(sealed) => self.link_upload(caller, repository, sealed).await,
+            Ok(sealed) => self.link_upload(caller, repository, sealed, None).await,
             Err(SealError::Mismatch { found }) => Err(RegistryError::DigestMismatch { expected, found }),
             Err(SealError::File(error)) => Err(self.file_failed(error)),
         };
@@ -312,8 +318,7 @@ impl Registry {
     ) -> Result<u64, RegistryError> {
         caller.require(&self.store().snapshot()?, repository, Level::ReadWrite)??;
         let id = UploadId::new(self.store().chance());
-        // Held until the commit: it keeps the orphan sweep away.
-        let _own = OwnUpload::new(self.sessions(), id);
+        let own = OwnUpload::new(self.sessions(), id);
         let (files, algorithm) = (self.store().files().clone(), digest.algorithm());
         let created = self.store().clock().now();
         let session = Session { repository: repository.clone(), owner: OWN.to_owned(), algorithm, created };
@@ -332,7 +337,7 @@ impl Registry {
             Err(AppendError::File(error)) => Err(self.file_failed(error)),
         };
         match sealed {
-            Ok(sealed) => self.link_upload(caller, repository, sealed).await.map(|()| sealed.size),
+            Ok(sealed) => self.link_upload(caller, repository, sealed, Some(own)).await.map(|()| sealed.size),
             Err(error) => {
                 let files = self.store().files().clone();
                 crate::lifecycle::blocking(move || files.drop_upload(id)).await?;
@@ -495,5 +500,79 @@ mod tests {
         assert!(registry.open_uploads().is_empty());
         let left = std::fs::read_dir(folder.path().join("uploads")).expect("reads").count();
         assert_eq!(left, 0);
+    }
+
+    /// Keeps the writer busy until it is let go.
+    struct Hold(std::sync::mpsc::Receiver<()>);
+
+    impl crate::store::Operation for Hold {
+        type Plan = ();
+        type Done = ();
+        type Refusal = ();
+        const NAME: &'static str = "hold";
+
+        fn check(&self, _: &crate::store::Change<'_>) -> Result<Result<(), ()>, StoreError> {
+            Ok(Ok(()))
+        }
+
+        fn apply(&self, (): (), _: &mut crate::store::Change<'_>) -> Result<(), StoreError> {
+            // The sender lets go by sending or by going away.
+            let _ = self.0.recv();
+            Ok(())
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_file_of_a_large_manifest_is_nobodys_orphan_before_it_is_named() {
+        // The search for orphans that met such a file between its rename and
+        // its commit removed it, and the manifest was acknowledged without its
+        // bytes; so did one that met it after the client had hung up.
+        let folder = tempfile::tempdir().expect("a folder");
+        let registry = registry(folder.path(), Clock::system()).await;
+        let name: RepoName = "dev/x".parse().expect("a name");
+        let padding = "x".repeat(limits::MANIFEST_INLINE_BYTES);
+        let bytes = format!(
+            r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[],"annotations":{{"x":"{padding}"}}}}"#
+        );
+        let (let_go, held) = std::sync::mpsc::channel();
+        let holding = registry.store().submit(crate::store::Lane::Foreground, Hold(held));
+        let tag = crate::oci::Reference::Tag("1".parse().expect("a tag"));
+        let putting = registry.put_manifest(&Caller::System, &name, &tag, Vec::new(), None, bytes.into_bytes());
+        let file = async {
+            loop {
+                let found = registry.store().files().walk().expect("walks").next();
+                match found {
+                    Some(found) => break found.expect("reads"),
+                    None => tokio::task::yield_now().await,
+                }
+            }
+        };
+        let mut putting = Box::pin(putting);
+        let release = async {
+            let found = tokio::select! {
+                put = &mut putting => panic!("the writer is held, and yet: {put:?}"),
+                file = file => file,
+            };
+            let crate::store::file::Found::Blob { file, .. } = found else { panic!("a blob file") };
+            assert_eq!(registry.open_uploads(), [file.upload]);
+            // One more turn hands the operation in; then the client hangs up.
+            for _ in 0..1_000 {
+                assert!(futures_util::poll!(&mut putting).is_pending());
+                tokio::task::yield_now().await;
+            }
+            drop(putting);
+            let live = registry.open_uploads();
+            let_go.send(()).expect("the writer waits");
+            (file, live)
+        };
+        let (held, (file, live)) = futures_util::future::join(holding, release).await;
+        held.expect("runs").expect("is done");
+        let named = async {
+            while !crate::store::blob::names_file(&registry.store().snapshot().expect("reads"), &file).expect("reads") {
+                tokio::task::yield_now().await;
+            }
+        };
+        named.await;
+        assert_eq!(live, [file.upload], "hung up, and not committed yet");
     }
 }

@@ -72,7 +72,7 @@ impl From<FileError> for StoreError {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The folder or a file in it.
-    #[error("cannot use the data folder {}: {source}", path.display())]
+    #[error("cannot use the data folder {}", path.display())]
     Folder {
         /// Which path.
         path: PathBuf,
@@ -113,7 +113,7 @@ pub enum OpenError {
         known: u64,
     },
     /// The file half.
-    #[error("{0}")]
+    #[error(transparent)]
     Files(#[from] FileError),
     /// Anything else the store says.
     #[error("cannot open the data folder: {0}")]

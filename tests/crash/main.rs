@@ -1,0 +1,1 @@
+//! Death, and what is there afterwards.
