@@ -6,6 +6,19 @@ use std::path::PathBuf;
 use crate::support::{ADMIN, Daemon, PASSWORD, Run as _, bounded, program, scratch, turn};
 
 const MODULE: &str = "github.com/opencontainers/distribution-spec/conformance";
+/// What fails because an image whose layers are not there is refused, which the
+/// specification allows ("Pushing Manifests") and the program counts: nothing
+/// in this registry points at what is absent. An index whose images are not
+/// there is accepted and passes.
+const REFUSED: &[&str] = &[
+    "sparse/push/manifest-by-digest",
+    "sparse/push/manifest-by-tag",
+    "sparse/tag-list",
+    "sparse/head/manifest-head-by-tag",
+    "sparse/head/manifest-head-by-digest",
+    "sparse/pull/manifest-by-tag",
+    "sparse/pull/manifest-by-digest",
+];
 const VERSION: &str = "v0.0.0-20260831232431-97274622c111";
 
 /// The program, built from Go's module proxy when it is not there yet.
@@ -45,12 +58,12 @@ async fn the_conformance_program_finds_no_failure() {
         .env("OCI_RESULTS_DIR", &results)
         .run();
     let junit = std::fs::read_to_string(results.join("junit.xml")).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
-    std::fs::write("/tmp/e2e-junit.xml", &junit).unwrap();
     let told = Told::read(&junit);
     println!("conformance: {} tests, {} failures", told.tests, told.failures);
-    assert!(told.failures == 0 && told.failed.is_empty(), "{}", told.failed.join("\n"));
+    assert_eq!(told.failed, REFUSED, "the last is what is allowed to fail\n{}", told.reasons.join("\n"));
+    assert_eq!(told.failures as usize, REFUSED.len());
     assert!(told.tests > 500, "the program ran few tests: {}", told.tests);
-    ran.good();
+    assert_eq!(ran.code, i32::from(!REFUSED.is_empty()), "{ran:?}");
     daemon.stop().await;
 }
 
@@ -58,17 +71,32 @@ async fn the_conformance_program_finds_no_failure() {
 struct Told {
     tests: u32,
     failures: u32,
+    /// The names of what failed, and why.
     failed: Vec<String>,
+    reasons: Vec<String>,
 }
 
 impl Told {
     fn read(junit: &str) -> Self {
-        let root = junit.split("<testsuites").nth(1).and_then(|rest| rest.split('>').next()).unwrap_or_default();
-        let count = |name: &str| {
-            let value = root.split(&format!(" {name}=\"")).nth(1).and_then(|rest| rest.split('"').next());
-            value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in {root:?}"))
-        };
-        let failed = junit.split("<testcase").filter(|case| case.contains("<failure") || case.contains("<error"));
-        Self { tests: count("tests"), failures: count("failures"), failed: failed.map(str::to_owned).collect() }
+        let root = between(junit, "<testsuites", ">").expect("a report has a root");
+        let count = |name: &str| between(root, &format!(" {name}=\""), "\"").and_then(|value| value.parse().ok());
+        let cases = junit.split("<testcase").skip(1);
+        let failed: Vec<&str> = cases.filter(|case| !between(case, " status=\"", "\"").is_some_and(is_fine)).collect();
+        let name = |case: &&str| between(case, "name=\"OCI Conformance Test/", "\"").unwrap_or(case).to_owned();
+        Self {
+            tests: count("tests").expect("the root counts"),
+            failures: count("failures").expect("the root counts"),
+            failed: failed.iter().map(name).collect(),
+            reasons: failed.into_iter().map(str::to_owned).collect(),
+        }
     }
+}
+
+/// Passed, not supported in an allowed way, or turned off by the version.
+fn is_fine(status: &str) -> bool {
+    ["passed", "skipped", "disabled"].contains(&status)
+}
+
+fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
+    text.split_once(before)?.1.split_once(after).map(|(found, _)| found)
 }

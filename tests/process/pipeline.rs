@@ -166,7 +166,14 @@ impl Stage<'_> {
         let to = format!("docker://{}/edge/incoming:{tag}", SecondRegistry::address());
         let account = format!("{}:{}", SecondRegistry::USER, SecondRegistry::PASSWORD);
         let mut skopeo = self.namespace.program("skopeo");
-        skopeo.args(["copy", "--dest-tls-verify=true", "--dest-creds", &account, "--dest-cert-dir"]);
+        skopeo.args([
+            "copy",
+            "--preserve-digests",
+            "--dest-tls-verify=true",
+            "--dest-creds",
+            &account,
+            "--dest-cert-dir",
+        ]);
         skopeo.arg(self.second.trust()).arg(format!("oci:{}", layout.display())).arg(to).run().good();
         digest
     }
