@@ -2,16 +2,15 @@
 //! the authority's certificate as the only one it trusts.
 
 use std::path::Path;
+use std::time::Duration;
 
 use crate::support::{ADMIN, Daemon, Image, Layout, PASSWORD, Run as _, program, sha256, turn, until};
-
-use std::time::Duration;
 
 /// What skopeo is told of the registry, on the side that is `src` or `dest`.
 fn signed_in(daemon: &Daemon, side: &str) -> Vec<String> {
     vec![
         format!("--{side}-tls-verify=true"),
-        format!("--{side}-cert-dir={}", daemon.ca().parent().unwrap().join("trust").display()),
+        format!("--{side}-cert-dir={}", daemon.trust().display()),
         format!("--{side}-creds={ADMIN}:{PASSWORD}"),
     ]
 }
@@ -47,10 +46,6 @@ async fn skopeo_copies_both_ways_by_tag_and_by_digest() {
     let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(folder.path(), None).await;
-    // A folder with nothing else in it: skopeo takes every pair it finds there.
-    let trust = daemon.ca().parent().unwrap().join("trust");
-    std::fs::create_dir(&trust).unwrap();
-    std::fs::copy(daemon.ca(), trust.join("ca.crt")).unwrap();
     daemon.cli(&["repository", "create", "dev/website"]).good();
     daemon.cli(&["repository", "create", "qa/website"]).good();
     daemon.cli(&["promotion", "create", "dev/website", "qa/website", "--rule", "tag ew -stable"]).good();

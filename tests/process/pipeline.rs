@@ -67,6 +67,7 @@ async fn an_image_goes_through_the_pipeline_and_comes_back_whole() {
         ],
     );
     stage.mounts_in_a_second_repository(&built);
+    stage.pulls_its_own_platform_of_an_index();
     stage.says_why(&tag);
     let verified = daemon.cli(&["verify"]).good();
     assert!(verified.starts_with("clean"), "{verified}");
@@ -228,6 +229,21 @@ impl Stage<'_> {
         self.engine.run(&["tag", &from, &to]).good();
         let told = self.engine.run(&["push", &to]).good();
         assert_eq!(told.matches("Mounted from dev/website").count(), 2, "{told}");
+    }
+
+    /// `skopeo` pushes an index of two platforms; the engine finds its own in it.
+    fn pulls_its_own_platform_of_an_index(&self) {
+        let images = [Image::new("arm64", "for another machine"), Image::new("amd64", "for this one")];
+        let (layout, name) = (self.folder.join("index"), self.named("dev/website:2.0"));
+        let index = Layout(&layout).write_index(&images);
+        let account = format!("{ADMIN}:{PASSWORD}");
+        let trust = self.daemon.trust();
+        let mut skopeo = self.namespace.program("skopeo");
+        skopeo.args(["copy", "--all", "--preserve-digests", "--dest-creds", &account, "--dest-cert-dir"]).arg(trust);
+        skopeo.arg(format!("oci:{}", layout.display())).arg(format!("docker://{name}")).run().good();
+        let told = self.engine.run(&["pull", "--platform", "linux/amd64", &name]).good();
+        assert!(told.contains(&index), "{told}");
+        assert_eq!(self.engine.image_id(&name), images[1].config_digest());
     }
 
     /// `why` names policy, rule, operator, value seen and result.

@@ -84,6 +84,15 @@ impl Daemon {
         self.data().join("tls").join("ca.crt")
     }
 
+    /// A folder with the authority's certificate alone: skopeo takes all that it
+    /// finds in one.
+    pub(crate) fn trust(&self) -> PathBuf {
+        let folder = self.folder.join("trust");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::copy(self.ca(), folder.join("ca.crt")).unwrap();
+        folder
+    }
+
     /// Asks it as the system admin.
     pub(crate) fn admin(&self) -> Client {
         self.client.signed_in(ADMIN, PASSWORD)
