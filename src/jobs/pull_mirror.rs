@@ -23,12 +23,13 @@ use crate::registry::upload::BrokenBody;
 use crate::registry::{Caller, Registry, RegistryError};
 use crate::remote::{Registry as Client, RemoteError};
 use crate::store::record::{Direction, Policy, PolicyBody, Remote, Transfer};
-use crate::store::{Change, Lane, Operation, StoreError, blob, policy, repo, transfer};
+use crate::store::{Change, Lane, Operation, StoreError, blob, policy, repo, tag, transfer};
 
 use super::log::JobLog;
+use super::owe::{Owed, owe};
 use super::push_mirror::{TransferError, owner_may};
 use super::remote::Remotes;
-use super::settle::{Outcome, Owed, owe};
+use super::settle::Outcome;
 
 /// HEAD requests under way at once in one poll.
 const PARALLEL_LOOKS: usize = 4;
@@ -321,7 +322,7 @@ impl Pull<'_> {
         bytes: Vec<u8>,
     ) -> Result<(), TransferError> {
         let is_root = digest == self.transfer.want;
-        let (is_here, missing) = {
+        let (is_here, is_set, missing) = {
             let read = self.registry.store().snapshot()?;
             let number = self.policy.repository;
             let mut missing = Vec::new();
@@ -333,7 +334,8 @@ impl Pull<'_> {
                     missing.push((digest, size));
                 }
             }
-            (is_complete(&read, number, &digest)?, missing)
+            let is_set = tag::get(&read, number, self.tag)?.is_some_and(|value| value.digest == self.transfer.want);
+            (is_complete(&read, number, &digest)?, is_set, missing)
         };
         // All run to their end, also when one fails: a fetch that is dropped
         // between its file and its row would leave the file behind.
@@ -343,7 +345,9 @@ impl Pull<'_> {
             .collect()
             .await;
         fetched.into_iter().collect::<Result<(), _>>()?;
-        if is_here && !is_root {
+        // A tag that an earlier try set before it died is not set again: that
+        // would be another event, and its policies would act twice.
+        if is_here && (!is_root || is_set) {
             return Ok(());
         }
         let new = NewManifest {

@@ -2,11 +2,13 @@
 //! and to be asked what it was asked.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::chance::{Chance, Id};
 use crate::clock::{Clock, Timestamp};
+use crate::event::Kind;
 use crate::identity::Keyring;
 use crate::lifecycle::Scope;
 use crate::oci::{Digest, MediaType, Reference, RepoName, Tag};
@@ -18,11 +20,17 @@ use crate::registry::repository::Settings;
 use crate::registry::upload::BrokenBody;
 use crate::registry::{Caller, Registry};
 use crate::remote::tests::fake::{Fake, Reply, Seen, outbound};
-use crate::store::record::{Job, JobAction, JobStatus, PolicyBody, PolicyStatus, Remote, TagValue, Transfer};
+use crate::store::record::{
+    Direction, Job, JobAction, JobStatus, PolicyBody, PolicyStatus, Remote, TagValue, Transfer,
+};
 use crate::store::verify::{Depth, verify};
-use crate::store::{Lane, Store, policy, queue, repo, tag, transfer};
+use crate::store::{Lane, Store, event, policy, queue, repo, tag, transfer};
 
-use super::settle::QueuePoll;
+use super::log::JobLog;
+use super::poll_queue::QueuePoll;
+use super::pull_mirror::Pull;
+use super::push_mirror::Push;
+use super::settle::Outcome;
 use super::{Options, Remotes, Runner};
 
 /// What the far side holds, and how it misbehaves.
@@ -245,6 +253,37 @@ impl World {
             (!due).then_some(())
         })
         .await;
+    }
+
+    /// Ends the runner, as a restart does.
+    async fn rest_of_runner(&mut self) {
+        assert!(self.scope.drain(Duration::from_secs(10)).await, "a job runs on");
+    }
+
+    /// A new runner, as after a restart.
+    fn restart_runner(&mut self) {
+        self.scope = Scope::new();
+        let runner = Runner::new(self.registry.clone(), self.remotes.clone(), Options::default());
+        self.scope.spawn(runner.run(self.scope.clone()));
+    }
+
+    /// A try that moves everything and dies before anything is written down.
+    async fn try_and_die(&self, id: &Id, name: &str) {
+        let read = self.store().snapshot().expect("reads");
+        let policy = policy::get(&read, id).expect("reads").expect("is there");
+        let (tag, row): (Tag, _) = (name.parse().expect("a tag"), self.transfer(id, name).expect("is owed"));
+        let (registry, remotes, log) = (&self.registry, &self.remotes, JobLog::new(self.store().clone(), row.job));
+        let (policy, tag, transfer, log, bytes) = (&policy, &tag, &row, &log, AtomicU64::new(0));
+        let outcome = match row.direction {
+            Direction::Push => Push { registry, remotes, policy, tag, transfer, log, bytes }.run().await,
+            Direction::Pull => Pull { registry, remotes, policy, tag, transfer, log, bytes }.run().await,
+        };
+        assert!(matches!(outcome, Outcome::Done { .. }), "{outcome:?}");
+    }
+
+    fn events(&self, is: impl Fn(&Kind) -> bool) -> usize {
+        let events = event::after(&self.store().snapshot().expect("reads"), 0, usize::MAX).expect("reads");
+        events.iter().filter(|event| is(&event.kind)).count()
     }
 
     async fn wait<T>(&self, mut look: impl FnMut() -> Option<T>) -> T {
@@ -488,5 +527,45 @@ async fn an_edited_mirror_goes_to_the_new_place_at_once() {
     edit("mended").await;
     world.wait(|| world.transfer(&id, "1").filter(|row| !row.is_owed())).await;
     assert_eq!(far(&other).tags.get("1"), Some(&digest));
+    world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_that_died_before_it_was_settled_is_told_once_and_not_sent_again() {
+    // Killed between the last byte and the commit: the next try found all of
+    // it over there and took that for no news, so no event ever told.
+    let mut world = World::new().await;
+    let id = world.save(|remote| PolicyBody::Push { remote }, Vec::new()).await;
+    world.rest_of_runner().await;
+    let digest = world.push("1", "one").await;
+    world.try_and_die(&id, "1").await;
+    let puts = world.asked("PUT", "");
+    assert_eq!((far(&world.far).tags.get("1"), puts), (Some(&digest), 3));
+    world.restart_runner();
+    world.wait(|| world.transfer(&id, "1").filter(|row| !row.is_owed())).await;
+    assert_eq!(world.asked("PUT", ""), puts, "sent twice");
+    assert_eq!(world.events(|kind| matches!(kind, Kind::PushMirrored { .. })), 1);
+    world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_that_died_before_it_was_settled_sets_its_tag_once() {
+    // The next try set the tag once more: another event, on which every policy
+    // of the repository acted a second time.
+    let mut world = World::new().await;
+    let (digest, _) = world.publish("1", "one");
+    let id = world.pull_mirror(false).await;
+    far(&world.far).cut = true;
+    world.poll(id).await;
+    world.wait(|| world.transfer(&id, "1").filter(|row| row.attempts > 0)).await;
+    world.rest_of_runner().await;
+    far(&world.far).cut = false;
+    world.try_and_die(&id, "1").await;
+    assert_eq!(world.tag("1").map(|value| value.digest), Some(digest));
+    world.clock.advance(Duration::from_secs(60 * 60));
+    world.restart_runner();
+    world.wait(|| world.transfer(&id, "1").filter(|row| !row.is_owed())).await;
+    assert_eq!(world.events(|kind| matches!(kind, Kind::TagSet { .. })), 1);
+    assert_eq!(world.events(|kind| matches!(kind, Kind::PullMirrored { .. })), 1);
     world.close().await;
 }

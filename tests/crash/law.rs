@@ -1,0 +1,187 @@
+//! What must hold of a store whatever it died of, read off the store itself.
+//!
+//! The event log is written in the commit that does what it tells, so it is
+//! held against the tables, and against itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
+use tidegate::chance::Id;
+use tidegate::event::{Event, Kind};
+use tidegate::oci::{Digest, Tag};
+use tidegate::policy::Outcome;
+use tidegate::store::record::{Policy, PolicyBody, TagValue};
+use tidegate::store::{RepoId, Snapshot, Store, event, policy, repo, tag, transfer};
+
+/// What the log tells about one store.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// Promotions that happened.
+    pub(crate) promotions: usize,
+    /// Tags that were set.
+    pub(crate) settings: usize,
+    /// Tags sent to another registry.
+    pub(crate) sent: usize,
+    /// Tags brought in from another registry.
+    pub(crate) brought: usize,
+}
+
+/// A value of a tag: repository, tag, and the event that set it.
+type Source = (u64, String, u64);
+
+/// Reads the whole log and holds it against the tables. `settled` says that
+/// everything owed had the time to happen.
+pub(crate) fn hold(store: &Store, settled: bool) -> Result<Told, String> {
+    let read = store.snapshot().map_err(|error| error.to_string())?;
+    let mut log = Log::default();
+    let events = event::after(&read, 0, usize::MAX).map_err(|error| error.to_string())?;
+    for event in &events {
+        log.add(event)?;
+    }
+    log.tags_are_as_told(&read)?;
+    if settled {
+        log.what_is_owed_is_done(&read)?;
+    }
+    Ok(log.told)
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    told: Told,
+    /// The last value of each tag that was ever set: its event, and the digest
+    /// unless it was removed since.
+    tags: BTreeMap<(u64, String), (u64, Option<Digest>)>,
+    /// How often each policy was saved so far.
+    saved: BTreeMap<Id, usize>,
+    /// What was promoted by which save of which policy.
+    promoted: BTreeSet<(Id, usize, Source)>,
+}
+
+impl Log {
+    fn add(&mut self, event: &Event) -> Result<(), String> {
+        let number = event.repository_number;
+        match &event.kind {
+            Kind::TagSet { tag, digest, .. } => {
+                self.told.settings += 1;
+                self.tags.insert((number, tag.to_string()), (event.seq, Some(*digest)));
+            }
+            Kind::TagDeleted { tag, .. } => {
+                self.tags.insert((number, tag.to_string()), (event.seq, None));
+            }
+            Kind::PolicySaved { policy } => *self.saved.entry(*policy).or_default() += 1,
+            Kind::Promoted { policy: Some(policy), tag, digest, .. } => {
+                self.told.promotions += 1;
+                let key = (number, tag.to_string());
+                let Some((seq, Some(value))) = self.tags.get(&key) else {
+                    return Err(format!("event {}: {tag} was promoted and was not there", event.seq));
+                };
+                if value != digest {
+                    return Err(format!("event {}: {tag} was {value}, and {digest} was promoted", event.seq));
+                }
+                let saves = self.saved.get(policy).copied().unwrap_or(0);
+                if !self.promoted.insert((*policy, saves, (key.0, key.1, *seq))) {
+                    return Err(format!("event {}: policy {policy} promoted event {seq} ({tag}) twice", event.seq));
+                }
+            }
+            Kind::PushMirrored { .. } => self.told.sent += 1,
+            Kind::PullMirrored { .. } => self.told.brought += 1,
+            Kind::RepositoryCreated
+            | Kind::RepositoryDeleted
+            | Kind::ManifestLinked { .. }
+            | Kind::ManifestDeleted { .. }
+            | Kind::PolicyDeleted { .. }
+            | Kind::Promoted { policy: None, .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Every tag has the value that its last event gave it.
+    fn tags_are_as_told(&self, read: &Snapshot) -> Result<(), String> {
+        let repositories: BTreeSet<u64> = self.tags.keys().map(|(number, _)| *number).collect();
+        let mut found: BTreeMap<(u64, String), (u64, Digest)> = BTreeMap::new();
+        for number in repositories {
+            for (name, value) in tags(read, RepoId(number)) {
+                found.insert((number, name.to_string()), (value.seq, value.digest));
+            }
+        }
+        let told: BTreeMap<_, _> = self
+            .tags
+            .iter()
+            .filter_map(|(key, (seq, digest))| digest.map(|digest| (key.clone(), (*seq, digest))))
+            .collect();
+        for key in found.keys().chain(told.keys()) {
+            let (found, told) = (found.get(key), told.get(key));
+            if found != told {
+                return Err(format!("repository {} tag {}: {found:?}, and the log says {told:?}", key.0, key.1));
+            }
+        }
+        Ok(())
+    }
+
+    fn what_is_owed_is_done(&self, read: &Snapshot) -> Result<(), String> {
+        let (last, cursor) = (event::last(read).expect("reads"), event::cursor(read).expect("reads"));
+        if last != cursor {
+            return Err(format!("the reactor stands at {cursor} of {last}"));
+        }
+        for policy in policy::all(read).expect("reads") {
+            if !policy.enabled || repo::name_of(read, policy.repository).expect("reads").is_none() {
+                continue;
+            }
+            for (name, value) in tags(read, policy.repository) {
+                // What was there before a save that asked for no walk, and what
+                // the rules leave out, is not owed.
+                if value.seq < policy.applies_from || !takes(&policy, &name) || value.chain.contains(&policy.id) {
+                    continue;
+                }
+                match &policy.body {
+                    PolicyBody::Promotion { .. } => self.is_promoted(read, &policy, &name, &value)?,
+                    PolicyBody::Push { .. } => is_owed_or_sent(read, &policy, &name, &value)?,
+                    PolicyBody::Pull { .. } => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn is_promoted(&self, read: &Snapshot, policy: &Policy, name: &Tag, value: &TagValue) -> Result<(), String> {
+        let place = format!("policy {} and {name} as event {} set it", policy.id, value.seq);
+        let verdict = policy::verdict(read, policy.repository, name).expect("reads");
+        let verdict = verdict.filter(|verdict| verdict.seq == value.seq).ok_or(format!("{place}: no verdict"))?;
+        let decided = verdict.of(&policy.id).ok_or(format!("{place}: no decision"))?;
+        if decided.decision.outcome != Outcome::Allow || decided.decision.version != policy.version {
+            return Err(format!("{place}: {:?}", decided.decision));
+        }
+        let source = (policy.repository.0, name.to_string(), value.seq);
+        let saves = self.saved.get(&policy.id).copied().unwrap_or(0);
+        if !(0..=saves).any(|save| self.promoted.contains(&(policy.id, save, source.clone()))) {
+            return Err(format!("{place}: decided, and not promoted"));
+        }
+        Ok(())
+    }
+}
+
+fn is_owed_or_sent(read: &Snapshot, policy: &Policy, name: &Tag, value: &TagValue) -> Result<(), String> {
+    let row = transfer::get(read, &policy.id, name).expect("reads");
+    match row {
+        Some(row) if row.want == value.digest => Ok(()),
+        row => Err(format!("policy {} owes {name} as {}, and has {row:?}", policy.id, value.digest)),
+    }
+}
+
+/// The rules that these tests use: the tag ends with one of the values.
+fn takes(policy: &Policy, name: &Tag) -> bool {
+    policy.rules.iter().all(|rule| {
+        assert_eq!((rule.field.as_str(), rule.operator.as_str()), ("tag", "ew"), "a rule the law does not know");
+        rule.values.iter().any(|value| name.as_str().ends_with(value.as_str()))
+    })
+}
+
+fn tags(read: &Snapshot, number: RepoId) -> Vec<(Tag, TagValue)> {
+    let mut found = Vec::new();
+    tag::walk(read, number, None, |name, value| {
+        found.push((name, value));
+        Ok(ControlFlow::Continue(()))
+    })
+    .expect("reads");
+    found
+}
