@@ -5,7 +5,9 @@
 //! body that was refused is read on for a little (a bounded number of bytes, a
 //! bounded time), and only then the connection is closed. A client that waits
 //! for `100 Continue` has sent nothing and is not asked to begin. Over HTTP/2
-//! the stream is reset without an error instead.
+//! nothing is closed but the stream is reset without an error (RFC 9113 §8.1),
+//! which some clients, curl 7.88 among them, take for a failure: what is small
+//! is read on there too.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -44,11 +46,8 @@ impl Unread {
     /// that the connection ends when there was more.
     pub(super) async fn settle(mut self, parts: &Parts, response: &mut Response<Body>) {
         let Ok(body) = self.0.try_recv() else { return };
-        if parts.version > Version::HTTP_11 {
-            return;
-        }
         let is_waiting = parts.headers.contains_key(header::EXPECT);
-        if is_waiting || !read_on(body).await {
+        if (is_waiting || !read_on(body).await) && parts.version <= Version::HTTP_11 {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
     }

@@ -2,8 +2,8 @@
 //! dispatched, logged.
 
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::body::{Body as _, Incoming};
 use serde_json::json;
 use tracing::Instrument as _;
 
@@ -51,6 +51,9 @@ pub async fn handle(state: State, request: Request<Incoming>, peer: Peer) -> Res
         let changes = matches!(&route, Route::V2(Ok(call)) if call.changes());
         let mut response = dispatch(&state, route, &parts, &query, body, peer).await;
         seal(&mut response, &id);
+        if parts.method == Method::HEAD {
+            take_body(&mut response);
+        }
         let (status, elapsed) = (response.status().as_u16(), begun.elapsed());
         if changes && response.status().is_success() {
             tracing::info!(http.status = status, elapsed_ms = elapsed.as_millis(), "changed");
@@ -151,6 +154,15 @@ fn plain(status: StatusCode, code: &str, message: &str) -> Response<Body> {
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+/// An answer to HEAD is the one to GET without its body. hyper leaves it out in
+/// HTTP/1.1 alone; in HTTP/2 the client resets a stream that brings one.
+fn take_body(response: &mut Response<Body>) {
+    let body = std::mem::replace(response.body_mut(), Body::empty());
+    if let Some(length) = body.size_hint().exact().filter(|length| *length > 0) {
+        response.headers_mut().entry(header::CONTENT_LENGTH).or_insert(HeaderValue::from(length));
+    }
 }
 
 /// What every answer carries.

@@ -43,6 +43,8 @@ pub(super) async fn get(
         Download::Unsatisfiable => return Err(Error::Unsatisfiable { size }),
     };
     let length = reader.remaining();
+    // HTTP/2 leaves it out where there is nothing to send.
+    let answer = answer.header(header::CONTENT_LENGTH, length);
     // The head is on its way by then: the client sees the answer break off,
     // and only this line says why.
     let chunks = futures_util::TryStreamExt::inspect_err(reader.into_stream(), move |error| {

@@ -1,0 +1,352 @@
+//! Requests that are wrong, to a daemon that runs: each gets the protocol's or
+//! DTR's status and code, and words that say what was wrong and what is
+//! allowed; and nothing that can be read afterwards has changed.
+
+use serde_json::{Value, json};
+
+use crate::support::{Client, Daemon, Image, turn};
+
+/// A request and the answer it gets.
+struct Case {
+    method: &'static str,
+    path: String,
+    headers: Vec<String>,
+    body: Vec<u8>,
+    status: u16,
+    code: &'static str,
+    /// What the message says, besides anything else.
+    words: &'static [&'static str],
+}
+
+const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const OTHER: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
+const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+fn call(
+    method: &'static str,
+    path: impl Into<String>,
+    status: u16,
+    code: &'static str,
+    words: &'static [&str],
+) -> Case {
+    Case { method, path: path.into(), headers: Vec::new(), body: Vec::new(), status, code, words }
+}
+
+impl Case {
+    fn header(mut self, header: impl Into<String>) -> Self {
+        self.headers.push(header.into());
+        self
+    }
+
+    fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// Sends it and holds the answer against what is expected.
+    fn wrong(&self, client: &Client) -> Option<String> {
+        let headers: Vec<&str> = self.headers.iter().map(String::as_str).collect();
+        let answer = client.send(self.method, &self.path, &headers, &self.body);
+        let told = answer.json();
+        let error = &told["errors"][0];
+        let (code, message) = (error["code"].as_str().unwrap_or("-"), error["message"].as_str().unwrap_or("-"));
+        let is_right = answer.status == self.status
+            && code == self.code
+            && self.words.iter().all(|words| message.contains(words))
+            && told["errors"].as_array().is_some_and(|errors| errors.len() == 1);
+        let shown: String = self.path.chars().take(100).collect();
+        let body: String = String::from_utf8_lossy(&self.body).chars().take(120).collect();
+        (!is_right).then(|| format!("{} {shown} {body}\n    {} {code} {message}", self.method, answer.status))
+    }
+}
+
+#[tokio::test]
+async fn wrong_requests_are_told_so_and_change_nothing() {
+    let _turn = turn();
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path(), None).await;
+    daemon.cli(&["repository", "create", "dev/website"]).good();
+    daemon.cli(&["repository", "create", "qa/website"]).good();
+    let image = push(&daemon);
+    let client = daemon.admin();
+    let before = seen(&daemon);
+    let cases = [names(), blobs(), manifests(&image), pages(), policies(), accounts()].concat_all();
+    let wrong: Vec<String> = cases.iter().filter_map(|case| case.wrong(&client)).collect();
+    assert!(wrong.is_empty(), "{} of {}\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+    println!("{} wrong requests", cases.len());
+    assert_eq!(seen(&daemon), before, "nothing was written");
+    ranges(&client, &image);
+    upload_in_disorder(&client);
+    assert_eq!(seen(&daemon), before, "nothing was written");
+    daemon.stop().await;
+}
+
+trait ConcatAll {
+    fn concat_all(self) -> Vec<Case>;
+}
+
+impl<const N: usize> ConcatAll for [Vec<Case>; N] {
+    fn concat_all(self) -> Vec<Case> {
+        self.into_iter().flatten().collect()
+    }
+}
+
+/// All that a client can read that a wrong request could have changed, and
+/// every blob in the folder.
+fn seen(daemon: &Daemon) -> Vec<Value> {
+    let client = daemon.admin();
+    let mut seen: Vec<Value> = [
+        "/v2/_catalog",
+        "/v2/dev/website/tags/list",
+        "/v2/qa/website/tags/list",
+        "/api/v0/repositories",
+        "/enzi/v0/accounts",
+        "/api/v0/repositories/dev/website/promotionPolicies",
+        "/api/v0/repositories/dev/website/pushMirroringPolicies",
+        "/api/v0/repositories/dev/website/pollMirroringPolicies",
+        "/api/v0/repositories/dev/website/manifests",
+        "/api/v0/jobs",
+    ]
+    .iter()
+    .map(|path| client.get(path).is(200).json())
+    .collect();
+    let verified = daemon.cli(&["--json", "verify"]).good();
+    seen.push(serde_json::from_str::<Value>(&verified).unwrap()["checked"].take());
+    seen
+}
+
+/// Pushes a small image to `dev/website:1.0`.
+fn push(daemon: &Daemon) -> Image {
+    let (client, image) = (daemon.admin(), Image::new("amd64", "what is there"));
+    for blob in &image.blobs {
+        let digest = tidegate::oci::Digest::sha256_of(blob);
+        client.send("POST", &format!("/v2/dev/website/blobs/uploads/?digest={digest}"), &[], blob).is(201);
+    }
+    let content_type = format!("Content-Type: {IMAGE}");
+    client.send("PUT", "/v2/dev/website/manifests/1.0", &[&content_type], &image.manifest).is(201);
+    image
+}
+
+fn names() -> Vec<Case> {
+    let grammar: &[&str] = &["lower-case", "letters"];
+    let uploads = |name: &str| format!("/v2/{name}/blobs/uploads/");
+    vec![
+        call("POST", uploads("Dev/website"), 400, "NAME_INVALID", grammar),
+        call("POST", uploads("dev/web site".replace(' ', "%20").as_str()), 400, "NAME_INVALID", grammar),
+        call("POST", uploads("dev/../website"), 400, "NAME_INVALID", grammar),
+        call("POST", uploads("dev//website"), 400, "NAME_INVALID", grammar),
+        call("POST", uploads("dev/-website"), 400, "NAME_INVALID", grammar),
+        call("POST", uploads("website"), 400, "NAME_INVALID", &["namespace/name", "dev/website"]),
+        call("POST", uploads(&format!("dev/{}", "x".repeat(300))), 400, "NAME_INVALID", &["at most", "characters"]),
+        call("POST", uploads("dev/nowhere"), 404, "NAME_UNKNOWN", &["tidegate repository create dev/nowhere"]),
+        call("GET", "/v2/dev/website/manifests/.hidden", 400, "TAG_INVALID", &["1 to 128", "does not begin with"]),
+        call("GET", "/v2/dev/website/manifests/a%2Fb", 400, "TAG_INVALID", &["1 to 128"]),
+        call("GET", format!("/v2/dev/website/manifests/{}", "x".repeat(129)), 400, "TAG_INVALID", &["1 to 128"]),
+        call("GET", "/v2/dev/website/manifests/sha256:abc", 400, "DIGEST_INVALID", &["64", "lower-case hexadecimal"]),
+        call("GET", format!("/v2/dev/website/blobs/{}", EMPTY.to_uppercase()), 400, "DIGEST_INVALID", &["sha256"]),
+        call(
+            "GET",
+            "/v2/dev/website/blobs/md5:d41d8cd98f00b204e9800998ecf8427e",
+            400,
+            "DIGEST_INVALID",
+            &["sha256 or sha512"],
+        ),
+        call("GET", "/v2/dev/website/blobs/nothing", 400, "DIGEST_INVALID", &["<algorithm>:<hex>"]),
+        call("PATCH", "/v2/dev/website/manifests/1.0", 405, "UNSUPPORTED", &["GET", "PUT"]),
+        call("POST", "/api/v0/repositories/dev", 400, "INVALID_REPOSITORY_NAME", &["Bad Name"])
+            .body(r#"{"name":"Bad Name"}"#),
+        call("POST", "/api/v0/repositories/dev", 400, "REPOSITORY_EXISTS", &["dev/website"])
+            .body(r#"{"name":"website"}"#),
+    ]
+}
+
+fn blobs() -> Vec<Case> {
+    let post = |query: &str| format!("/v2/dev/website/blobs/uploads/?digest={query}");
+    vec![
+        call(
+            "PUT",
+            "/v2/dev/website/blobs/uploads/0123456789abcdef0123456789abcdef",
+            400,
+            "DIGEST_INVALID",
+            &["?digest=sha256:"],
+        ),
+        // A digest that does not match stores nothing.
+        call("POST", post(OTHER), 400, "DIGEST_INVALID", &["hashes to sha256:", OTHER]).body("content"),
+        call("POST", post("sha256:abc"), 400, "DIGEST_INVALID", &["64"]).body("content"),
+        call("POST", "/v2/dev/website/blobs/uploads/?digest-algorithm=md5", 400, "DIGEST_INVALID", &["sha256"]),
+        call(
+            "PUT",
+            format!("/v2/dev/website/blobs/uploads/0123456789abcdef0123456789abcdef?digest={EMPTY}"),
+            404,
+            "BLOB_UPLOAD_UNKNOWN",
+            &["POST"],
+        )
+        .body("content"),
+        call("GET", format!("/v2/dev/website/blobs/{OTHER}"), 404, "BLOB_UNKNOWN", &[OTHER, "dev/website"]),
+        call("DELETE", format!("/v2/dev/website/blobs/{OTHER}"), 404, "BLOB_UNKNOWN", &[OTHER]),
+    ]
+}
+
+fn manifests(image: &Image) -> Vec<Case> {
+    let good: Value = serde_json::from_slice(&image.manifest).unwrap();
+    let with = |change: fn(&mut Value)| {
+        let mut manifest = good.clone();
+        change(&mut manifest);
+        manifest.to_string()
+    };
+    let put = |media_type: &str, body: String, status, code, words| {
+        let case = call("PUT", "/v2/dev/website/manifests/bad", status, code, words);
+        case.header(format!("Content-Type: {media_type}")).body(body)
+    };
+    const INVALID: &str = "MANIFEST_INVALID";
+    vec![
+        put(IMAGE, "{".to_owned(), 400, INVALID, &["not valid"]),
+        put(IMAGE, "[]".to_owned(), 400, INVALID, &["not valid"]),
+        put(IMAGE, with(|m| m["manifests"] = json!([])), 400, INVALID, &["`layers`", "`manifests`", "never both"]),
+        put(INDEX, with(|_| ()), 400, INVALID, &[IMAGE, INDEX]),
+        put(IMAGE, with(|m| m["mediaType"] = json!(INDEX)), 400, INVALID, &[IMAGE, INDEX]),
+        put("text/plain", with(|_| ()), 400, INVALID, &["text/plain"]),
+        put(IMAGE, with(|m| m["schemaVersion"] = json!(1)), 400, INVALID, &["schemaVersion must be 2"]),
+        put(
+            "application/vnd.docker.distribution.manifest.v1+prettyjws",
+            "{\"schemaVersion\":1}".to_owned(),
+            400,
+            INVALID,
+            &["schema 1 is not supported"],
+        ),
+        put(IMAGE, with(|m| drop(m.as_object_mut().unwrap().remove("config"))), 400, INVALID, &["config"]),
+        put(IMAGE, with(|m| m["layers"][0]["digest"] = json!("sha256:abc")), 400, INVALID, &["64"]),
+        put(
+            IMAGE,
+            with(|m| m["layers"][0]["digest"] = json!(EMPTY)),
+            404,
+            "MANIFEST_BLOB_UNKNOWN",
+            &[EMPTY, "push or mount"],
+        ),
+        put(IMAGE, format!("{{\"x\":\"{}\"}}", "x".repeat(4 << 20)), 413, INVALID, &["4194304"]),
+        call("PUT", format!("/v2/dev/website/manifests/{EMPTY}"), 400, "DIGEST_INVALID", &["hashes to", EMPTY])
+            .header(format!("Content-Type: {IMAGE}"))
+            .body(good.to_string()),
+        call("PUT", "/v2/dev/website/manifests/-bad", 400, "TAG_INVALID", &["1 to 128"])
+            .header(format!("Content-Type: {IMAGE}"))
+            .body(good.to_string()),
+        call("GET", "/v2/dev/website/manifests/absent", 404, "MANIFEST_UNKNOWN", &["absent", "dev/website"]),
+        call("DELETE", "/v2/dev/website/manifests/absent", 404, "MANIFEST_UNKNOWN", &["absent"]),
+    ]
+}
+
+fn pages() -> Vec<Case> {
+    vec![
+        call("GET", "/v2/_catalog?n=many", 400, "UNSUPPORTED", &["`n`", "whole number"]),
+        call("GET", "/v2/dev/website/tags/list?n=-1", 400, "UNSUPPORTED", &["`n`", "whole number"]),
+        call("GET", "/api/v0/jobs?limit=some", 400, "INVALID_PARAMETERS", &["limit", "some"]),
+        call("GET", "/api/v0/nothing", 404, "NOT_FOUND", &[]),
+    ]
+}
+
+fn policies() -> Vec<Case> {
+    let promotion = |change: Value, words| {
+        let mut body =
+            json!({"targetRepository": "qa/website", "rules": [{"field": "tag", "operator": "ew", "values": ["x"]}]});
+        merge(&mut body, change);
+        let path = "/api/v0/repositories/dev/website/promotionPolicies";
+        call("POST", path, 400, "INVALID_PROMOTION_POLICY", words).body(body.to_string())
+    };
+    let mirror = |kind: &str, code, change: Value, words| {
+        let mut body = json!({"remoteHost": "https://127.0.0.1:1", "remoteRepository": "a/b"});
+        merge(&mut body, change);
+        call("POST", format!("/api/v0/repositories/dev/website/{kind}"), 404, code, words).body(body.to_string())
+    };
+    let push = |change, words| mirror("pushMirroringPolicies", "INVALID_PUSH_MIRRORING_POLICY", change, words);
+    let pull = |change, words| mirror("pollMirroringPolicies", "INVALID_POLL_MIRRORING_POLICY", change, words);
+    let rule = |field: &str, operator: &str, values: Value| json!({"rules": [{"field": field, "operator": operator, "values": values}]});
+    vec![
+        promotion(rule("tga", "eq", json!(["x"])), &["\"tga\" is no field", "\"tag\""]),
+        promotion(rule("tag", "like", json!(["x"])), &["\"like\" is no operator", "eq (equals)", "noo (not one of)"]),
+        promotion(rule("tag", "eq", json!([])), &["\"values\" is empty"]),
+        promotion(rule("tag", "eq", json!([""])), &["value 1 is empty"]),
+        promotion(json!({"tagTemplate": "%q"}), &["%q", "character 1"]),
+        promotion(json!({"tagTemplate": "100%"}), &["single %"]),
+        promotion(json!({"tagTemplate": "a/b"}), &["template"]),
+        promotion(json!({"tagTemplate": "-%n"}), &["begins with"]),
+        promotion(json!({"targetRepository": "Bad"}), &["Bad"]),
+        push(json!({"remoteHost": "ftp://example.invalid"}), &["ftp", "https"]),
+        push(json!({"remoteHost": "https://user:word@example.invalid"}), &["remoteHost", "fields"]),
+        push(json!({"remoteHost": ""}), &["remoteHost"]),
+        push(json!({"remoteRepository": "Bad Name"}), &["remoteRepository"]),
+        push(json!({"remoteCA": "no certificate"}), &["remoteCA"]),
+        push(rule("tag", "like", json!(["x"])), &["rule 1", "like", "ew (ends with)"]),
+        push(json!({"tagTemplate": "%q"}), &["tagTemplate", "%q"]),
+        pull(json!({"schedule": "every day"}), &["schedule"]),
+        pull(json!({"schedule": "61 * * * *"}), &["schedule", "61", "0 to 59"]),
+        pull(json!({"schedule": "0 0 30 2 *"}), &["schedule", "never fires"]),
+        pull(json!({"schedule": "@every 0s"}), &["schedule", "@every 1h30m"]),
+        pull(json!({"timeZone": "Mars/Olympus"}), &["timeZone", "Mars/Olympus"]),
+        call(
+            "POST",
+            "/api/v0/repositories/dev/website/promotionPolicies",
+            400,
+            "INVALID_JSON",
+            &["not what this call takes"],
+        )
+        .body("{"),
+        call("POST", "/api/v0/jobs", 400, "INVALID_PARAMETERS", &["nothing_known"])
+            .body(r#"{"action":"nothing_known"}"#),
+    ]
+}
+
+fn merge(body: &mut Value, change: Value) {
+    if let (Value::Object(body), Value::Object(change)) = (body, change) {
+        body.extend(change);
+    }
+}
+
+fn accounts() -> Vec<Case> {
+    let make =
+        |body: &'static str, status, code, words| call("POST", "/enzi/v0/accounts", status, code, words).body(body);
+    vec![
+        make("{}", 400, "INVALID_JSON", &["`name` is missing"]),
+        make(r#"{"name":"carol"}"#, 400, "INVALID_PASSWORD", &["needs a password"]),
+        make(r#"{"name":"carol","password":"short"}"#, 400, "INVALID_PASSWORD", &["at least"]),
+        make(r#"{"name":"Carol!","password":"a long password"}"#, 400, "INVALID_ACCOUNT_NAME", &["lower-case"]),
+        make(r#"{"name":"admin","password":"a long password"}"#, 400, "ACCOUNT_EXISTS", &["admin"]),
+    ]
+}
+
+/// A range beyond the blob is 416 with its size; one that is no range is none.
+fn ranges(client: &Client, image: &Image) {
+    let path = format!("/v2/dev/website/blobs/{}", image.config_digest());
+    let size = image.blobs[0].len();
+    // The conformance program wants the second refused as well.
+    for beyond in [format!("bytes={size}-"), "bytes=9-1".to_owned()] {
+        let answer = client.send("GET", &path, &[&format!("Range: {beyond}")], b"").is(416);
+        assert_eq!(answer.header("content-range"), Some(&*format!("bytes */{size}")));
+        assert!(answer.text().contains(&format!("{size} bytes")), "{}", answer.text());
+    }
+    for none in ["bytes=x-y", "lines=1-2", "bytes="] {
+        let whole = client.send("GET", &path, &[&format!("Range: {none}")], b"").is(200);
+        assert_eq!(whole.body, image.blobs[0], "{none}");
+    }
+}
+
+/// Chunks that are not what they say: 416, and the session goes on from where
+/// it stands; a digest that does not match ends it.
+fn upload_in_disorder(client: &Client) {
+    let begun = client.send("POST", "/v2/dev/website/blobs/uploads/", &[], b"").is(202);
+    let at = begun.header("location").unwrap().to_owned();
+    for (range, words) in
+        [("5-9", "begins at 0"), ("0-3", "says it has 4"), ("4-0", "<start>-<end>"), ("x", "<start>-<end>")]
+    {
+        let answer = client.send("PATCH", &at, &[&format!("Content-Range: {range}")], b"chunk").is(416);
+        assert_eq!(answer.json()["errors"][0]["code"], "RANGE_INVALID");
+        assert!(answer.text().contains(words), "{range}: {}", answer.text());
+        assert_eq!(client.get(&at).is(204).header("range"), Some("0-0"), "{range}");
+    }
+    client.send("PATCH", &at, &["Content-Range: 0-4"], b"chunk").is(202);
+    let wrong = client.send("PUT", &format!("{at}?digest={EMPTY}"), &[], b"").is(400);
+    assert_eq!(wrong.json()["errors"][0]["code"], "DIGEST_INVALID");
+    client.send("DELETE", &at, &[], b"");
+    client.get(&at).is(404);
+    client.get(&format!("/v2/dev/website/blobs/{EMPTY}")).is(404);
+}

@@ -1,0 +1,102 @@
+//! The Open Container Initiative's conformance program, pinned, in its strict
+//! form: the version under development, with sparse indexes.
+
+use std::path::PathBuf;
+
+use crate::support::{ADMIN, Daemon, PASSWORD, Run as _, bounded, program, scratch, turn};
+
+const MODULE: &str = "github.com/opencontainers/distribution-spec/conformance";
+/// What fails because an image whose layers are not there is refused, which the
+/// specification allows ("Pushing Manifests") and the program counts: nothing
+/// in this registry points at what is absent. An index whose images are not
+/// there is accepted and passes.
+const REFUSED: &[&str] = &[
+    "sparse/push/manifest-by-digest",
+    "sparse/push/manifest-by-tag",
+    "sparse/tag-list",
+    "sparse/head/manifest-head-by-tag",
+    "sparse/head/manifest-head-by-digest",
+    "sparse/pull/manifest-by-tag",
+    "sparse/pull/manifest-by-digest",
+];
+const VERSION: &str = "v0.0.0-20260831232431-97274622c111";
+
+/// The program, built from Go's module proxy when it is not there yet.
+fn conformance() -> PathBuf {
+    let folder = scratch().join("conformance").join(VERSION);
+    let path = folder.join("conformance");
+    if !path.exists() {
+        std::fs::create_dir_all(&folder).unwrap();
+        let wanted = format!("{MODULE}@{VERSION}");
+        program("go").args(["install", &wanted]).env("GOBIN", &folder).env_remove("GOFLAGS").run().good();
+    }
+    path
+}
+
+#[tokio::test]
+async fn the_conformance_program_finds_no_failure() {
+    let _turn = turn();
+    let program = conformance();
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path(), None).await;
+    for name in ["conformance/repo1", "conformance/repo2"] {
+        daemon.cli(&["repository", "create", name]).good();
+    }
+    let results = folder.path().join("results");
+    let ran = bounded(&program)
+        .current_dir(folder.path())
+        .env("OCI_REGISTRY", daemon.address())
+        // Go reads what to trust from here.
+        .env("SSL_CERT_FILE", daemon.ca())
+        .env("SSL_CERT_DIR", folder.path().join("nothing"))
+        .env("OCI_USERNAME", ADMIN)
+        .env("OCI_PASSWORD", PASSWORD)
+        .env("OCI_REPO1", "conformance/repo1")
+        .env("OCI_REPO2", "conformance/repo2")
+        .env("OCI_VERSION", "dev")
+        .env("OCI_DATA_SPARSE", "true")
+        .env("OCI_RESULTS_DIR", &results)
+        .run();
+    let junit = std::fs::read_to_string(results.join("junit.xml")).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
+    let told = Told::read(&junit);
+    println!("conformance: {} tests, {} failures", told.tests, told.failures);
+    assert_eq!(told.failed, REFUSED, "the last is what is allowed to fail\n{}", told.reasons.join("\n"));
+    assert_eq!(told.failures as usize, REFUSED.len());
+    assert!(told.tests > 500, "the program ran few tests: {}", told.tests);
+    assert_eq!(ran.code, i32::from(!REFUSED.is_empty()), "{ran:?}");
+    daemon.stop().await;
+}
+
+/// What the program's report says.
+struct Told {
+    tests: u32,
+    failures: u32,
+    /// The names of what failed, and why.
+    failed: Vec<String>,
+    reasons: Vec<String>,
+}
+
+impl Told {
+    fn read(junit: &str) -> Self {
+        let root = between(junit, "<testsuites", ">").expect("a report has a root");
+        let count = |name: &str| between(root, &format!(" {name}=\""), "\"").and_then(|value| value.parse().ok());
+        let cases = junit.split("<testcase").skip(1);
+        let failed: Vec<&str> = cases.filter(|case| !between(case, " status=\"", "\"").is_some_and(is_fine)).collect();
+        let name = |case: &&str| between(case, "name=\"OCI Conformance Test/", "\"").unwrap_or(case).to_owned();
+        Self {
+            tests: count("tests").expect("the root counts"),
+            failures: count("failures").expect("the root counts"),
+            failed: failed.iter().map(name).collect(),
+            reasons: failed.into_iter().map(str::to_owned).collect(),
+        }
+    }
+}
+
+/// Passed, not supported in an allowed way, or turned off by the version.
+fn is_fine(status: &str) -> bool {
+    ["passed", "skipped", "disabled"].contains(&status)
+}
+
+fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
+    text.split_once(before)?.1.split_once(after).map(|(found, _)| found)
+}

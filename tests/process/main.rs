@@ -1,0 +1,15 @@
+//! The daemon as a process, met by the programs that people use: a Docker
+//! engine, skopeo, a second registry, the conformance program, dpkg.
+//!
+//! Needs root and Debian; programs that are missing are installed, and the
+//! test that needs one that cannot be had fails. What one program says to
+//! another is asserted, and times are measured, so the tests take turns.
+
+mod bad_input;
+mod clients;
+mod conformance;
+mod demo;
+mod package;
+mod pipeline;
+mod start_up;
+mod support;
