@@ -9,6 +9,10 @@
 
 /// The log of one job while it runs.
 pub mod log;
+/// What is owed, written down.
+pub mod owe;
+/// Looks for changes, as jobs in the queue.
+pub mod poll_queue;
 /// Looking for changes at another registry, and bringing tags in.
 pub mod pull_mirror;
 /// Sending tags to another registry.
@@ -19,7 +23,7 @@ pub mod query;
 pub mod remote;
 /// Claims what is due, runs it, writes down how it went.
 pub mod runner;
-/// What jobs and transfers become after a try.
+/// What transfers become after a try.
 pub mod settle;
 #[cfg(test)]
 mod tests;

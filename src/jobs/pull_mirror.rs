@@ -26,9 +26,10 @@ use crate::store::record::{Direction, Policy, PolicyBody, Remote, Transfer};
 use crate::store::{Change, Lane, Operation, StoreError, blob, policy, repo, tag, transfer};
 
 use super::log::JobLog;
+use super::owe::{Owed, owe};
 use super::push_mirror::{TransferError, owner_may};
 use super::remote::Remotes;
-use super::settle::{Outcome, Owed, owe};
+use super::settle::Outcome;
 
 /// HEAD requests under way at once in one poll.
 const PARALLEL_LOOKS: usize = 4;

@@ -26,10 +26,11 @@ use crate::store::transfer::Due;
 use crate::store::{Lane, Read as _, StoreError, Stored as _, Table, policy, queue, transfer};
 
 use super::log::JobLog;
+use super::poll_queue::SettlePoll;
 use super::pull_mirror::{Poll, Pull};
 use super::push_mirror::Push;
 use super::remote::Remotes;
-use super::settle::{Begin, Forget, Outcome, SettlePoll, SettleTransfer};
+use super::settle::{Begin, Forget, Outcome, SettleTransfer};
 
 /// How many run at once, in all and for one policy.
 #[derive(Clone, Copy, Debug)]

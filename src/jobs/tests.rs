@@ -27,9 +27,10 @@ use crate::store::verify::{Depth, verify};
 use crate::store::{Lane, Store, event, policy, queue, repo, tag, transfer};
 
 use super::log::JobLog;
+use super::poll_queue::QueuePoll;
 use super::pull_mirror::Pull;
 use super::push_mirror::Push;
-use super::settle::{Outcome, QueuePoll};
+use super::settle::Outcome;
 use super::{Options, Remotes, Runner};
 
 /// What the far side holds, and how it misbehaves.

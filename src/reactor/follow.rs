@@ -7,7 +7,7 @@
 use crate::access::Level;
 use crate::chance::Id;
 use crate::event::Actor;
-use crate::jobs::settle::owe_again;
+use crate::jobs::owe::owe_again;
 use crate::oci::{Digest, RepoName, Tag};
 use crate::registry::Caller;
 use crate::registry::copy::{closure, link_closure};

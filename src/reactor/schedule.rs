@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::jobs::settle::QueuePoll;
+use crate::jobs::poll_queue::QueuePoll;
 use crate::lifecycle::Scope;
 use crate::store::record::PolicyBody;
 use crate::store::{Lane, Store, StoreError, error_chain, policy};

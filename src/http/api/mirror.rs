@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::chance::Id;
+use crate::jobs::poll_queue::QueuePoll;
 use crate::jobs::remote::Plain;
-use crate::jobs::settle::QueuePoll;
 use crate::oci::RepoName;
 use crate::policy::Kind;
 use crate::policy::rule::RawRule;
