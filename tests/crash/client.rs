@@ -97,6 +97,14 @@ impl Client {
         if report["clean"] == Value::Bool(true) { Ok(()) } else { Err(format!("{report:#}")) }
     }
 
+    /// Whether a job waits or runs: what has arrived over there may not be
+    /// written down here yet.
+    pub(crate) async fn is_busy(&self) -> bool {
+        let jobs = self.api("GET", "/api/v0/jobs?limit=100", &Value::Null).await;
+        let jobs = jobs["jobs"].as_array().expect("a list of jobs");
+        jobs.iter().any(|job| matches!(job["status"].as_str().expect("a status"), "waiting" | "running"))
+    }
+
     /// What a tag names; `None` when it names nothing.
     pub(crate) async fn tag(&self, repository: &str, tag: &str) -> Result<Option<String>, Broken> {
         let answer = self.send("HEAD", &format!("/v2/{repository}/manifests/{tag}"), "*/*", Bytes::new()).await?;

@@ -97,7 +97,7 @@ async fn nothing_acknowledged_is_lost_and_nothing_is_done_twice() {
     for daemon in [&near, &far] {
         daemon.verify().unwrap_or_else(|why| panic!("{}={seed}: {why}", dice::SEED));
     }
-    let told = hold(near.data()).unwrap_or_else(|why| panic!("{}={seed}: {why}", dice::SEED));
+    let told = law::hold_folder(near.data()).await.unwrap_or_else(|why| panic!("{}={seed}: {why}", dice::SEED));
     let again = sent_again(far.data());
     restarts.sort();
     println!(
@@ -299,13 +299,6 @@ async fn settle(near: &Client, far: &Client, tags: &[String]) {
         assert!(begun.elapsed() < PATIENCE, "this never came: {missing:#?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-}
-
-fn hold(data: &Path) -> Result<law::Told, String> {
-    let store = Store::open(data, Clock::system(), Chance::system()).expect("opens");
-    let told = law::hold(&store, true);
-    store.close();
-    told
 }
 
 /// How often a tag over there was set to what it was.

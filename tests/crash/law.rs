@@ -5,11 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
+use std::path::Path;
 
-use tidegate::chance::Id;
+use tidegate::chance::{Chance, Id};
+use tidegate::clock::Clock;
 use tidegate::event::{Event, Kind};
 use tidegate::oci::{Digest, Tag};
 use tidegate::policy::Outcome;
+use tidegate::reactor::react;
 use tidegate::store::record::{Policy, PolicyBody, TagValue};
 use tidegate::store::{RepoId, Snapshot, Store, event, policy, repo, tag, transfer};
 
@@ -28,6 +31,16 @@ pub(crate) struct Told {
 
 /// A value of a tag: repository, tag, and the event that set it.
 type Source = (u64, String, u64);
+
+/// The law over a folder on which no daemon runs. Its reactor stopped before
+/// its jobs did, so their last events are handled first.
+pub(crate) async fn hold_folder(data: &Path) -> Result<Told, String> {
+    let store = Store::open(data, Clock::system(), Chance::system()).map_err(|error| error.to_string())?;
+    react::catch_up(&store).await.map_err(|error| error.to_string())?;
+    let told = hold(&store, true);
+    store.close();
+    told
+}
 
 /// Reads the whole log and holds it against the tables. `settled` says that
 /// everything owed had the time to happen.

@@ -10,11 +10,8 @@ use std::path::Path;
 use bytes::Bytes;
 use hyper::StatusCode;
 use serde_json::json;
-use tidegate::chance::Chance;
-use tidegate::clock::Clock;
 use tidegate::limits;
 use tidegate::oci::Digest;
-use tidegate::store::Store;
 use tidegate::store::crash::POINTS;
 use tokio::time::Instant;
 
@@ -143,10 +140,8 @@ async fn die_at(point: &str, nth: u32, hit: Hit, data: &Path, far: &Daemon) {
     settle(&client, &far.client(), &repository, &format!("{point}, hit {nth}")).await;
     daemon.stop().await;
     daemon.verify().unwrap_or_else(|why| panic!("after {point}, hit {nth}: {why}"));
-    let store = Store::open(data, Clock::system(), Chance::system()).expect("opens");
-    let told = law::hold(&store, true).unwrap_or_else(|why| panic!("after {point}, hit {nth}: {why}"));
+    let told = law::hold_folder(data).await.unwrap_or_else(|why| panic!("after {point}, hit {nth}: {why}"));
     assert!(told.promotions >= 2 && told.sent >= 2, "after {point}, hit {nth}: {told:?}");
-    store.close();
 }
 
 async fn set_up(daemon: &Daemon, far: &Daemon, repository: &str) {
@@ -227,7 +222,7 @@ async fn settle(client: &Client, far: &Client, repository: &str, place: &str) {
             }
         }
         assert_eq!(client.tag("qa/app", "3-beta").await.expect("an answer"), None);
-        if missing.is_empty() {
+        if missing.is_empty() && !client.is_busy().await {
             return;
         }
         assert!(begun.elapsed() < PATIENCE, "after {place}, this never came: {missing:?}");
