@@ -17,13 +17,13 @@ mod running;
 mod second_registry;
 mod wait;
 
-pub(crate) use curl::{Answer, Client};
+pub(crate) use curl::Client;
 pub(crate) use daemon::{ADMIN, Daemon, PASSWORD, TIDEGATE};
 pub(crate) use debian::{debian_root, debian_tar};
 pub(crate) use engine::Engine;
 pub(crate) use image::{Image, Layout};
 pub(crate) use namespace::Namespace;
-pub(crate) use program::{Run, bounded, need, output, program, scratch, sha256};
+pub(crate) use program::{Ran, Run, bounded, need, output, program, scratch, sha256};
 pub(crate) use running::Running;
 pub(crate) use second_registry::SecondRegistry;
 pub(crate) use wait::{until, until_some};
