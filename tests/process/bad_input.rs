@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Daemon, Image, turn};
+use crate::support::{Client, Daemon, Image, measured, turn};
 
 /// A request and the answer it gets.
 struct Case {
@@ -74,7 +74,7 @@ async fn wrong_requests_are_told_so_and_change_nothing() {
     let cases = [names(), blobs(), manifests(&image), pages(), policies(), accounts()].concat_all();
     let wrong: Vec<String> = cases.iter().filter_map(|case| case.wrong(&client)).collect();
     assert!(wrong.is_empty(), "{} of {}\n{}", wrong.len(), cases.len(), wrong.join("\n"));
-    println!("{} wrong requests", cases.len());
+    measured(&format!("{} wrong requests", cases.len()));
     assert_eq!(seen(&daemon), before, "nothing was written");
     ranges(&client, &image);
     upload_in_disorder(&client);

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use crate::support::{ADMIN, Daemon, PASSWORD, Run as _, bounded, program, scratch, turn};
+use crate::support::{ADMIN, Daemon, PASSWORD, Run as _, bounded, measured, program, scratch, turn};
 
 const MODULE: &str = "github.com/opencontainers/distribution-spec/conformance";
 /// What fails because an image whose layers are not there is refused, which the
@@ -59,7 +59,7 @@ async fn the_conformance_program_finds_no_failure() {
         .run();
     let junit = std::fs::read_to_string(results.join("junit.xml")).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
     let told = Told::read(&junit);
-    println!("conformance: {} tests, {} failures", told.tests, told.failures);
+    measured(&format!("conformance: {} tests, {} failures", told.tests, told.failures));
     assert_eq!(told.failed, REFUSED, "the last is what is allowed to fail\n{}", told.reasons.join("\n"));
     assert_eq!(told.failures as usize, REFUSED.len());
     assert!(told.tests > 500, "the program ran few tests: {}", told.tests);

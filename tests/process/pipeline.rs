@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::support::{
-    ADMIN, Client, Daemon, Engine, Image, Layout, Namespace, PASSWORD, Run as _, SecondRegistry, debian_tar, output,
-    program, sha256, turn, until_some,
+    ADMIN, Client, Daemon, Engine, Image, Layout, Namespace, PASSWORD, Run as _, SecondRegistry, debian_tar, measured,
+    output, program, sha256, turn, until_some,
 };
 
 /// How soon after the end of the push the promoted tag is there.
@@ -137,13 +137,13 @@ impl Stage<'_> {
             tags["tags"].as_array().and_then(|tags| tags.first()?.as_str().map(str::to_owned))
         };
         let (tag, took) = until_some("qa/website has the image", PROMOTED_WITHIN, promoted).await;
-        println!("promoted {took:?} after the push ended");
+        measured(&format!("promoted {took:?} after the push ended"));
         let digest = told.split_whitespace().find(|word| word.starts_with("sha256:")).unwrap().to_owned();
         assert!(tag.starts_with("1.4-stable-20") && tag.len() == "1.4-stable-2026".len(), "{tag}");
         assert_eq!(digest_of(&admin, "qa/website", &tag).as_deref(), Some(&*digest));
         let mirrored = || digest_of(self.second.client(), "edge/website", &tag);
         let (found, took) = until_some("the second registry has the image", MIRRORED_WITHIN, mirrored).await;
-        println!("mirrored {:?} after that", took);
+        measured(&format!("mirrored {took:?} after that"));
         assert_eq!(found, digest);
         (digest, tag)
     }
@@ -155,7 +155,7 @@ impl Stage<'_> {
         let digest = self.put_there(&image, "7.1");
         let arrived = || digest_of(&self.daemon.admin(), "back/website", "7.1");
         let (found, took) = until_some("the pull mirror brings it", PULLED_WITHIN, arrived).await;
-        println!("pulled {took:?} after it was there");
+        measured(&format!("pulled {took:?} after it was there"));
         assert_eq!(found, digest);
         (digest, image.config_digest())
     }
@@ -252,7 +252,6 @@ impl Stage<'_> {
         let policies: serde_json::Value = serde_json::from_str(&policies).unwrap();
         let id = policies[0]["id"].as_str().unwrap();
         let told = self.daemon.cli(&["why", "dev/website:1.4-stable"]).good();
-        println!("{told}");
         for part in [id, "promotion", "tag ew -stable", "1.4-stable", &format!("qa/website:{tag}")] {
             assert!(told.contains(part), "{part}\n{told}");
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use super::measured::measured;
 use super::namespace::Namespace;
 use super::program::{Ran, Run as _, need};
 use super::running::Running;
@@ -44,7 +45,7 @@ impl<'a> Engine<'a> {
             engine.folder.join("socket").exists() && engine.run(&["version"]).code == 0
         })
         .await;
-        println!("the engine stores with {}", engine.run(&["info", "--format", "{{.Driver}}"]).good().trim());
+        measured(&format!("the engine stores with {}", engine.run(&["info", "--format", "{{.Driver}}"]).good().trim()));
         engine
     }
 

@@ -21,6 +21,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("gzip", "gzip"),
     ("htpasswd", "apache2-utils"),
     ("ip", "iproute2"),
+    ("mknod", "coreutils"),
     ("nsenter", "util-linux"),
     ("setpriv", "util-linux"),
     ("sh", "dash"),
