@@ -12,6 +12,8 @@
 //! other way: commit first, unlink after the grace period. A crash leaves
 //! orphans, never dangling names.
 
+/// The thread that commits them in groups.
+mod commit;
 /// Named places where a test lets the process die.
 pub mod crash;
 /// What can go wrong.
@@ -28,8 +30,10 @@ pub mod read;
 pub mod record;
 /// Every table on one page.
 pub mod tables;
-/// Operations and group commit.
+/// Operations, and the transaction they write to.
 pub mod write;
+/// The inbox they wait in.
+pub mod writer;
 
 /// Users and organizations.
 pub mod account;
@@ -57,13 +61,14 @@ pub mod verify;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use error::{OpenError, StoreError};
+pub use error::{OpenError, StoreError, error_chain};
 pub use key::{Key, Parts, RepoId, Span};
 pub use open::DATABASE;
 pub use read::{Order, Read, Snapshot};
 pub use record::Stored;
 pub use tables::Table;
-pub use write::{Change, Lane, Operation, Writer, error_chain};
+pub use write::{Change, Lane, Operation};
+pub use writer::Writer;
 
 use crate::chance::{Chance, Id};
 use crate::clock::{Clock, Timestamp};

@@ -76,6 +76,9 @@ async fn nothing_acknowledged_is_lost_and_nothing_is_done_twice() {
         }
         near.client().verify("names").await.unwrap_or_else(|why| panic!("{place}: {why}"));
         checked += begun.elapsed();
+        if kill.is_multiple_of(50) {
+            println!("{kill} kills, {} pushes acknowledged", writers.acknowledged.get_mut());
+        }
         drop(writers);
         load.up.send_replace(true);
     }

@@ -1,0 +1,315 @@
+//! The writer's thread: takes what has arrived, runs it in order on one
+//! transaction, commits once, and only then answers.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use redb::{Database, Durability};
+
+use super::error::{StoreError, error_chain};
+use super::write::Change;
+use super::writer::{Pending, Shared};
+use crate::clock::{Clock, Timestamp};
+use crate::limits;
+
+/// The writer thread's own state.
+pub(super) struct Work {
+    pub(super) shared: Arc<Shared>,
+    pub(super) database: Arc<Database>,
+    pub(super) clock: Clock,
+    pub(super) last: Timestamp,
+    /// Whether the last commit left the file so that it opens at once.
+    pub(super) quick: bool,
+}
+
+/// An operation that failed by itself, and how.
+struct Poison {
+    at: usize,
+    error: StoreError,
+}
+
+/// What woke the writer.
+enum Woken {
+    Batch(Vec<Box<dyn Pending>>),
+    Quiet,
+    Closed,
+}
+
+impl Work {
+    pub(super) fn run(mut self) {
+        loop {
+            match self.gather() {
+                Woken::Batch(batch) => {
+                    if let Err(error) = self.commit(batch) {
+                        return self.fail(&error);
+                    }
+                }
+                Woken::Quiet => {
+                    if let Err(error) = self.settle() {
+                        return self.fail(&error);
+                    }
+                }
+                Woken::Closed => {
+                    let is_sound = self.shared.failed.borrow().is_none();
+                    if is_sound && let Err(error) = self.settle() {
+                        self.fail(&error);
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Waits for operations and takes what there is, foreground first, at
+    /// least one of the background.
+    fn gather(&self) -> Woken {
+        let mut inbox = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.shared.failed.borrow().is_some() {
+            let left = inbox.drain();
+            drop(inbox);
+            answer(left, Some(StoreError::Stopped));
+            return Woken::Closed;
+        }
+        while inbox.is_empty() {
+            if inbox.closed {
+                return Woken::Closed;
+            }
+            if self.quick {
+                inbox = self.shared.arrived.wait(inbox).unwrap_or_else(PoisonError::into_inner);
+            } else {
+                let (guard, waited) = self
+                    .shared
+                    .arrived
+                    .wait_timeout(inbox, limits::QUIET_COMMIT)
+                    .unwrap_or_else(PoisonError::into_inner);
+                inbox = guard;
+                if waited.timed_out() && inbox.is_empty() {
+                    return if inbox.closed { Woken::Closed } else { Woken::Quiet };
+                }
+            }
+        }
+        let foreground = inbox.foreground.len().min(limits::BATCH_OPERATIONS);
+        let mut batch: Vec<_> = inbox.foreground.drain(..foreground).collect();
+        let room = (limits::BATCH_OPERATIONS - foreground).max(1).min(inbox.background.len());
+        batch.extend(inbox.background.drain(..room));
+        Woken::Batch(batch)
+    }
+
+    fn commit(&mut self, mut batch: Vec<Box<dyn Pending>>) -> Result<(), StoreError> {
+        match self.attempt(&mut batch) {
+            Ok(None) => {
+                answer(batch, None);
+                Ok(())
+            }
+            // One of them failed by itself: nothing was written. The others
+            // must not pay for it, so each gets a commit of its own, checks
+            // again.
+            Ok(Some(Poison { at, error })) => {
+                tracing::error!(
+                    operation = batch[at].name(),
+                    error = error_chain(&error),
+                    "an operation failed; its batch is replayed one by one"
+                );
+                batch.remove(at).answer(Some(error));
+                while !batch.is_empty() {
+                    let mut one = vec![batch.remove(0)];
+                    match self.attempt(&mut one) {
+                        Ok(None) => answer(one, None),
+                        Ok(Some(poison)) => answer(one, Some(poison.error)),
+                        Err(error) => {
+                            answer(one, Some(error.clone()));
+                            answer(batch, Some(error.clone()));
+                            return Err(error);
+                        }
+                    }
+                }
+                Ok(())
+            }
+            Err(error) => {
+                answer(batch, Some(error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    /// Runs a batch on one transaction and commits it. `Some`: one of them
+    /// failed by itself, and nothing was written. An error means that the
+    /// database failed, for all of them.
+    fn attempt(&mut self, batch: &mut [Box<dyn Pending>]) -> Result<Option<Poison>, StoreError> {
+        let mut transaction = self.database.begin_write()?;
+        transaction.set_durability(Durability::Immediate)?;
+        transaction.set_two_phase_commit(true);
+        let now = self.clock.now().max(self.last.after(std::time::Duration::from_micros(1)));
+        let mut change = Change::open(&transaction, now)?;
+        let mut failed = None;
+        for (at, pending) in batch.iter_mut().enumerate() {
+            let error = match catch_unwind(AssertUnwindSafe(|| pending.run(&mut change))) {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => error,
+                Err(payload) => {
+                    let (operation, panic) = (pending.name(), panic_words(payload.as_ref()));
+                    tracing::error!(operation, panic, "an operation panicked");
+                    StoreError::Panicked(operation)
+                }
+            };
+            failed = Some(Poison { at, error });
+            break;
+        }
+        drop(change);
+        if let Some(poison) = failed {
+            // redb skips the abort while unwinding, so it is called here.
+            let aborted = transaction.abort();
+            return match poison.error {
+                // A record that does not decode is one operation's trouble.
+                StoreError::Panicked(_) | StoreError::Damaged { .. } => {
+                    aborted.map(|()| Some(poison)).map_err(Into::into)
+                }
+                StoreError::Database(_) | StoreError::File(_) | StoreError::Stopped => Err(poison.error),
+            };
+        }
+        let quick = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        transaction.set_quick_repair(quick);
+        crate::store::crash::crash_point!("before-commit");
+        transaction.commit()?;
+        crate::store::crash::crash_point!("after-commit");
+        self.last = now;
+        self.shared.last.store(now.micros(), Ordering::Release);
+        self.quick = quick;
+        self.shared.commits.send_modify(|count| *count += 1);
+        Ok(None)
+    }
+
+    /// An empty commit after which the file opens at once.
+    fn settle(&mut self) -> Result<(), StoreError> {
+        if self.quick {
+            return Ok(());
+        }
+        let mut transaction = self.database.begin_write()?;
+        transaction.set_durability(Durability::Immediate)?;
+        transaction.set_two_phase_commit(true);
+        transaction.set_quick_repair(true);
+        transaction.commit()?;
+        self.quick = true;
+        Ok(())
+    }
+
+    /// After a failed write nothing is acknowledged any more: what the kernel
+    /// kept of it is not known. The daemon ends and its supervisor starts it
+    /// again.
+    fn fail(self, error: &StoreError) {
+        let words = error_chain(error);
+        tracing::error!(error = words, "a write failed; nothing is acknowledged any more");
+        let mut inbox = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        inbox.closed = true;
+        let left = inbox.drain();
+        drop(inbox);
+        answer(left, Some(StoreError::Stopped));
+        self.shared.failed.send_replace(Some(words));
+    }
+}
+
+fn answer(batch: Vec<Box<dyn Pending>>, failure: Option<StoreError>) {
+    for pending in batch {
+        pending.answer(failure.clone());
+    }
+}
+
+fn panic_words(payload: &(dyn Any + Send)) -> &str {
+    payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chance::Chance;
+    use crate::store::{Key, Lane, Operation, Read as _, Store, Table};
+
+    /// Appends to a list under one key; refuses a word, panics on another, and
+    /// meets a record that does not decode on a third.
+    struct Append(&'static str);
+
+    impl Operation for Append {
+        type Plan = Vec<u8>;
+        type Done = usize;
+        type Refusal = &'static str;
+        const NAME: &'static str = "append";
+
+        fn check(&self, tables: &Change<'_>) -> Result<Result<Vec<u8>, &'static str>, StoreError> {
+            let list = tables.with(Table::Meta, &Key::new().text("list"), <[u8]>::to_vec)?.unwrap_or_default();
+            Ok(if self.0 == "refuse" { Err("refused") } else { Ok(list) })
+        }
+
+        fn apply(&self, mut list: Vec<u8>, tables: &mut Change<'_>) -> Result<usize, StoreError> {
+            list.extend_from_slice(self.0.as_bytes());
+            tables.put_bytes(Table::Meta, &Key::new().text("list"), &list)?;
+            assert_ne!(self.0, "panic", "asked to");
+            if self.0 == "damaged" {
+                return Err(StoreError::damaged(Table::Meta, b"list", crate::store::record::Damage::Empty));
+            }
+            Ok(list.len())
+        }
+    }
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(&folder.path().join("data"), Clock::system(), Chance::seeded(1)).expect("opens");
+        (folder, store)
+    }
+
+    fn list(store: &Store) -> String {
+        let read = store.snapshot().expect("reads");
+        let list =
+            read.with(Table::Meta, &Key::new().text("list"), |bytes| String::from_utf8_lossy(bytes).into_owned());
+        list.expect("reads").unwrap_or_default()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn each_operation_sees_the_ones_before_it_and_a_refusal_writes_nothing() {
+        let (_folder, store) = store();
+        let mut answers = Vec::new();
+        for word in ["a", "refuse", "b"] {
+            answers.push(store.submit(Lane::Foreground, Append(word)).await.expect("runs"));
+        }
+        assert_eq!(answers, [Ok(1), Err("refused"), Ok(2)]);
+        assert_eq!(list(&store), "ab");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_panic_or_a_damaged_record_costs_only_the_operation_that_met_it() {
+        // The second once stopped the writer for good: one record that did not
+        // decode, and the daemon restarted for ever.
+        let (_folder, store) = store();
+        let words = ["a", "panic", "b", "refuse", "c", "damaged"];
+        let submitted = words.map(|word| {
+            let lane = if word == "c" { Lane::Background } else { Lane::Foreground };
+            store.submit(lane, Append(word))
+        });
+        let answers = futures_util::future::join_all(submitted).await;
+        assert!(matches!(answers[1], Err(StoreError::Panicked(_))), "{answers:?}");
+        assert!(matches!(answers[3], Ok(Err("refused"))), "{answers:?}");
+        assert!(matches!(answers[5], Err(StoreError::Damaged { .. })), "{answers:?}");
+        for number in [0, 2, 4] {
+            assert!(matches!(answers[number], Ok(Ok(_))), "{answers:?}");
+        }
+        let mut kept: Vec<char> = list(&store).chars().collect();
+        kept.sort_unstable();
+        assert_eq!(kept, ['a', 'b', 'c']);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_was_answered_is_there_after_a_restart() {
+        let (folder, store) = store();
+        store.submit(Lane::Foreground, Append("kept")).await.expect("runs").expect("is taken");
+        store.close();
+        assert!(matches!(store.submit(Lane::Foreground, Append("late")).await, Err(StoreError::Stopped)));
+        drop(store);
+        let store = Store::open(&folder.path().join("data"), Clock::system(), Chance::seeded(1)).expect("opens");
+        assert_eq!(list(&store), "kept");
+    }
+}

@@ -1,0 +1,165 @@
+//! The inbox of the writer: two lanes that operations wait in, and the answer
+//! that comes after their commit.
+//!
+//! What commits them is `commit`; what an operation is stands in `write`.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use redb::Database;
+use tokio::sync::{Semaphore, oneshot, watch};
+
+use super::commit::Work;
+use super::error::{StoreError, error_chain};
+use super::write::{Change, Lane, Operation};
+use crate::clock::{Clock, Timestamp};
+use crate::limits;
+
+/// The writer's side that everyone holds: hand an operation in, wait for its
+/// answer.
+#[derive(Clone)]
+pub struct Writer {
+    shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    pub(super) inbox: Mutex<Inbox>,
+    pub(super) arrived: Condvar,
+    pub(super) room: [Arc<Semaphore>; 2],
+    pub(super) commits: watch::Sender<u64>,
+    /// The time of the last commit, in microseconds.
+    pub(super) last: AtomicI64,
+    pub(super) failed: watch::Sender<Option<String>>,
+}
+
+#[derive(Default)]
+pub(super) struct Inbox {
+    pub(super) foreground: VecDeque<Box<dyn Pending>>,
+    pub(super) background: VecDeque<Box<dyn Pending>>,
+    pub(super) closed: bool,
+}
+
+impl Inbox {
+    pub(super) fn is_empty(&self) -> bool {
+        self.foreground.is_empty() && self.background.is_empty()
+    }
+
+    pub(super) fn drain(&mut self) -> Vec<Box<dyn Pending>> {
+        self.foreground.drain(..).chain(self.background.drain(..)).collect()
+    }
+}
+
+/// An operation with somebody waiting for it, its types forgotten.
+pub(super) trait Pending: Send {
+    fn name(&self) -> &'static str;
+    /// Checks and applies; the outcome is kept until `answer`.
+    fn run(&mut self, tables: &mut Change<'_>) -> Result<(), StoreError>;
+    /// Tells the waiter, with `failure` in place of the outcome if there is one.
+    fn answer(self: Box<Self>, failure: Option<StoreError>);
+}
+
+type Outcome<O> = Result<Result<<O as Operation>::Done, <O as Operation>::Refusal>, StoreError>;
+
+struct Submitted<O: Operation> {
+    operation: O,
+    outcome: Option<Result<O::Done, O::Refusal>>,
+    waiter: oneshot::Sender<Outcome<O>>,
+    _room: tokio::sync::OwnedSemaphorePermit,
+}
+
+impl<O: Operation> Pending for Submitted<O> {
+    fn name(&self) -> &'static str {
+        O::NAME
+    }
+
+    fn run(&mut self, tables: &mut Change<'_>) -> Result<(), StoreError> {
+        self.outcome = None;
+        self.outcome = Some(match self.operation.check(tables)? {
+            Err(refusal) => Err(refusal),
+            Ok(plan) => Ok(self.operation.apply(plan, tables)?),
+        });
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, failure: Option<StoreError>) {
+        let outcome = match (failure, self.outcome) {
+            (Some(error), _) => Err(error),
+            (None, Some(outcome)) => Ok(outcome),
+            (None, None) => Err(StoreError::Stopped),
+        };
+        // Whoever asked may have gone; what was committed stays committed.
+        let _ = self.waiter.send(outcome);
+    }
+}
+
+impl Writer {
+    pub(super) fn start(database: Arc<Database>, clock: Clock) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
+        let shared = Arc::new(Shared {
+            inbox: Mutex::default(),
+            arrived: Condvar::new(),
+            room: [limits::INBOX_OPERATIONS; 2].map(|operations| Arc::new(Semaphore::new(operations))),
+            commits: watch::Sender::new(0),
+            last: AtomicI64::new(0),
+            failed: watch::Sender::new(None),
+        });
+        let work = Work { shared: Arc::clone(&shared), database, clock, last: Timestamp::EPOCH, quick: true };
+        let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || work.run())?;
+        Ok((Self { shared }, thread))
+    }
+
+    /// Hands an operation in and waits until it is committed or refused.
+    pub async fn submit<O: Operation>(&self, lane: Lane, operation: O) -> Outcome<O> {
+        let room = Arc::clone(&self.shared.room[lane as usize]);
+        let room = room.acquire_owned().await.map_err(|_| StoreError::Stopped)?;
+        let (waiter, answer) = oneshot::channel();
+        let pending = Box::new(Submitted { operation, outcome: None, waiter, _room: room });
+        {
+            let mut inbox = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+            if inbox.closed {
+                return Err(StoreError::Stopped);
+            }
+            match lane {
+                Lane::Foreground => inbox.foreground.push_back(pending),
+                Lane::Background => inbox.background.push_back(pending),
+            }
+        }
+        self.shared.arrived.notify_one();
+        answer.await.unwrap_or(Err(StoreError::Stopped))
+    }
+
+    /// The time of the last commit. Commits never go back in time, whatever the
+    /// clock does.
+    pub(super) fn last(&self) -> Timestamp {
+        Timestamp::from_micros(self.shared.last.load(Ordering::Acquire))
+    }
+
+    /// Changes after every commit that changed something; the value counts them.
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        self.shared.commits.subscribe()
+    }
+
+    /// Becomes `Some` when a write failed and the daemon has to be restarted.
+    pub fn failure(&self) -> watch::Receiver<Option<String>> {
+        self.shared.failed.subscribe()
+    }
+
+    /// A file could not be made durable: nothing is acknowledged any more.
+    pub fn stop(&self, error: &dyn std::error::Error) {
+        self.shared.failed.send_replace(Some(error_chain(error)));
+        self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.shared.arrived.notify_all();
+    }
+
+    /// Takes no more operations; those in the inbox are still committed.
+    pub(super) fn close(&self) {
+        self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.shared.arrived.notify_all();
+    }
+}
+
+impl std::fmt::Debug for Writer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Writer")
+    }
+}
