@@ -35,7 +35,7 @@ fn conformance() -> PathBuf {
 
 #[tokio::test]
 async fn the_conformance_program_finds_no_failure() {
-    let _turn = turn();
+    let _turn = turn().await;
     let program = conformance();
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(folder.path(), None).await;

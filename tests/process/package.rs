@@ -25,7 +25,7 @@ const PASSWORD: &str = "a long password for the package";
 
 #[tokio::test]
 async fn the_package_installs_serves_and_goes() {
-    let _turn = turn();
+    let _turn = turn().await;
     let package = build();
     let folder = tempfile::tempdir_in(scratch()).unwrap();
     let host = Host::new(folder.path().join("root"), &package);
@@ -41,7 +41,7 @@ async fn the_package_installs_serves_and_goes() {
     service.stop().await;
 
     // Started again, it serves what was pushed.
-    let mut service = host.start(&namespace, folder.path()).await;
+    let service = host.start(&namespace, folder.path()).await;
     let client = host.client(&namespace).signed_in("admin", PASSWORD);
     let found = client.send("HEAD", "/v2/dev/website/manifests/1.0", &[], b"").is(200);
     assert_eq!(found.header("docker-content-digest"), Some(&*digest));

@@ -31,7 +31,7 @@ struct Stage<'a> {
 
 #[tokio::test]
 async fn an_image_goes_through_the_pipeline_and_comes_back_whole() {
-    let _turn = turn();
+    let _turn = turn().await;
     let folder = tempfile::tempdir().unwrap();
     let namespace = Namespace::new();
     let second = SecondRegistry::start(folder.path(), &namespace).await;
@@ -69,6 +69,7 @@ async fn an_image_goes_through_the_pipeline_and_comes_back_whole() {
     stage.mounts_in_a_second_repository(&built);
     stage.pulls_its_own_platform_of_an_index();
     stage.says_why(&tag);
+    assert!(second.said().contains("useragent=tidegate/"), "mirrors say who they are\n{}", second.said());
     let verified = daemon.cli(&["verify"]).good();
     assert!(verified.starts_with("clean"), "{verified}");
     engine.stop().await;

@@ -59,7 +59,7 @@ fn assert_told(ran: &Ran, code: i32, words: &[&str]) {
 
 #[tokio::test]
 async fn a_mistake_in_the_configuration_is_named_with_its_place() {
-    let _turn = turn();
+    let _turn = turn().await;
     let place = Place::new();
     let file = place.config().display().to_string();
     for (text, at, words) in [
@@ -79,7 +79,7 @@ async fn a_mistake_in_the_configuration_is_named_with_its_place() {
 
 #[tokio::test]
 async fn a_port_that_is_taken_is_named() {
-    let _turn = turn();
+    let _turn = turn().await;
     let place = Place::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -89,7 +89,7 @@ async fn a_port_that_is_taken_is_named() {
 
 #[tokio::test]
 async fn a_folder_that_cannot_be_written_is_named() {
-    let _turn = turn();
+    let _turn = turn().await;
     let place = Place::new();
     let data = place.data().display().to_string();
     // A file where the folder should be.
@@ -107,7 +107,7 @@ async fn a_folder_that_cannot_be_written_is_named() {
 
 #[tokio::test]
 async fn a_second_daemon_on_the_same_data_is_turned_away() {
-    let _turn = turn();
+    let _turn = turn().await;
     let (folder, place) = (tempfile::tempdir().unwrap(), Place::new());
     let first = Daemon::start(folder.path(), None).await;
     let data = first.data().display().to_string();
@@ -121,7 +121,7 @@ async fn a_second_daemon_on_the_same_data_is_turned_away() {
 
 #[tokio::test]
 async fn a_database_that_is_damaged_is_told_and_left_alone() {
-    let _turn = turn();
+    let _turn = turn().await;
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(folder.path(), None).await;
     let data = daemon.data();

@@ -30,10 +30,10 @@ pub(crate) use running::Running;
 pub(crate) use second_registry::SecondRegistry;
 pub(crate) use wait::{until, until_some};
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Mutex, MutexGuard};
 
 /// Measured times and one release build: the tests of this binary take turns.
-pub(crate) fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+pub(crate) async fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::const_new(());
+    TURN.lock().await
 }
