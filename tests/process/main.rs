@@ -13,5 +13,6 @@ mod conformance;
 mod demo;
 mod package;
 mod pipeline;
+mod readme;
 mod start_up;
 mod support;

@@ -122,7 +122,7 @@ impl Stage<'_> {
         let push = ["push-mirror", "create", "qa/website", "--remote-repository", "edge/website"];
         self.daemon.cli_with(&[&push[..], &far].concat(), SecondRegistry::PASSWORD).good();
         // A mirror is saved for a repository that is there.
-        self.put_there(&Image::new("amd64", "what was there before"), "7.0");
+        self.second.receive(self.namespace, &Image::new("amd64", "what was there before"), "edge/incoming:7.0");
         let pull = ["pull-mirror", "create", "back/website", "--remote-repository", "edge/incoming"];
         let every_second = ["--schedule", "* * * * * *"];
         self.daemon.cli_with(&[&pull[..], &every_second, &far].concat(), SecondRegistry::PASSWORD).good();
@@ -153,31 +153,12 @@ impl Stage<'_> {
     /// polls it has it soon. Gives the image's digest and id.
     async fn pick_up_what_appears_there(&self) -> (String, String) {
         let image = Image::new("amd64", "what the other side made");
-        let digest = self.put_there(&image, "7.1");
+        let digest = self.second.receive(self.namespace, &image, "edge/incoming:7.1");
         let arrived = || digest_of(&self.daemon.admin(), "back/website", "7.1");
         let (found, took) = until_some("the pull mirror brings it", PULLED_WITHIN, arrived).await;
         measured(&format!("pulled {took:?} after it was there"));
         assert_eq!(found, digest);
         (digest, image.config_digest())
-    }
-
-    /// Has `skopeo` push `image` to `edge/incoming` in the other registry.
-    fn put_there(&self, image: &Image, tag: &str) -> String {
-        let layout = self.folder.join(format!("incoming-{tag}"));
-        let digest = Layout(&layout).write_image(image);
-        let to = format!("docker://{}/edge/incoming:{tag}", SecondRegistry::address());
-        let account = format!("{}:{}", SecondRegistry::USER, SecondRegistry::PASSWORD);
-        let mut skopeo = self.namespace.program("skopeo");
-        skopeo.args([
-            "copy",
-            "--preserve-digests",
-            "--dest-tls-verify=true",
-            "--dest-creds",
-            &account,
-            "--dest-cert-dir",
-        ]);
-        skopeo.arg(self.second.trust()).arg(format!("oci:{}", layout.display())).arg(to).run().good();
-        digest
     }
 
     /// The engine pulls every copy afresh and has the image `id` each time; and
