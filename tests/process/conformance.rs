@@ -1,9 +1,9 @@
 //! The Open Container Initiative's conformance program, pinned, in its strict
 //! form: the version under development, with sparse indexes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::support::{ADMIN, Daemon, PASSWORD, Run as _, bounded, measured, program, scratch, turn};
+use crate::support::{ADMIN, Daemon, PASSWORD, Run as _, bounded, measured, scratch, turn};
 
 const MODULE: &str = "github.com/opencontainers/distribution-spec/conformance";
 /// What fails because an image whose layers are not there is refused, which the
@@ -28,7 +28,7 @@ fn conformance() -> PathBuf {
     if !path.exists() {
         std::fs::create_dir_all(&folder).unwrap();
         let wanted = format!("{MODULE}@{VERSION}");
-        program("go").args(["install", &wanted]).env("GOBIN", &folder).env_remove("GOFLAGS").run().good();
+        bounded(Path::new("go")).args(["install", &wanted]).env("GOBIN", &folder).env_remove("GOFLAGS").run().good();
     }
     path
 }

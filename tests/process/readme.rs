@@ -37,12 +37,12 @@ async fn the_five_minutes_go_as_they_are_written() {
     let work = folder.path().join("work");
     std::fs::create_dir(&work).unwrap();
     let surround = |command: &mut Command| {
-        command.current_dir(&work).env("PATH", format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", bin.display()));
+        command.env("PATH", format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", bin.display()));
         command.env("REMOTE_PASSWORD", SecondRegistry::PASSWORD).env_remove("TIDEGATE_SOCKET");
         engine.is_met_by(command);
     };
     let mut command = namespace.lasting(Path::new("/bin/sh"));
-    command.args(["-c", &format!("exec {serve}")]);
+    command.args(["-c", &format!("cd {work:?} && exec {serve}")]);
     surround(&mut command);
     let mut daemon = Running::start("tidegate serve", &command, folder.path().join("serve.log"));
     until("the daemon is ready", PATIENCE, || {
@@ -53,7 +53,7 @@ async fn the_five_minutes_go_as_they_are_written() {
 
     let sh = |script: &str| {
         let mut command = namespace.bounded(Path::new("/bin/sh"));
-        command.args(["-euc", script]);
+        command.args(["-euc", &format!("cd {work:?}\n{script}")]);
         surround(&mut command);
         command.run().good()
     };
@@ -69,5 +69,6 @@ async fn the_five_minutes_go_as_they_are_written() {
     assert!(told.contains("poll_mirror") && told.contains("clean"), "{told}");
     assert!(sh("tidegate why edge/base:12").contains("came from:"));
     engine.stop().await;
+    assert!(work.join("tidegate-data/tidegate.redb").exists(), "the data lies in the current folder");
     assert_eq!(daemon.stop(Signal::TERM, PATIENCE).await, 0, "{}", daemon.said());
 }

@@ -17,7 +17,6 @@ const PACKAGES: &[(&str, &str)] = &[
     ("docker-registry", "docker-registry"),
     ("dockerd", "docker.io"),
     ("dpkg-deb", "dpkg"),
-    ("go", "golang-go"),
     ("gzip", "gzip"),
     ("htpasswd", "apache2-utils"),
     ("ip", "iproute2"),
