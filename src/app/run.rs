@@ -209,5 +209,5 @@ fn welcome(config: &Config, app: &App) {
     println!("  docker login {at}");
     println!("  docker tag IMAGE {at}/dev/website:1.0 && docker push {at}/dev/website:1.0");
     println!("  tidegate promotion create dev/website qa/website --rule 'tag ew -stable'");
-    println!("\n`tidegate help` lists the rest; Ctrl-C stops.\n");
+    println!("\n`tidegate --help` lists the rest; Ctrl-C stops.\n");
 }

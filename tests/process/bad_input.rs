@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Daemon, Image, turn};
+use crate::support::{Client, Daemon, Image, PASSWORD, measured, turn};
 
 /// A request and the answer it gets.
 struct Case {
@@ -63,7 +63,7 @@ impl Case {
 
 #[tokio::test]
 async fn wrong_requests_are_told_so_and_change_nothing() {
-    let _turn = turn();
+    let _turn = turn().await;
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(folder.path(), None).await;
     daemon.cli(&["repository", "create", "dev/website"]).good();
@@ -74,11 +74,43 @@ async fn wrong_requests_are_told_so_and_change_nothing() {
     let cases = [names(), blobs(), manifests(&image), pages(), policies(), accounts()].concat_all();
     let wrong: Vec<String> = cases.iter().filter_map(|case| case.wrong(&client)).collect();
     assert!(wrong.is_empty(), "{} of {}\n{}", wrong.len(), cases.len(), wrong.join("\n"));
-    println!("{} wrong requests", cases.len());
+    measured(&format!("{} wrong requests", cases.len()));
     assert_eq!(seen(&daemon), before, "nothing was written");
     ranges(&client, &image);
     upload_in_disorder(&client);
     assert_eq!(seen(&daemon), before, "nothing was written");
+    daemon.stop().await;
+}
+
+/// Who is not signed in learns how to, reads the authority's certificate and
+/// whether the daemon is well, and nothing else.
+#[tokio::test]
+async fn strangers_are_served_nothing() {
+    let _turn = turn().await;
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path(), None).await;
+    daemon.cli(&["repository", "create", "dev/website", "--public"]).good();
+    push(&daemon);
+    let nobody = daemon.stranger();
+    for client in [nobody.clone(), nobody.signed_in("admin", "not the password"), nobody.signed_in("carol", PASSWORD)] {
+        for (path, code) in [
+            ("/v2/", "UNAUTHORIZED"),
+            ("/v2/_catalog", "UNAUTHORIZED"),
+            ("/v2/dev/website/manifests/1.0", "UNAUTHORIZED"),
+            ("/v2/Bad//Name/tags/list", "UNAUTHORIZED"),
+            ("/v2/dev/nowhere/tags/list", "UNAUTHORIZED"),
+            ("/api/v0/repositories", "NOT_AUTHENTICATED"),
+            ("/enzi/v0/accounts", "NOT_AUTHENTICATED"),
+        ] {
+            let answer = client.get(path).is(401);
+            assert_eq!(answer.json()["errors"][0]["code"], code, "{path}");
+            assert!(answer.header("www-authenticate").is_some_and(|way| way.starts_with("Basic ")), "{path}");
+        }
+    }
+    for open in ["/_ping", "/health"] {
+        nobody.get(open).is(200);
+    }
+    assert_eq!(nobody.get("/ca").is(200).body, std::fs::read(daemon.ca()).unwrap());
     daemon.stop().await;
 }
 

@@ -43,7 +43,7 @@ fn assert_same_blobs(sent: &Path, got: &Path) {
 
 #[tokio::test]
 async fn skopeo_copies_both_ways_by_tag_and_by_digest() {
-    let _turn = turn();
+    let _turn = turn().await;
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(folder.path(), None).await;
     daemon.cli(&["repository", "create", "dev/website"]).good();

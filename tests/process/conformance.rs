@@ -1,9 +1,9 @@
 //! The Open Container Initiative's conformance program, pinned, in its strict
 //! form: the version under development, with sparse indexes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::support::{ADMIN, Daemon, PASSWORD, Run as _, bounded, program, scratch, turn};
+use crate::support::{ADMIN, Daemon, PASSWORD, Run as _, bounded, measured, scratch, turn};
 
 const MODULE: &str = "github.com/opencontainers/distribution-spec/conformance";
 /// What fails because an image whose layers are not there is refused, which the
@@ -28,14 +28,14 @@ fn conformance() -> PathBuf {
     if !path.exists() {
         std::fs::create_dir_all(&folder).unwrap();
         let wanted = format!("{MODULE}@{VERSION}");
-        program("go").args(["install", &wanted]).env("GOBIN", &folder).env_remove("GOFLAGS").run().good();
+        bounded(Path::new("go")).args(["install", &wanted]).env("GOBIN", &folder).env_remove("GOFLAGS").run().good();
     }
     path
 }
 
 #[tokio::test]
 async fn the_conformance_program_finds_no_failure() {
-    let _turn = turn();
+    let _turn = turn().await;
     let program = conformance();
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(folder.path(), None).await;
@@ -59,7 +59,7 @@ async fn the_conformance_program_finds_no_failure() {
         .run();
     let junit = std::fs::read_to_string(results.join("junit.xml")).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
     let told = Told::read(&junit);
-    println!("conformance: {} tests, {} failures", told.tests, told.failures);
+    measured(&format!("conformance: {} tests, {} failures", told.tests, told.failures));
     assert_eq!(told.failed, REFUSED, "the last is what is allowed to fail\n{}", told.reasons.join("\n"));
     assert_eq!(told.failures as usize, REFUSED.len());
     assert!(told.tests > 500, "the program ran few tests: {}", told.tests);

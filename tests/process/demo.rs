@@ -13,7 +13,7 @@ const STOPS: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn the_demonstration_shows_every_step_and_leaves_nothing_behind() {
-    let _turn = turn();
+    let _turn = turn().await;
     let folder = tempfile::tempdir().unwrap();
     let temporary = folder.path().join("tmp");
     std::fs::create_dir(&temporary).unwrap();

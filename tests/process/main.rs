@@ -5,11 +5,14 @@
 //! test that needs one that cannot be had fails. What one program says to
 //! another is asserted, and times are measured, so the tests take turns.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
+
 mod bad_input;
 mod clients;
 mod conformance;
 mod demo;
 mod package;
 mod pipeline;
+mod readme;
 mod start_up;
 mod support;

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::support::{
-    ADMIN, Client, Daemon, Engine, Image, Layout, Namespace, PASSWORD, Run as _, SecondRegistry, debian_tar, output,
-    program, sha256, turn, until_some,
+    ADMIN, Client, Daemon, Engine, Image, Layout, Namespace, PASSWORD, Run as _, SecondRegistry, debian_tar, measured,
+    output, program, sha256, turn, until_some,
 };
 
 /// How soon after the end of the push the promoted tag is there.
@@ -31,7 +31,7 @@ struct Stage<'a> {
 
 #[tokio::test]
 async fn an_image_goes_through_the_pipeline_and_comes_back_whole() {
-    let _turn = turn();
+    let _turn = turn().await;
     let folder = tempfile::tempdir().unwrap();
     let namespace = Namespace::new();
     let second = SecondRegistry::start(folder.path(), &namespace).await;
@@ -69,6 +69,7 @@ async fn an_image_goes_through_the_pipeline_and_comes_back_whole() {
     stage.mounts_in_a_second_repository(&built);
     stage.pulls_its_own_platform_of_an_index();
     stage.says_why(&tag);
+    assert!(second.said().contains("useragent=tidegate/"), "mirrors say who they are\n{}", second.said());
     let verified = daemon.cli(&["verify"]).good();
     assert!(verified.starts_with("clean"), "{verified}");
     engine.stop().await;
@@ -121,7 +122,7 @@ impl Stage<'_> {
         let push = ["push-mirror", "create", "qa/website", "--remote-repository", "edge/website"];
         self.daemon.cli_with(&[&push[..], &far].concat(), SecondRegistry::PASSWORD).good();
         // A mirror is saved for a repository that is there.
-        self.put_there(&Image::new("amd64", "what was there before"), "7.0");
+        self.second.receive(self.namespace, &Image::new("amd64", "what was there before"), "edge/incoming:7.0");
         let pull = ["pull-mirror", "create", "back/website", "--remote-repository", "edge/incoming"];
         let every_second = ["--schedule", "* * * * * *"];
         self.daemon.cli_with(&[&pull[..], &every_second, &far].concat(), SecondRegistry::PASSWORD).good();
@@ -137,13 +138,13 @@ impl Stage<'_> {
             tags["tags"].as_array().and_then(|tags| tags.first()?.as_str().map(str::to_owned))
         };
         let (tag, took) = until_some("qa/website has the image", PROMOTED_WITHIN, promoted).await;
-        println!("promoted {took:?} after the push ended");
+        measured(&format!("promoted {took:?} after the push ended"));
         let digest = told.split_whitespace().find(|word| word.starts_with("sha256:")).unwrap().to_owned();
         assert!(tag.starts_with("1.4-stable-20") && tag.len() == "1.4-stable-2026".len(), "{tag}");
         assert_eq!(digest_of(&admin, "qa/website", &tag).as_deref(), Some(&*digest));
         let mirrored = || digest_of(self.second.client(), "edge/website", &tag);
         let (found, took) = until_some("the second registry has the image", MIRRORED_WITHIN, mirrored).await;
-        println!("mirrored {:?} after that", took);
+        measured(&format!("mirrored {took:?} after that"));
         assert_eq!(found, digest);
         (digest, tag)
     }
@@ -152,31 +153,12 @@ impl Stage<'_> {
     /// polls it has it soon. Gives the image's digest and id.
     async fn pick_up_what_appears_there(&self) -> (String, String) {
         let image = Image::new("amd64", "what the other side made");
-        let digest = self.put_there(&image, "7.1");
+        let digest = self.second.receive(self.namespace, &image, "edge/incoming:7.1");
         let arrived = || digest_of(&self.daemon.admin(), "back/website", "7.1");
         let (found, took) = until_some("the pull mirror brings it", PULLED_WITHIN, arrived).await;
-        println!("pulled {took:?} after it was there");
+        measured(&format!("pulled {took:?} after it was there"));
         assert_eq!(found, digest);
         (digest, image.config_digest())
-    }
-
-    /// Has `skopeo` push `image` to `edge/incoming` in the other registry.
-    fn put_there(&self, image: &Image, tag: &str) -> String {
-        let layout = self.folder.join(format!("incoming-{tag}"));
-        let digest = Layout(&layout).write_image(image);
-        let to = format!("docker://{}/edge/incoming:{tag}", SecondRegistry::address());
-        let account = format!("{}:{}", SecondRegistry::USER, SecondRegistry::PASSWORD);
-        let mut skopeo = self.namespace.program("skopeo");
-        skopeo.args([
-            "copy",
-            "--preserve-digests",
-            "--dest-tls-verify=true",
-            "--dest-creds",
-            &account,
-            "--dest-cert-dir",
-        ]);
-        skopeo.arg(self.second.trust()).arg(format!("oci:{}", layout.display())).arg(to).run().good();
-        digest
     }
 
     /// The engine pulls every copy afresh and has the image `id` each time; and
@@ -252,7 +234,6 @@ impl Stage<'_> {
         let policies: serde_json::Value = serde_json::from_str(&policies).unwrap();
         let id = policies[0]["id"].as_str().unwrap();
         let told = self.daemon.cli(&["why", "dev/website:1.4-stable"]).good();
-        println!("{told}");
         for part in [id, "promotion", "tag ew -stable", "1.4-stable", &format!("qa/website:{tag}")] {
             assert!(told.contains(part), "{part}\n{told}");
         }

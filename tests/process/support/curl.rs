@@ -57,11 +57,6 @@ impl Client {
         self.send("GET", path, &[], b"")
     }
 
-    /// `POST path` with JSON.
-    pub(crate) fn post(&self, path: &str, body: &Value) -> Answer {
-        self.send("POST", path, &["Content-Type: application/json"], body.to_string().as_bytes())
-    }
-
     /// Sends a request; `path` as it stands, whatever it holds.
     pub(crate) fn send(&self, method: &str, path: &str, headers: &[&str], body: &[u8]) -> Answer {
         let mut words = self.prefix.iter();

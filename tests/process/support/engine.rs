@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use super::measured::measured;
 use super::namespace::Namespace;
 use super::program::{Ran, Run as _, need};
 use super::running::Running;
@@ -44,7 +45,7 @@ impl<'a> Engine<'a> {
             engine.folder.join("socket").exists() && engine.run(&["version"]).code == 0
         })
         .await;
-        println!("the engine stores with {}", engine.run(&["info", "--format", "{{.Driver}}"]).good().trim());
+        measured(&format!("the engine stores with {}", engine.run(&["info", "--format", "{{.Driver}}"]).good().trim()));
         engine
     }
 
@@ -93,9 +94,14 @@ impl<'a> Engine<'a> {
     fn command(&self, words: &[&str]) -> Command {
         let mut command = self.namespace.program("docker");
         command.args(words);
+        self.is_met_by(&mut command);
+        command
+    }
+
+    /// Has the `docker` that `command` runs speak to this engine.
+    pub(crate) fn is_met_by(&self, command: &mut Command) {
         command.env("DOCKER_HOST", format!("unix://{}", self.folder.join("socket").display()));
         command.env("DOCKER_CONFIG", self.folder.join("client")).env("DOCKER_BUILDKIT", "0");
         command.env_remove("DOCKER_CONTEXT").env_remove("DOCKER_TLS_VERIFY");
-        command
     }
 }

@@ -11,27 +11,29 @@ mod daemon;
 mod debian;
 mod engine;
 mod image;
+mod measured;
 mod namespace;
 mod program;
 mod running;
 mod second_registry;
 mod wait;
 
-pub(crate) use curl::{Answer, Client};
+pub(crate) use curl::Client;
 pub(crate) use daemon::{ADMIN, Daemon, PASSWORD, TIDEGATE};
 pub(crate) use debian::{debian_root, debian_tar};
 pub(crate) use engine::Engine;
 pub(crate) use image::{Image, Layout};
+pub(crate) use measured::measured;
 pub(crate) use namespace::Namespace;
-pub(crate) use program::{Run, bounded, need, output, program, scratch, sha256};
+pub(crate) use program::{Ran, Run, bounded, need, output, program, scratch, sha256};
 pub(crate) use running::Running;
 pub(crate) use second_registry::SecondRegistry;
 pub(crate) use wait::{until, until_some};
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Mutex, MutexGuard};
 
 /// Measured times and one release build: the tests of this binary take turns.
-pub(crate) fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+pub(crate) async fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::const_new(());
+    TURN.lock().await
 }

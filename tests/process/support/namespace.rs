@@ -46,7 +46,8 @@ impl Namespace {
         namespace
     }
 
-    /// The program at `path` in it, to start beside the test.
+    /// The program at `path` in it, to start beside the test. It starts in `/`,
+    /// whatever the command's folder is.
     pub(crate) fn lasting(&self, path: &Path) -> Command {
         let mut command = Command::new(need("nsenter"));
         command.args(self.enter()).arg(path);

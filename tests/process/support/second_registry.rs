@@ -7,6 +7,7 @@ use std::time::Duration;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 use super::curl::Client;
+use super::image::{Image, Layout};
 use super::namespace::Namespace;
 use super::program::{Run as _, need, program};
 use super::running::Running;
@@ -65,6 +66,18 @@ impl SecondRegistry {
     /// Asks it, signed in.
     pub(crate) fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Has `skopeo` push `image` under `name` (`repository:tag`); gives its digest.
+    pub(crate) fn receive(&self, namespace: &Namespace, image: &Image, name: &str) -> String {
+        let layout = tempfile::tempdir().unwrap();
+        let digest = Layout(layout.path()).write_image(image);
+        let mut skopeo = namespace.program("skopeo");
+        skopeo.args(["copy", "--preserve-digests", "--dest-tls-verify=true", "--dest-cert-dir"]).arg(self.trust());
+        skopeo.arg(format!("--dest-creds={}:{}", Self::USER, Self::PASSWORD));
+        skopeo.arg(format!("oci:{}", layout.path().display())).arg(format!("docker://{}/{name}", Self::address()));
+        skopeo.run().good();
+        digest
     }
 
     /// What it logged.
