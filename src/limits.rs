@@ -336,3 +336,24 @@ pub const API_PAGE_ENTRIES: usize = 10;
 pub const PREVIEW_TAGS: usize = 1_000;
 /// Accounts that are read from one snapshot while they are listed.
 pub const ACCOUNT_SLICE: usize = 1_000;
+
+// Collection.
+
+/// Manifests or blobs that one step of collection looks at, and so the most
+/// rows that one of its commits can touch in one repository: small, because a
+/// push may wait for it.
+pub const COLLECT_ROWS: usize = 128;
+/// How long a client that was told that a blob is here may take until it puts
+/// the manifest that names it.
+pub const CLAIM: Duration = Duration::from_secs(60 * 60);
+/// Blobs that clients were told are here and that are remembered; with more,
+/// collection of blobs pauses for [`CLAIM`].
+pub const CLAIMS: usize = 65_536;
+/// How long a blob that no manifest names is kept by default: the longest push.
+pub const COLLECT_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a manifest that no tag leads to is kept by default, counted from
+/// when it lost its last tag: the time in which a tag can be set back.
+pub const UNTAGGED_KEPT: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+/// A collection that would remove more than one part in this many of all bytes
+/// wants somebody's consent.
+pub const COLLECT_FUSE: u64 = 5;

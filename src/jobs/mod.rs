@@ -7,6 +7,8 @@
 //! owed is still there at the next start, and doing it twice does nothing the
 //! second time. A job that shows a transfer carries its history and log.
 
+/// Garbage collection.
+pub mod gc;
 /// The log of one job while it runs.
 pub mod log;
 /// What is owed, written down.

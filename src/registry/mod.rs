@@ -15,6 +15,10 @@ pub mod blob;
 pub mod caller;
 /// The list of repositories.
 pub mod catalog;
+/// What clients have been told is here.
+mod claims;
+/// Removing what nothing needs.
+pub mod collect;
 /// Moving an image to another repository here.
 pub mod copy;
 /// Why the registry says no.
@@ -40,6 +44,7 @@ pub use caller::Caller;
 pub use error::RegistryError;
 
 use crate::store::{Store, StoreError};
+use claims::Claims;
 use upload::Sessions;
 
 /// The registry over one store. Clones share it.
@@ -50,18 +55,23 @@ pub struct Registry(Arc<Inner>);
 struct Inner {
     store: Store,
     sessions: Sessions,
+    claims: Claims,
 }
 
 impl Registry {
     /// Takes over a store and the upload sessions that its folder holds.
     pub fn new(store: Store) -> Result<Self, StoreError> {
         let sessions = Sessions::rebuild(&store)?;
-        Ok(Self(Arc::new(Inner { store, sessions })))
+        Ok(Self(Arc::new(Inner { store, sessions, claims: Claims::default() })))
     }
 
     /// The store below.
     pub fn store(&self) -> &Store {
         &self.0.store
+    }
+
+    fn claims(&self) -> &Claims {
+        &self.0.claims
     }
 
     fn sessions(&self) -> &Sessions {

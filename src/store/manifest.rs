@@ -84,6 +84,18 @@ pub fn put(
     Ok(())
 }
 
+/// Removes a manifest that is readable nowhere: body, links and back indexes.
+pub fn remove(change: &mut Change<'_>, digest: &Digest) -> Result<(), StoreError> {
+    if let Some(record) = links(change, digest)? {
+        for named in named(&record.links) {
+            change.remove(Table::Parents, &Key::new().digest(&named).digest(digest))?;
+        }
+    }
+    change.remove(Table::ManifestLinks, &Key::new().digest(digest))?;
+    change.remove(Table::Manifests, &Key::new().digest(digest))?;
+    Ok(())
+}
+
 /// Makes a manifest readable in `repo`; whether it was not before.
 pub fn link(change: &mut Change<'_>, repo: RepoId, digest: &Digest) -> Result<bool, StoreError> {
     let key = Key::new().repo(repo).digest(digest);

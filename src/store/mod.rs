@@ -20,6 +20,8 @@ pub mod crash;
 pub mod error;
 /// Blob files and upload sessions.
 pub mod file;
+/// What nothing needs any more.
+pub mod gc;
 /// Keys and stretches of keys.
 pub mod key;
 /// Opening and creating a data folder.
@@ -86,6 +88,8 @@ struct Inner {
     instance: Id,
     clock: Clock,
     chance: Chance,
+    /// The time of the wall clock and of the other one when this was opened.
+    opened: (Timestamp, tokio::time::Instant),
 }
 
 impl std::fmt::Debug for Inner {
@@ -117,7 +121,9 @@ impl Store {
         let files = Files::open(root)?;
         let (writer, thread) = Writer::start(Arc::clone(&opened.database), clock.clone())
             .map_err(|source| OpenError::Folder { path: root.to_owned(), source })?;
+        let now = (clock.now(), clock.monotonic());
         Ok(Self(Arc::new(Inner {
+            opened: now,
             database: opened.database,
             writer,
             thread: Mutex::new(Some(thread)),
@@ -166,6 +172,14 @@ impl Store {
     /// what was made due then is due, even when the clock was set back since.
     pub fn now(&self) -> Timestamp {
         self.0.clock.now().max(self.0.writer.last())
+    }
+
+    /// The time that the wall clock would show had nobody set it since this was
+    /// opened: what has to be of some age is measured against it, so that a
+    /// clock that jumps ahead makes nothing old.
+    pub fn steady(&self) -> Timestamp {
+        let (wall, monotonic) = self.0.opened;
+        wall.after(self.0.clock.monotonic().duration_since(monotonic))
     }
 
     /// The source of ids.

@@ -1,0 +1,141 @@
+//! Garbage collection: what nothing needs goes, while reads and pushes go on.
+//!
+//! Two halves, manifests before the blobs that they name; each is first only
+//! looked at, slice by slice on fresh snapshots, so that the whole is known
+//! before anything is removed. That is the dry run, and the fuse: a run that
+//! would remove more than a fifth of the bytes wants somebody's consent,
+//! because so much garbage is more often a mistake than garbage. Then the
+//! slices are walked again and removed in small commits of the background
+//! lane, with a pause after each.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::lifecycle;
+use crate::limits;
+use crate::registry::collect::{Collected, Half};
+use crate::registry::{Registry, RegistryError};
+use crate::store::gc::CutOff;
+
+use super::log::JobLog;
+
+/// How often a run says how far it is.
+const TELL_EVERY: Duration = Duration::from_secs(2);
+
+/// How a run of collection is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Collection {
+    /// Blobs that no manifest names are kept this long: a push takes its time.
+    pub grace: Duration,
+    /// Manifests that no tag leads to are kept this long, so that a tag can be
+    /// set back; `None`: for ever.
+    pub untagged: Option<Duration>,
+    /// Whether it only says what it would do.
+    pub dry_run: bool,
+    /// Whether more than a fifth of the bytes may go.
+    pub consent: bool,
+}
+
+impl Default for Collection {
+    fn default() -> Self {
+        let untagged = Some(limits::UNTAGGED_KEPT);
+        Self { grace: limits::COLLECT_GRACE, untagged, dry_run: false, consent: false }
+    }
+}
+
+/// What a run has come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// What can go, found before anything went.
+    pub would: Collected,
+    /// What went.
+    pub done: Collected,
+    /// It would have removed too much, and nobody had consented.
+    pub blown: bool,
+}
+
+/// One run at work.
+pub struct Collecting<'a> {
+    /// Where.
+    pub registry: &'a Registry,
+    /// How.
+    pub how: Collection,
+    /// Where its progress goes.
+    pub log: &'a JobLog,
+}
+
+impl Collecting<'_> {
+    /// Runs to the end. Safe to drop at any point: what is left is found again.
+    pub async fn run(&self) -> Result<Report, RegistryError> {
+        let store = self.registry.store();
+        let now = store.steady();
+        let cut_off = CutOff {
+            blobs: now.before(self.how.grace),
+            manifests: self.how.untagged.map_or(Timestamp::EPOCH, |age| now.before(age.max(self.how.grace))),
+        };
+        let mut report = Report::default();
+        for half in [Half::Manifests, Half::Blobs] {
+            report.would += self.walk(half, cut_off, true).await?;
+        }
+        let all = bytesize::ByteSize(report.would.of);
+        self.log.line(format!("of {all}: {}", what_of(&report.would, "can go")));
+        let is_much = report.would.bytes > report.would.of / limits::COLLECT_FUSE;
+        report.blown = is_much && !self.how.consent && !self.how.dry_run;
+        if report.blown {
+            self.log.line("that is more than a fifth of all bytes: nothing was removed, because nobody agreed to it");
+        }
+        if report.blown || self.how.dry_run {
+            return Ok(report);
+        }
+        for half in [Half::Manifests, Half::Blobs] {
+            report.done += self.walk(half, cut_off, false).await?;
+        }
+        self.log.line(what_of(&report.done, "went"));
+        Ok(report)
+    }
+
+    /// Walks one half: looks only, or removes too.
+    async fn walk(&self, half: Half, cut_off: CutOff, look_only: bool) -> Result<Collected, RegistryError> {
+        let clock = self.registry.store().clock().clone();
+        let spared = Arc::new(match half {
+            Half::Manifests => HashSet::new(),
+            Half::Blobs => self.registry.pulling()?,
+        });
+        let (mut sum, mut last) = (Collected::default(), None);
+        let mut told = clock.monotonic();
+        loop {
+            let began = clock.monotonic();
+            let (registry, spared) = (self.registry.clone(), Arc::clone(&spared));
+            let slice = lifecycle::blocking(move || registry.plan_collection(half, cut_off, last, &spared)).await?;
+            if slice.last.is_none() {
+                return Ok(sum);
+            }
+            last = slice.last;
+            if look_only {
+                sum += slice.would;
+            } else {
+                let seen = Collected { seen: slice.would.seen, of: slice.would.of, ..Collected::default() };
+                sum += seen;
+                sum += self.registry.collect(half, cut_off, slice, self.how.grace).await?;
+            }
+            let now = clock.monotonic();
+            if now.duration_since(told) >= TELL_EVERY {
+                told = now;
+                let (does, far) = (if look_only { "can go" } else { "went" }, sum.seen);
+                self.log.line(format!("{}: {far} looked at; {}", half.as_str(), what_of(&sum, does)));
+            }
+            // As long again as the step took: half the machine is somebody else's.
+            tokio::time::sleep(now.duration_since(began)).await;
+        }
+    }
+}
+
+/// `12 manifests and 40 blobs, 1.2 GiB, went`.
+fn what_of(sum: &Collected, does: &str) -> String {
+    if sum.manifests == 0 && sum.links == 0 && sum.files == 0 {
+        return format!("nothing {does}");
+    }
+    format!("{} manifests and {} blobs, {}, {does}", sum.manifests, sum.files, bytesize::ByteSize(sum.bytes))
+}

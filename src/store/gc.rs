@@ -1,0 +1,205 @@
+//! What collection may remove: lookups that say whether anything still needs a
+//! manifest or a blob, and the removals that keep all tables in step.
+//!
+//! Nothing is counted and nothing is marked: the back indexes say at any
+//! moment who names what, so every question is answered from the state itself,
+//! in the very transaction that removes.
+//!
+//! A manifest is kept in a repository while a tag names it there, while one
+//! that is kept there names it as an entry, while it refers to one that is kept
+//! there, or while it is young: it came, or lost a tag, after the cut-off. A
+//! blob is kept in a repository while a manifest that is kept there names it,
+//! or while it is young. What is readable nowhere has no name any more.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
+
+use super::record::Linked;
+use super::record::manifest::Bytes;
+use super::{Change, Key, Order, Parts, Read, RepoId, StoreError, Table, blob, manifest, referrer};
+use crate::clock::Timestamp;
+use crate::oci::Digest;
+
+/// What is young: linked, or touched, at or after these moments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CutOff {
+    /// For blobs that no manifest names.
+    pub blobs: Timestamp,
+    /// For manifests that no tag leads to.
+    pub manifests: Timestamp,
+}
+
+/// Answers whether a manifest is kept, remembering what it has found. Good for
+/// one transaction or snapshot.
+#[derive(Debug)]
+pub struct Kept<'r, R> {
+    read: &'r R,
+    cut_off: CutOff,
+    known: HashMap<(RepoId, Digest), bool>,
+}
+
+impl<'r, R: Read> Kept<'r, R> {
+    /// Asks `read`.
+    pub fn new(read: &'r R, cut_off: CutOff) -> Self {
+        Self { read, cut_off, known: HashMap::new() }
+    }
+
+    /// Whether `digest` is needed in `repo`, as a manifest that is linked there.
+    /// Walks upwards, to the manifests that name it and to its subject, without
+    /// visiting one twice: an index that is nested a thousand ways costs no more
+    /// than its manifests (zot's collection was exponential here, issue 4318).
+    pub fn manifest(&mut self, repo: RepoId, digest: &Digest) -> Result<bool, StoreError> {
+        if let Some(kept) = self.known.get(&(repo, *digest)) {
+            return Ok(*kept);
+        }
+        let mut seen = HashSet::from([*digest]);
+        let mut left = vec![*digest];
+        let mut kept = false;
+        while let Some(at) = left.pop() {
+            match self.known.get(&(repo, at)) {
+                Some(true) => kept = true,
+                Some(false) => continue,
+                None => kept = self.by_itself(repo, &at)?,
+            }
+            if kept {
+                // Those on the way up are kept too, but which of them were on
+                // that way is not known here; only the two ends are certain.
+                self.known.insert((repo, at), true);
+                break;
+            }
+            for above in self.above(repo, &at)? {
+                if seen.insert(above) {
+                    left.push(above);
+                }
+            }
+        }
+        if kept {
+            self.known.insert((repo, *digest), true);
+        } else {
+            // None of all that lead to it is kept, so none of them is.
+            self.known.extend(seen.into_iter().map(|digest| ((repo, digest), false)));
+        }
+        Ok(kept)
+    }
+
+    /// Whether `digest` is needed in `repo`, as a blob that is linked there.
+    pub fn blob(&mut self, repo: RepoId, digest: &Digest) -> Result<bool, StoreError> {
+        let key = Key::new().repo(repo).digest(digest);
+        let Some(linked) = self.read.record::<Linked>(Table::RepositoryBlobs, &key)? else { return Ok(false) };
+        if linked.at >= self.cut_off.blobs {
+            return Ok(true);
+        }
+        let read = self.read;
+        let mut kept = false;
+        read.walk(Table::Parents, &Key::new().digest(digest).prefix(), Order::Forward, |key, _| {
+            let mut parts = Parts::of(key);
+            parts.digest();
+            if let Some(parent) = parts.digest() {
+                kept = manifest::is_linked(read, repo, &parent)? && self.manifest(repo, &parent)?;
+            }
+            Ok(if kept { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+        Ok(kept)
+    }
+
+    /// Whether it is young or has a tag.
+    fn by_itself(&self, repo: RepoId, digest: &Digest) -> Result<bool, StoreError> {
+        let key = Key::new().repo(repo).digest(digest);
+        let Some(linked) = self.read.record::<Linked>(Table::RepositoryManifests, &key)? else { return Ok(false) };
+        if linked.at >= self.cut_off.manifests {
+            return Ok(true);
+        }
+        Ok(!self.read.keys(Table::DigestTags, &key.prefix(), 1)?.is_empty())
+    }
+
+    /// The manifests in `repo` that name it, and its subject there.
+    fn above(&self, repo: RepoId, digest: &Digest) -> Result<Vec<Digest>, StoreError> {
+        let mut above = Vec::new();
+        self.read.walk(Table::Parents, &Key::new().digest(digest).prefix(), Order::Forward, |key, _| {
+            let mut parts = Parts::of(key);
+            parts.digest();
+            if let Some(parent) = parts.digest()
+                && manifest::is_linked(self.read, repo, &parent)?
+            {
+                above.push(parent);
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        if let Some(subject) = manifest::links(self.read, digest)?.and_then(|record| record.links.subject)
+            && manifest::is_linked(self.read, repo, &subject)?
+        {
+            above.push(subject);
+        }
+        Ok(above)
+    }
+}
+
+/// Makes a manifest unreadable in `repo`, with what lists it there; where that
+/// was the last place, its bytes and links go too, and their length is given.
+/// It must have no tag there.
+pub fn remove_manifest(change: &mut Change<'_>, repo: RepoId, digest: &Digest) -> Result<Option<u64>, StoreError> {
+    if let Some(subject) = manifest::links(change, digest)?.and_then(|record| record.links.subject) {
+        referrer::remove(change, repo, &subject, digest)?;
+    }
+    for key in change.keys(Table::Sent, &Key::new().repo(repo).digest(digest).prefix(), usize::MAX)? {
+        change.remove_raw(Table::Sent, &key)?;
+    }
+    manifest::unlink(change, repo, digest)?;
+    forget_manifest(change, digest)
+}
+
+/// Removes bytes and links of a manifest that is readable nowhere, and gives
+/// their length; none when there is nothing to remove.
+pub fn forget_manifest(change: &mut Change<'_>, digest: &Digest) -> Result<Option<u64>, StoreError> {
+    if is_linked_anywhere(change, Table::ManifestRepositories, digest)? {
+        return Ok(None);
+    }
+    let Some(body) = manifest::body(change, digest)? else { return Ok(None) };
+    manifest::remove(change, digest)?;
+    if let Bytes::File(upload) = body.bytes {
+        blob::drop_file(change, digest, upload)?;
+    }
+    Ok(Some(body.size))
+}
+
+/// Takes the name off a blob that is readable nowhere; its file goes after the
+/// grace period. Gives its length; none when there is nothing to remove.
+pub fn forget_blob(change: &mut Change<'_>, digest: &Digest) -> Result<Option<u64>, StoreError> {
+    if is_linked_anywhere(change, Table::BlobRepositories, digest)? {
+        return Ok(None);
+    }
+    let Some(blob) = blob::get(change, digest)? else { return Ok(None) };
+    change.remove(Table::Blobs, &Key::new().digest(digest))?;
+    blob::drop_file(change, digest, blob.upload)?;
+    Ok(Some(blob.size))
+}
+
+/// The repositories that link a blob, all of them.
+pub fn places_of_blob(read: &impl Read, digest: &Digest) -> Result<Vec<RepoId>, StoreError> {
+    blob::repositories(read, digest, usize::MAX)
+}
+
+/// The digests in `table` after `last`, up to `limit`. For [`Table::Blobs`] and [`Table::Manifests`].
+pub fn digests(read: &impl Read, table: Table, last: Option<&Digest>, limit: usize) -> Result<Vec<Digest>, StoreError> {
+    let mut span = super::Span::all();
+    if let Some(last) = last {
+        span = span.after(&Key::new().digest(last));
+    }
+    let keys = read.keys(table, &span, limit)?;
+    Ok(keys.iter().filter_map(|key| Parts::of(key).digest()).collect())
+}
+
+/// The repositories that link a manifest, all of them.
+pub fn places_of_manifest(read: &impl Read, digest: &Digest) -> Result<Vec<RepoId>, StoreError> {
+    let keys = read.keys(Table::ManifestRepositories, &Key::new().digest(digest).prefix(), usize::MAX)?;
+    let place = |key: &Vec<u8>| {
+        let mut parts = Parts::of(key);
+        parts.digest();
+        parts.repo()
+    };
+    Ok(keys.iter().filter_map(place).collect())
+}
+
+fn is_linked_anywhere(read: &impl Read, table: Table, digest: &Digest) -> Result<bool, StoreError> {
+    Ok(!read.keys(table, &Key::new().digest(digest).prefix(), 1)?.is_empty())
+}
