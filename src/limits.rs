@@ -357,3 +357,22 @@ pub const UNTAGGED_KEPT: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 /// A collection that would remove more than one part in this many of all bytes
 /// wants somebody's consent.
 pub const COLLECT_FUSE: u64 = 5;
+
+// A disk that fills up.
+
+/// The high-water mark on disks where a twentieth is less than this, in bytes;
+/// on one of less than eight times this, an eighth of it.
+pub const KEEP_BYTES: u64 = 512 * 1024 * 1024;
+/// Least and most files that must be possible still, where the file system
+/// bounds them (a hundredth of all, between these).
+pub const KEEP_INODES_LEAST: u64 = 64;
+/// See [`KEEP_INODES_LEAST`].
+pub const KEEP_INODES_MOST: u64 = 100_000;
+/// Bytes set aside for deletes on a disk that others have filled.
+pub const RESERVE_BYTES: u64 = 16 * 1024 * 1024;
+/// The database grows with room behind it by up to this much at a time.
+pub const DATABASE_AHEAD_BYTES: u64 = 64 * 1024 * 1024;
+/// How long those who read have to finish when the database is opened again.
+pub const READERS_DRAIN: Duration = Duration::from_secs(2);
+/// How often the room on the disk is looked at when nobody writes.
+pub const DISK_LOOK: Duration = Duration::from_secs(1);

@@ -98,6 +98,7 @@ impl Operation for SettlePoll {
     type Done = ();
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "settle poll";
+    const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, Self::Refusal>, StoreError> {
         Ok(Ok(queue::get(tables, &self.job)?))

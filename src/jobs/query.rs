@@ -68,6 +68,7 @@ impl Operation for Cancel {
     type Done = bool;
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "cancel job";
+    const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, Self::Refusal>, StoreError> {
         let Some(job) = queue::get(tables, &self.job)? else { return Ok(Ok(None)) };

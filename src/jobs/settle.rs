@@ -27,6 +27,7 @@ impl Operation for Begin {
     type Done = ();
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "begin job";
+    const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, Self::Refusal>, StoreError> {
         Ok(Ok(queue::get(tables, &self.job)?.filter(|job| !job.status.is_over())))
@@ -91,6 +92,7 @@ impl Operation for SettleTransfer {
     type Done = ();
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "settle transfer";
+    const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, Self::Refusal>, StoreError> {
         Ok(Ok(transfer::get(tables, &self.policy, &self.tag)?))
@@ -202,6 +204,7 @@ impl Operation for Forget {
     type Done = ();
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "forget transfer";
+    const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, Self::Refusal>, StoreError> {
         let stands = policy::get(tables, &self.policy)?.is_some();

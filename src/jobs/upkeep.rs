@@ -30,6 +30,7 @@ impl Operation for Unlinked {
     type Done = ();
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "files unlinked";
+    const ADDS: bool = false;
 
     fn check(&self, _tables: &Change<'_>) -> Result<Result<(), Self::Refusal>, StoreError> {
         Ok(Ok(()))
@@ -51,6 +52,7 @@ impl Operation for Prune {
     type Done = usize;
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "prune histories";
+    const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, Self::Refusal>, StoreError> {
         let last = event::last(tables)?;

@@ -102,6 +102,7 @@ impl Operation for DeleteBlob {
     type Done = ();
     type Refusal = RegistryError;
     const NAME: &'static str = "delete blob";
+    const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Repository, RegistryError>, StoreError> {
         let repository = match self.caller.require(tables, &self.repository, Level::ReadWrite)? {

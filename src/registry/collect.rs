@@ -90,6 +90,7 @@ impl Operation for CollectManifests {
     type Done = Collected;
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "collect manifests";
+    const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, Self::Refusal>, StoreError> {
         let mut kept = Kept::new(tables, self.cut_off);
@@ -132,6 +133,7 @@ impl Operation for CollectBlobs {
     type Done = Collected;
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "collect blobs";
+    const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, Self::Refusal>, StoreError> {
         let mut kept = Kept::new(tables, self.cut_off);

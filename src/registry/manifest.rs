@@ -138,6 +138,7 @@ impl Operation for DeleteManifest {
     type Done = ();
     type Refusal = RegistryError;
     const NAME: &'static str = "delete manifest";
+    const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, RegistryError>, StoreError> {
         let repository = match self.caller.require(tables, &self.repository, Level::ReadWrite)? {

@@ -178,6 +178,7 @@ impl Operation for DeletePolicy {
     type Done = bool;
     type Refusal = RegistryError;
     const NAME: &'static str = "delete policy";
+    const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, RegistryError>, StoreError> {
         let found = policy::get(tables, &self.id)?;

@@ -128,6 +128,7 @@ impl Operation for DeleteRepository {
     type Done = ();
     type Refusal = RegistryError;
     const NAME: &'static str = "delete repository";
+    const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Repository, RegistryError>, StoreError> {
         self.caller.require(tables, &self.name, Level::Admin)
@@ -171,6 +172,7 @@ impl Operation for Purge {
     type Done = bool;
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "purge";
+    const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, Self::Refusal>, StoreError> {
         Ok(Ok(tables.keys(Table::Purges, &Span::all(), 1)?.pop()))

@@ -98,6 +98,7 @@ impl Operation for DeleteTag {
     type Done = ();
     type Refusal = RegistryError;
     const NAME: &'static str = "delete tag";
+    const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, RegistryError>, StoreError> {
         let repository = match self.caller.require(tables, &self.repository, Level::ReadWrite)? {

@@ -30,6 +30,9 @@ pub enum StoreError {
         /// What is wrong with it.
         why: Damage,
     },
+    /// There is no room on the disk; nothing was written.
+    #[error("the disk is full; deletes and reads go on, and writes do as soon as there is room")]
+    Full,
     /// An operation panicked; nothing of it was written.
     #[error("the operation `{0}` failed by a fault in the program; nothing was written")]
     Panicked(&'static str),

@@ -12,6 +12,8 @@
 //! other way: commit first, unlink after the grace period. A crash leaves
 //! orphans, never dangling names.
 
+/// The database's file, watched.
+mod backend;
 /// The thread that commits them in groups.
 mod commit;
 /// Named places where a test lets the process die.
@@ -20,6 +22,8 @@ pub mod crash;
 pub mod error;
 /// Blob files and upload sessions.
 pub mod file;
+/// The open database, and opening it again.
+mod gate;
 /// What nothing needs any more.
 pub mod gc;
 /// Keys and stretches of keys.

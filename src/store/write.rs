@@ -31,6 +31,9 @@ pub trait Operation: Send + 'static {
     type Refusal: Send + 'static;
     /// Its name in logs and metrics.
     const NAME: &'static str;
+    /// Whether it adds rows, and so has to wait when the disk is full. What
+    /// gives room back, or settles what has been done, does not.
+    const ADDS: bool = true;
 
     /// Reads, and decides whether this may be done. Writes nothing.
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, Self::Refusal>, StoreError>;

@@ -13,6 +13,7 @@ use crate::store::crash::crash_point;
 
 use super::durable::{Folder, make_folder, sync_names};
 use super::place::shard_name;
+use super::disk::{Disk, Keep};
 use super::{BlobFile, FileError, UploadId};
 
 /// Every algorithm that has a folder under `blobs`.
@@ -31,6 +32,7 @@ struct Inner {
     ready: Mutex<HashSet<(Algorithm, u8)>>,
     /// A sync has failed.
     stopped: AtomicBool,
+    disk: Disk,
 }
 
 /// What the file system has left for this user.
@@ -42,6 +44,8 @@ pub struct Room {
     pub total_bytes: u64,
     /// Files that can be made; `None` where the file system sets no bound.
     pub free_inodes: Option<u64>,
+    /// Files in all; 0 where the file system sets no bound.
+    pub total_inodes: u64,
 }
 
 impl Files {
@@ -52,6 +56,14 @@ impl Files {
     /// When a folder cannot be made or written to, something else stands in
     /// its place, or uploads and blobs lie on two file systems.
     pub fn open(root: &Path) -> Result<Self, FileError> {
+        Self::open_keeping(root, Keep::Usual)
+    }
+
+    /// The same, with a high-water mark of the caller's.
+    ///
+    /// # Errors
+    /// As [`Files::open`].
+    pub fn open_keeping(root: &Path, keep: Keep) -> Result<Self, FileError> {
         let (blobs, uploads) = (root.join("blobs"), root.join("uploads"));
         make_folder(root)?;
         make_folder(&blobs)?;
@@ -71,21 +83,13 @@ impl Files {
         sync_names(&blobs)?;
         sync_names(root)?;
         sync_names(&parent(root))?;
-        Ok(Self(Arc::new(Inner { blobs, uploads, ready: Mutex::default(), stopped: AtomicBool::new(false) })))
+        let disk = Disk::new(root.to_owned(), keep);
+        Ok(Self(Arc::new(Inner { blobs, uploads, ready: Mutex::default(), stopped: AtomicBool::new(false), disk })))
     }
 
-    /// What the file system has left.
-    ///
-    /// # Errors
-    /// When the system does not say.
-    pub fn room(&self) -> Result<Room, FileError> {
-        let found = rustix::fs::statvfs(&self.0.blobs)
-            .map_err(|errno| FileError::on("ask for the room in", &self.0.blobs)(errno.into()))?;
-        Ok(Room {
-            free_bytes: found.f_bavail.saturating_mul(found.f_frsize),
-            total_bytes: found.f_blocks.saturating_mul(found.f_frsize),
-            free_inodes: (found.f_files > 0).then_some(found.f_favail),
-        })
+    /// The watch over the room on the disk.
+    pub fn disk(&self) -> &Disk {
+        &self.0.disk
     }
 
     /// Removes a blob file; false when it was gone. For a file whose row is
@@ -236,7 +240,7 @@ mod tests {
     #[test]
     fn room_is_what_the_file_system_says() {
         let root = tempfile::tempdir().expect("a folder");
-        let room = Files::open(root.path()).expect("opened").room().expect("room");
+        let room = Files::open(root.path()).expect("opened").disk().room().expect("room");
         assert!(room.free_inodes != Some(0));
         assert!(room.free_bytes > 0 && room.free_bytes <= room.total_bytes, "{room:?}");
     }

@@ -29,6 +29,7 @@
 
 mod append;
 mod buffers;
+mod disk;
 mod durable;
 mod error;
 mod files;
@@ -44,6 +45,7 @@ mod walk;
 mod crash_test;
 
 pub use append::{AppendError, append_stream};
+pub use disk::{Disk, Keep, Level};
 pub use error::{FileError, SealError};
 pub use files::{Files, Room};
 pub use hash::Hashed;

@@ -90,6 +90,7 @@ impl Files {
     }
 
     fn begin(&self, id: UploadId, algorithm: Algorithm, session: Option<&Session>) -> Result<Upload, FileError> {
+        self.disk().take(0)?;
         let folder = self.upload_folder(id);
         DirBuilder::new().mode(0o700).create(&folder).map_err(FileError::on("create the folder", &folder))?;
         crash_point!("upload-folder-created");
@@ -129,6 +130,7 @@ impl Upload {
         if limits::BLOB_BYTES - self.offset.min(limits::BLOB_BYTES) < bytes.len() as u64 {
             return Err(FileError::TooLarge);
         }
+        self.files.disk().take(bytes.len() as u64)?;
         let mut hasher = self.take_hasher()?;
         let written = loop {
             if bytes.is_empty() {
