@@ -20,6 +20,10 @@ pub mod crash;
 pub mod error;
 /// Blob files and upload sessions.
 pub mod file;
+/// Calls into redb, none of which ends a thread.
+mod guard;
+/// The database file while it is being opened.
+mod held;
 /// Keys and stretches of keys.
 pub mod key;
 /// Opening and creating a data folder.
@@ -58,12 +62,15 @@ pub mod transfer;
 /// Proof that all of it fits together.
 pub mod verify;
 
+#[cfg(test)]
+mod damage_test;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use error::{OpenError, StoreError, error_chain};
 pub use key::{Key, Parts, RepoId, Span};
-pub use open::DATABASE;
+pub use open::{DATABASE, damaged_page};
 pub use read::{Order, Read, Snapshot};
 pub use record::Stored;
 pub use tables::Table;
@@ -79,7 +86,7 @@ use file::Files;
 pub struct Store(Arc<Inner>);
 
 struct Inner {
-    database: Arc<redb::Database>,
+    database: Arc<guard::Pages>,
     writer: Writer,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     files: Files,
@@ -109,7 +116,7 @@ impl Store {
         clock: Clock,
         chance: Chance,
     ) -> Result<Self, OpenError> {
-        let opened = open::open_on(backend, root, &chance)?;
+        let opened = open::open_on(&open::builder(), backend, root, &chance)?;
         Self::assemble(opened, root, clock, chance)
     }
 
@@ -130,7 +137,7 @@ impl Store {
 
     /// The state as of the last commit.
     pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        Ok(Snapshot::new(redb::ReadableDatabase::begin_read(&*self.0.database)?))
+        Ok(Snapshot::new(self.0.database.begin_read()?))
     }
 
     /// Hands an operation to the writer; the answer comes after its commit.

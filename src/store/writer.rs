@@ -7,11 +7,11 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use redb::Database;
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::commit::Work;
 use super::error::{StoreError, error_chain};
+use super::guard::Pages;
 use super::write::{Change, Lane, Operation};
 use crate::clock::{Clock, Timestamp};
 use crate::limits;
@@ -94,7 +94,7 @@ impl<O: Operation> Pending for Submitted<O> {
 }
 
 impl Writer {
-    pub(super) fn start(database: Arc<Database>, clock: Clock) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
+    pub(super) fn start(database: Arc<Pages>, clock: Clock) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
         let shared = Arc::new(Shared {
             inbox: Mutex::default(),
             arrived: Condvar::new(),
