@@ -376,3 +376,8 @@ pub const DATABASE_AHEAD_BYTES: u64 = 64 * 1024 * 1024;
 pub const READERS_DRAIN: Duration = Duration::from_secs(2);
 /// How often the room on the disk is looked at when nobody writes.
 pub const DISK_LOOK: Duration = Duration::from_secs(1);
+/// How often the database is opened again after a write failed for want of
+/// room, before the daemon gives up and is started anew.
+pub const REOPEN_TRIES: usize = 20;
+/// Pause between two of those tries.
+pub const REOPEN_WAIT: Duration = Duration::from_millis(500);

@@ -6,7 +6,7 @@ use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
 use crate::http::{handle, listen};
-use crate::jobs::upkeep;
+use crate::jobs::{room, upkeep};
 use crate::lifecycle::{Scope, blocking};
 use crate::limits;
 use crate::reactor::{evaluate, react, schedule, sweep};
@@ -76,6 +76,7 @@ pub async fn run(app: App, stop: Stop) -> Result<(), AppError> {
     reactor.spawn(schedule::run(store.clone(), reactor.clone()));
     jobs.spawn(runner.run(jobs.clone()));
     jobs.spawn(upkeep::run(registry.clone(), jobs.clone(), pace.upkeep));
+    jobs.spawn(room::run(store.clone(), jobs.clone()));
     jobs.spawn(watchdog(store.clone(), jobs.clone()));
     if let Some(own) = certificate {
         jobs.spawn(renew(own, store.clock().clone(), jobs.clone()));
@@ -144,7 +145,7 @@ async fn watchdog(store: crate::store::Store, scope: Scope) {
             blocking(move || {
                 let read = store.snapshot()?;
                 crate::store::event::last(&read)?;
-                store.files().room().map_err(crate::store::StoreError::from)
+                store.files().disk().room().map_err(crate::store::StoreError::from)
             })
             .await
         };

@@ -6,8 +6,8 @@ use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::lifecycle::blocking;
 use crate::registry::Registry;
-use crate::store::Store;
 use crate::store::verify::{Depth, Report, verify};
+use crate::store::{Store, damaged_page};
 
 use super::AppError;
 
@@ -22,11 +22,16 @@ pub async fn folder(root: &Path) -> Result<Report, AppError> {
         return Err(crate::store::OpenError::Folder { path: root, source }.into());
     }
     blocking(move || {
+        // A page can be damaged and still make sense to whoever reads it.
+        let damaged = damaged_page(&root)?;
         let store = Store::open(&root, Clock::system(), Chance::system())?;
         let registry = Registry::new(store.clone())?;
         let live = registry.open_uploads().into_iter().collect();
-        let report = verify(&store.snapshot()?, store.files(), Depth::Bytes, &live)?;
+        let mut report = verify(&store.snapshot()?, store.files(), Depth::Bytes, &live)?;
         store.close();
+        if let Some(why) = damaged {
+            report.find_page(&why);
+        }
         Ok(report)
     })
     .await

@@ -23,6 +23,8 @@ pub mod push_mirror;
 pub mod query;
 /// The other registry of a policy, as a client.
 pub mod remote;
+/// The room on the disk.
+pub mod room;
 /// Claims what is due, runs it, writes down how it went.
 pub mod runner;
 /// What transfers become after a try.

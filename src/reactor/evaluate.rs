@@ -89,7 +89,9 @@ pub async fn run(store: Store, scope: Scope) {
             None | Some(Err(StoreError::Stopped)) => break,
             Some(Ok(())) => {}
             Some(Err(error)) => {
-                tracing::error!(error = %error_chain(&error), "evaluating a saved policy failed; it is tried again");
+                if !matches!(error, StoreError::Full) {
+                    tracing::error!(error = %error_chain(&error), "evaluating a saved policy failed; it is tried again");
+                }
                 if scope.until_stopped(tokio::time::sleep(limits::RETRY_FIRST)).await.is_none() {
                     break;
                 }

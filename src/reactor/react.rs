@@ -88,7 +88,10 @@ pub async fn run(store: Store, scope: Scope) {
             Ok(()) => {}
             Err(StoreError::Stopped) => break,
             Err(error) => {
-                tracing::error!(error = %error_chain(&error), "following the event log failed; it is tried again");
+                // Without room it goes on when there is some; the disk's watch says so.
+                if !matches!(error, StoreError::Full) {
+                    tracing::error!(error = %error_chain(&error), "following the event log failed; it is tried again");
+                }
                 if scope.until_stopped(tokio::time::sleep(limits::RETRY_FIRST)).await.is_none() {
                     break;
                 }

@@ -19,7 +19,8 @@ pub async fn run(store: Store, scope: Scope) {
     while scope.until_stopped(tokio::time::sleep(EVERY)).await.is_some() {
         match scope.until_stopped(tick(&store)).await {
             None | Some(Err(StoreError::Stopped)) => break,
-            Some(Ok(_)) => {}
+            // Without room a slot waits; it is not lost.
+            Some(Ok(_) | Err(StoreError::Full)) => {}
             Some(Err(error)) => tracing::error!(error = %error_chain(&error), "looking at schedules failed"),
         }
     }

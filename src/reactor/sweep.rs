@@ -42,7 +42,8 @@ pub async fn run(store: Store, scope: Scope, options: Options) {
     while scope.until_stopped(tokio::time::sleep(options.every)).await.is_some() {
         match scope.until_stopped(sweep(&store)).await {
             None | Some(Err(StoreError::Stopped)) => break,
-            Some(Ok(0)) => {}
+            // Without room it goes on when there is some.
+            Some(Ok(0) | Err(StoreError::Full)) => {}
             Some(Ok(missed)) => tracing::warn!(tags = missed, "the sweep found tags without a verdict"),
             Some(Err(error)) => tracing::error!(error = %error_chain(&error), "the sweep failed; it is tried again"),
         }

@@ -191,7 +191,16 @@ pub enum RegistryError {
     Full,
     /// The store failed.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(StoreError),
+}
+
+impl From<StoreError> for RegistryError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Full => Self::Full,
+            error => Self::Store(error),
+        }
+    }
 }
 
 impl From<FileError> for RegistryError {

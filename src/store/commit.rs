@@ -6,9 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use redb::{Database, Durability};
+use redb::Durability;
 
 use super::error::{StoreError, error_chain};
+use super::gate::Pages;
+use super::guard::{Writing, guarded};
 use super::write::Change;
 use super::writer::{Pending, Shared};
 use crate::clock::{Clock, Timestamp};
@@ -17,7 +19,7 @@ use crate::limits;
 /// The writer thread's own state.
 pub(super) struct Work {
     pub(super) shared: Arc<Shared>,
-    pub(super) database: Arc<Database>,
+    pub(super) database: Arc<Pages>,
     pub(super) clock: Clock,
     pub(super) last: Timestamp,
     /// Whether the last commit left the file so that it opens at once.
@@ -39,24 +41,28 @@ enum Woken {
 
 impl Work {
     pub(super) fn run(mut self) {
+        // Without the writer nobody would ever be answered again: whatever ends
+        // it ends the daemon.
+        let ended = catch_unwind(AssertUnwindSafe(|| self.work()));
+        let words = match ended {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error_chain(&error),
+            Err(panic) => format!("the writer failed by a fault in the program: {}", panic_words(panic.as_ref())),
+        };
+        self.fail(words);
+    }
+
+    fn work(&mut self) -> Result<(), StoreError> {
         loop {
             match self.gather() {
-                Woken::Batch(batch) => {
-                    if let Err(error) = self.commit(batch) {
-                        return self.fail(&error);
-                    }
-                }
-                Woken::Quiet => {
-                    if let Err(error) = self.settle() {
-                        return self.fail(&error);
-                    }
-                }
+                Woken::Batch(batch) => self.commit(batch)?,
+                Woken::Quiet => match self.settle() {
+                    Err(_) if self.database.is_full() => self.open_again()?,
+                    settled => settled?,
+                },
                 Woken::Closed => {
                     let is_sound = self.shared.failed.borrow().is_none();
-                    if is_sound && let Err(error) = self.settle() {
-                        self.fail(&error);
-                    }
-                    return;
+                    return if is_sound { self.settle() } else { Ok(()) };
                 }
             }
         }
@@ -119,28 +125,77 @@ impl Work {
                         Ok(None) => answer(one, None),
                         Ok(Some(poison)) => answer(one, Some(poison.error)),
                         Err(error) => {
-                            answer(one, Some(error.clone()));
-                            answer(batch, Some(error.clone()));
-                            return Err(error);
+                            one.append(&mut batch);
+                            return self.failed(one, error);
                         }
                     }
                 }
                 Ok(())
             }
-            Err(error) => {
-                answer(batch, Some(error.clone()));
-                Err(error)
+            Err(error) => self.failed(batch, error),
+        }
+    }
+
+    /// The database failed, and nothing of `batch` was written. For want of
+    /// room that is nobody's end: the file is opened again, and what gives room
+    /// back is tried once more.
+    fn failed(&mut self, batch: Vec<Box<dyn Pending>>, error: StoreError) -> Result<(), StoreError> {
+        let mut left = batch.into_iter();
+        let mut error = error;
+        loop {
+            if !self.database.is_full() {
+                answer(left.collect(), Some(error.clone()));
+                return Err(error);
+            }
+            if let Err(error) = self.open_again() {
+                answer(left.collect(), Some(error.clone()));
+                return Err(error);
+            }
+            loop {
+                let Some(pending) = left.next() else { return Ok(()) };
+                if pending.adds() {
+                    pending.answer(Some(StoreError::Full));
+                    continue;
+                }
+                let mut one = vec![pending];
+                match self.attempt(&mut one) {
+                    Ok(None) => answer(one, None),
+                    Ok(Some(poison)) => answer(one, Some(poison.error)),
+                    Err(again) => {
+                        let full = self.database.is_full();
+                        answer(one, Some(if full { StoreError::Full } else { again.clone() }));
+                        error = again;
+                        break;
+                    }
+                }
             }
         }
+    }
+
+    /// Opens the database again after a write failed for want of room.
+    fn open_again(&mut self) -> Result<(), StoreError> {
+        tracing::error!("there was no room for a commit; nothing of it was written, and the database is opened again");
+        self.shared.disk.give_back();
+        for _ in 0..limits::REOPEN_TRIES {
+            match self.database.reopen() {
+                Ok(()) => {
+                    // What closing wrote is not known, but the next commit that
+                    // finds the inbox empty says it anew.
+                    self.quick = true;
+                    return Ok(());
+                }
+                Err(error) => tracing::error!(error = error_chain(&error), "the database could not be opened again"),
+            }
+            std::thread::park_timeout(limits::REOPEN_WAIT);
+        }
+        Err(StoreError::Stopped)
     }
 
     /// Runs a batch on one transaction and commits it. `Some`: one of them
     /// failed by itself, and nothing was written. An error means that the
     /// database failed, for all of them.
     fn attempt(&mut self, batch: &mut [Box<dyn Pending>]) -> Result<Option<Poison>, StoreError> {
-        let mut transaction = self.database.begin_write()?;
-        transaction.set_durability(Durability::Immediate)?;
-        transaction.set_two_phase_commit(true);
+        let mut transaction = self.begin()?;
         let now = self.clock.now().max(self.last.after(std::time::Duration::from_micros(1)));
         let mut change = Change::open(&transaction, now)?;
         let mut failed = None;
@@ -157,18 +212,19 @@ impl Work {
             failed = Some(Poison { at, error });
             break;
         }
-        drop(change);
+        let closed = guarded(|| Ok::<_, StoreError>(drop(change)));
         if let Some(poison) = failed {
             // redb skips the abort while unwinding, so it is called here.
             let aborted = transaction.abort();
             return match poison.error {
-                // A record that does not decode is one operation's trouble.
-                StoreError::Panicked(_) | StoreError::Damaged { .. } => {
-                    aborted.map(|()| Some(poison)).map_err(Into::into)
+                // A record that cannot be read is one operation's trouble.
+                StoreError::Panicked(_) | StoreError::Damaged { .. } => aborted.map(|()| Some(poison)),
+                StoreError::Database(_) | StoreError::File(_) | StoreError::Full | StoreError::Stopped => {
+                    Err(poison.error)
                 }
-                StoreError::Database(_) | StoreError::File(_) | StoreError::Stopped => Err(poison.error),
             };
         }
+        closed?;
         let quick = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
         transaction.set_quick_repair(quick);
         crate::store::crash::crash_point!("before-commit");
@@ -186,20 +242,24 @@ impl Work {
         if self.quick {
             return Ok(());
         }
-        let mut transaction = self.database.begin_write()?;
-        transaction.set_durability(Durability::Immediate)?;
-        transaction.set_two_phase_commit(true);
+        let mut transaction = self.begin()?;
         transaction.set_quick_repair(true);
         transaction.commit()?;
         self.quick = true;
         Ok(())
     }
 
+    fn begin(&self) -> Result<Writing, StoreError> {
+        let mut transaction = self.database.begin_write()?;
+        transaction.set_durability(Durability::Immediate)?;
+        transaction.set_two_phase_commit(true);
+        Ok(transaction)
+    }
+
     /// After a failed write nothing is acknowledged any more: what the kernel
     /// kept of it is not known. The daemon ends and its supervisor starts it
     /// again.
-    fn fail(self, error: &StoreError) {
-        let words = error_chain(error);
+    fn fail(self, words: String) {
         tracing::error!(error = words, "a write failed; nothing is acknowledged any more");
         let mut inbox = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         inbox.closed = true;

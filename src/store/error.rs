@@ -82,11 +82,17 @@ pub enum OpenError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Something else lies where the folder should be.
+    #[error("the data folder {} is a file, not a folder; move it away, or choose another folder", path.display())]
+    NotAFolder {
+        /// Which path.
+        path: PathBuf,
+    },
     /// Another process has it.
     #[error("another tidegate is running on the data folder {}; stop it first", .0.display())]
     InUse(PathBuf),
     /// The file is no database of ours, or is broken.
-    #[error("the database {} cannot be opened: {why}; restore it from a backup", path.display())]
+    #[error("the database {} is damaged or none of ours: {why}; restore it from a backup", path.display())]
     Corrupt {
         /// The database file.
         path: PathBuf,
@@ -95,15 +101,14 @@ pub enum OpenError {
     },
     /// Blobs without their database, or with an older one.
     #[error(
-        "the blobs in {} belong to a {found} database than the one beside them; \
-         opening it would lose images. Restore the database that goes with the blobs",
+        "in the data folder {} {how}: starting would lose images. Restore the database that goes with the blobs",
         path.display()
     )]
     Mismatch {
         /// The data folder.
         path: PathBuf,
-        /// How they differ.
-        found: &'static str,
+        /// What is wrong.
+        how: Mismatch,
     },
     /// Written by a newer version.
     #[error("the data folder {} was written by a newer tidegate (format {found}); this one reads up to {known}", path.display())]
@@ -121,6 +126,20 @@ pub enum OpenError {
     /// Anything else the store says.
     #[error("cannot open the data folder: {0}")]
     Store(StoreError),
+}
+
+/// How a database does not go with the blobs beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Mismatch {
+    /// There is none.
+    #[error("there are blobs, but the database that names them is missing")]
+    Missing,
+    /// It is an old copy.
+    #[error("the database is older than the blobs beside it")]
+    Older,
+    /// It is another instance's.
+    #[error("the database is another one than the blobs beside it belong to")]
+    Different,
 }
 
 impl From<StoreError> for OpenError {

@@ -26,6 +26,10 @@ pub mod file;
 mod gate;
 /// What nothing needs any more.
 pub mod gc;
+/// Calls into redb, none of which ends a thread.
+mod guard;
+/// The database file while it is being opened.
+mod held;
 /// Keys and stretches of keys.
 pub mod key;
 /// Opening and creating a data folder.
@@ -64,12 +68,15 @@ pub mod transfer;
 /// Proof that all of it fits together.
 pub mod verify;
 
+#[cfg(test)]
+mod damage_test;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use error::{OpenError, StoreError, error_chain};
 pub use key::{Key, Parts, RepoId, Span};
-pub use open::DATABASE;
+pub use open::{DATABASE, damaged_page};
 pub use read::{Order, Read, Snapshot};
 pub use record::Stored;
 pub use tables::Table;
@@ -78,14 +85,14 @@ pub use writer::Writer;
 
 use crate::chance::{Chance, Id};
 use crate::clock::{Clock, Timestamp};
-use file::Files;
+use file::{Files, Keep};
 
 /// The store, open. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Store(Arc<Inner>);
 
 struct Inner {
-    database: Arc<redb::Database>,
+    database: Arc<gate::Pages>,
     writer: Writer,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     files: Files,
@@ -105,8 +112,13 @@ impl std::fmt::Debug for Inner {
 impl Store {
     /// Opens the data folder `root`, making it when it is empty.
     pub fn open(root: &Path, clock: Clock, chance: Chance) -> Result<Self, OpenError> {
+        Self::open_keeping(root, Keep::Usual, clock, chance)
+    }
+
+    /// The same, with a high-water mark of the caller's.
+    pub fn open_keeping(root: &Path, keep: Keep, clock: Clock, chance: Chance) -> Result<Self, OpenError> {
         let opened = open::open(root, &chance)?;
-        Self::assemble(opened, root, clock, chance)
+        Self::assemble(opened, root, keep, clock, chance)
     }
 
     /// Opens a database on a backend of the caller's, with blobs in `root`.
@@ -117,13 +129,19 @@ impl Store {
         clock: Clock,
         chance: Chance,
     ) -> Result<Self, OpenError> {
-        let opened = open::open_on(backend, root, &chance)?;
-        Self::assemble(opened, root, clock, chance)
+        let opened = open::open_on(&open::builder(), backend, root, &chance)?;
+        Self::assemble(opened, root, Keep::Usual, clock, chance)
     }
 
-    fn assemble(opened: open::Opened, root: &Path, clock: Clock, chance: Chance) -> Result<Self, OpenError> {
-        let files = Files::open(root)?;
-        let (writer, thread) = Writer::start(Arc::clone(&opened.database), clock.clone())
+    fn assemble(
+        opened: open::Opened,
+        root: &Path,
+        keep: Keep,
+        clock: Clock,
+        chance: Chance,
+    ) -> Result<Self, OpenError> {
+        let files = Files::open_keeping(root, keep)?;
+        let (writer, thread) = Writer::start(Arc::clone(&opened.database), files.disk().clone(), clock.clone())
             .map_err(|source| OpenError::Folder { path: root.to_owned(), source })?;
         let now = (clock.now(), clock.monotonic());
         Ok(Self(Arc::new(Inner {
@@ -140,7 +158,7 @@ impl Store {
 
     /// The state as of the last commit.
     pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        Ok(Snapshot::new(redb::ReadableDatabase::begin_read(&*self.0.database)?))
+        Ok(Snapshot::new(self.0.database.begin_read()?))
     }
 
     /// Hands an operation to the writer; the answer comes after its commit.

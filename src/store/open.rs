@@ -4,6 +4,9 @@
 //! The last is a marker beside the blobs that says which database they belong
 //! to and how new it is: an empty or older database must never be opened over
 //! them, because collection would then remove what it does not know.
+//!
+//! A database that is refused, for whatever reason, lies there afterwards byte
+//! for byte as it was found.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -11,7 +14,11 @@ use std::sync::Arc;
 
 use redb::{Builder, Database, DatabaseError, Durability};
 
-use super::error::{OpenError, StoreError};
+use super::backend::Faults;
+use super::error::{Mismatch, OpenError, StoreError, error_chain};
+use super::gate::Pages;
+use super::guard::guarded;
+use super::held::HeldFile;
 use super::tables::Table;
 use crate::chance::{Chance, Id};
 use crate::limits;
@@ -20,12 +27,14 @@ use crate::limits;
 pub const DATABASE: &str = "tidegate.redb";
 /// The marker's file name.
 const MARKER: &str = "generation";
+/// The folder of the blobs.
+const BLOBS: &str = "blobs";
 /// The format this program writes.
 pub(super) const FORMAT: u64 = 1;
 
 /// What opening found.
 pub(super) struct Opened {
-    pub(super) database: Arc<Database>,
+    pub(super) database: Arc<Pages>,
     pub(super) instance: Id,
 }
 
@@ -36,35 +45,79 @@ pub(super) fn open(root: &Path, chance: &Chance) -> Result<Opened, OpenError> {
     let marker = read_marker(root)?;
     let exists = path.try_exists().map_err(|source| OpenError::Folder { path: path.clone(), source })?;
     if !exists {
-        if marker.is_some() {
-            return Err(OpenError::Mismatch { path: root.to_owned(), found: "missing" });
+        if marker.is_some() || has_blobs(root)? {
+            return Err(OpenError::Mismatch { path: root.to_owned(), how: Mismatch::Missing });
         }
         create(root, &path, chance)?;
     }
-    let database = builder().open(&path).map_err(|error| refuse(&path, root, error))?;
-    let opened = enter(database, root, marker)?;
+    let faults = Faults::default();
+    let held = HeldFile::open(&path, faults.clone()).map_err(|error| refuse(&path, root, error))?;
+    let database = load(&builder(), &held, &path, root)?;
+    let again = {
+        let (path, root, faults) = (path.clone(), root.to_owned(), faults.clone());
+        move || open_again(&path, &root, faults.clone())
+    };
+    let database = Pages::on_file(database, faults, Box::new(again));
+    let opened = enter(database, &path, root, marker)?;
+    held.release().map_err(|source| OpenError::Folder { path, source })?;
     write_marker(root, opened.instance, opened.generation)?;
     Ok(Opened { database: opened.database, instance: opened.instance })
 }
 
 /// Opens a database on a backend of the caller's: for tests that lose and tear
 /// what was not synced. The folder holds the blobs; there is no marker.
-pub(super) fn open_on(backend: impl redb::StorageBackend, root: &Path, chance: &Chance) -> Result<Opened, OpenError> {
+pub(super) fn open_on(
+    builder: &Builder,
+    backend: impl redb::StorageBackend,
+    root: &Path,
+    chance: &Chance,
+) -> Result<Opened, OpenError> {
     make_folder(root)?;
     let refuse = |error| refuse(Path::new("(backend)"), root, error);
-    let database = builder().create_with_backend(backend).map_err(refuse)?;
+    let database = builder.create_with_backend(backend).map_err(refuse)?;
     initialise(&database, chance)?;
-    let entered = enter(database, root, None)?;
+    let entered = enter(Pages::new(database), Path::new("(backend)"), root, None)?;
     Ok(Opened { database: entered.database, instance: entered.instance })
 }
 
+/// Checks every page of the database of `root` against its checksum, as no
+/// start does; what does not fit, in words. The file is not changed.
+pub fn damaged_page(root: &Path) -> Result<Option<String>, OpenError> {
+    let path = root.join(DATABASE);
+    let held = HeldFile::open(&path, Faults::default()).map_err(|error| refuse(&path, root, error))?;
+    let mut builder = builder();
+    builder.set_check_integrity_on_open(true);
+    match load(&builder, &held, &path, root) {
+        Ok(_) => Ok(None),
+        Err(OpenError::Corrupt { why, .. }) => Ok(Some(why)),
+        Err(error) => Err(error),
+    }
+}
+
 struct Entered {
-    database: Arc<Database>,
+    database: Arc<Pages>,
     instance: Id,
     generation: u64,
 }
 
-fn builder() -> Builder {
+/// Opens a database on its file.
+fn load(builder: &Builder, held: &HeldFile, path: &Path, root: &Path) -> Result<Database, OpenError> {
+    let loaded = guarded(|| Ok::<_, StoreError>(builder.create_with_backend(held.clone())));
+    let loaded = loaded.map_err(|error| refuse_store(path, error))?;
+    loaded.map_err(|error| refuse(path, root, error))
+}
+
+/// Opens the file of a daemon that runs once more, after a write failed for
+/// want of room.
+fn open_again(path: &Path, root: &Path, faults: Faults) -> Result<Database, OpenError> {
+    let held = HeldFile::open(path, faults).map_err(|error| refuse(path, root, error))?;
+    let database = load(&builder(), &held, path, root)?;
+    held.release().map_err(|source| OpenError::Folder { path: path.to_owned(), source })?;
+    Ok(database)
+}
+
+/// How this program opens a database.
+pub(super) fn builder() -> Builder {
     let mut builder = Builder::new();
     builder.set_cache_size(limits::DATABASE_CACHE_BYTES);
     builder.set_repair_callback(|repair| {
@@ -115,17 +168,21 @@ fn initialise(database: &Database, chance: &Chance) -> Result<(), StoreError> {
 }
 
 /// Checks format and marker, and begins a new generation.
-fn enter(database: Database, root: &Path, marker: Option<(Id, u64)>) -> Result<Entered, OpenError> {
-    let (format, instance, generation) = read_meta(&database, root)?;
+fn enter(database: Pages, path: &Path, root: &Path, marker: Option<(Id, u64)>) -> Result<Entered, OpenError> {
+    let found = read_meta(&database).map_err(|error| refuse_store(path, error))?;
+    let (format, instance, generation) = found.ok_or_else(|| OpenError::Corrupt {
+        path: path.to_owned(),
+        why: "it is a redb file, but no tidegate database".to_owned(),
+    })?;
     if format > FORMAT {
         return Err(OpenError::Newer { path: root.to_owned(), found: format, known: FORMAT });
     }
     match marker {
         Some((other, _)) if other != instance => {
-            return Err(OpenError::Mismatch { path: root.to_owned(), found: "different" });
+            return Err(OpenError::Mismatch { path: root.to_owned(), how: Mismatch::Different });
         }
         Some((_, newer)) if newer > generation => {
-            return Err(OpenError::Mismatch { path: root.to_owned(), found: "newer" });
+            return Err(OpenError::Mismatch { path: root.to_owned(), how: Mismatch::Older });
         }
         _ => {}
     }
@@ -134,25 +191,28 @@ fn enter(database: Database, root: &Path, marker: Option<(Id, u64)>) -> Result<E
         let mut transaction = database.begin_write()?;
         transaction.set_durability(Durability::Immediate)?;
         transaction.set_quick_repair(true);
-        for table in Table::ALL {
-            transaction.open_table(table.definition())?;
-        }
-        let mut meta = transaction.open_table(Table::Meta.definition())?;
-        meta.insert(b"generation".as_slice(), generation.to_be_bytes().as_slice())?;
-        drop(meta);
-        Ok(transaction.commit()?)
+        guarded(|| {
+            for table in Table::ALL {
+                transaction.open_table(table.definition())?;
+            }
+            let mut meta = transaction.open_table(Table::Meta.definition())?;
+            meta.insert(b"generation".as_slice(), generation.to_be_bytes().as_slice())?;
+            Ok::<_, StoreError>(())
+        })?;
+        transaction.commit()
     };
-    begin()?;
+    begin().map_err(|error| refuse_store(path, error))?;
     Ok(Entered { database: Arc::new(database), instance, generation })
 }
 
-fn read_meta(database: &Database, root: &Path) -> Result<(u64, Id, u64), OpenError> {
-    let read = || -> Result<Option<(u64, Id, u64)>, StoreError> {
-        let transaction = redb::ReadableDatabase::begin_read(database)?;
-        let meta = match transaction.open_table(Table::Meta.definition()) {
+/// Format, instance and generation, when they are there.
+fn read_meta(database: &Pages) -> Result<Option<(u64, Id, u64)>, StoreError> {
+    guarded(|| {
+        let reading = database.begin_read()?;
+        let meta = match reading.transaction.open_table(Table::Meta.definition()) {
             Ok(meta) => meta,
             Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(StoreError::from(error)),
         };
         let get = |name: &str| -> Result<Option<Vec<u8>>, StoreError> {
             Ok(redb::ReadableTable::get(&meta, name.as_bytes())?.map(|value| value.value().to_vec()))
@@ -160,10 +220,6 @@ fn read_meta(database: &Database, root: &Path) -> Result<(u64, Id, u64), OpenErr
         let number = |bytes: Option<Vec<u8>>| bytes.and_then(|b| Some(u64::from_be_bytes(b.try_into().ok()?)));
         let instance = get("instance")?.and_then(|bytes| Some(Id::from_bytes(bytes.try_into().ok()?)));
         Ok(number(get("format")?).zip(instance).zip(number(get("generation")?)).map(|((f, i), g)| (f, i, g)))
-    };
-    read()?.ok_or_else(|| OpenError::Corrupt {
-        path: root.join(DATABASE),
-        why: "it is a redb file, but no tidegate database".to_owned(),
     })
 }
 
@@ -175,17 +231,53 @@ fn refuse(path: &Path, root: &Path, error: DatabaseError) -> OpenError {
         {
             OpenError::Folder { path: path.to_owned(), source }
         }
+        DatabaseError::Storage(redb::StorageError::Corrupted(why)) => OpenError::Corrupt { path: path.to_owned(), why },
         other => OpenError::Corrupt { path: path.to_owned(), why: other.to_string() },
     }
 }
 
+/// The same, for what was met after the file was opened.
+fn refuse_store(path: &Path, error: StoreError) -> OpenError {
+    let StoreError::Database(inner) = &error else { return error.into() };
+    match inner.as_ref() {
+        redb::Error::Io(source) => {
+            let source = std::io::Error::new(source.kind(), source.to_string());
+            OpenError::Folder { path: path.to_owned(), source }
+        }
+        redb::Error::Corrupted(why) => OpenError::Corrupt { path: path.to_owned(), why: why.clone() },
+        other => OpenError::Corrupt { path: path.to_owned(), why: error_chain(other) },
+    }
+}
+
+/// Whether there are blobs: a database that knows nothing of them has no
+/// business beside them.
+fn has_blobs(root: &Path) -> Result<bool, OpenError> {
+    let path = root.join(BLOBS);
+    let mut folders = vec![path];
+    while let Some(path) = folders.pop() {
+        let entries = match std::fs::read_dir(&path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(source) => return Err(OpenError::Folder { path, source }),
+        };
+        for entry in entries {
+            let found = entry.and_then(|entry| Ok((entry.file_type()?.is_dir(), entry.path())));
+            match found.map_err(|source| OpenError::Folder { path: path.clone(), source })? {
+                (true, folder) => folders.push(folder),
+                (false, _) => return Ok(true),
+            }
+        }
+    }
+    Ok(false)
+}
+
 fn make_folder(root: &Path) -> Result<(), OpenError> {
     use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(root)
-        .map_err(|source| OpenError::Folder { path: root.to_owned(), source })
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(root);
+    made.map_err(|source| {
+        let path = root.to_owned();
+        if root.is_file() { OpenError::NotAFolder { path } } else { OpenError::Folder { path, source } }
+    })
 }
 
 fn sync_folder(folder: &Path) -> Result<(), OpenError> {
@@ -274,13 +366,13 @@ mod tests {
         let current = std::fs::read(&database).expect("reads");
 
         std::fs::remove_file(&database).expect("removes");
-        assert!(matches!(open(folder.path()), Err(OpenError::Mismatch { found: "missing", .. })));
+        assert!(matches!(open(folder.path()), Err(OpenError::Mismatch { how: Mismatch::Missing, .. })));
         std::fs::write(&database, old).expect("writes");
-        assert!(matches!(open(folder.path()), Err(OpenError::Mismatch { found: "newer", .. })));
+        assert!(matches!(open(folder.path()), Err(OpenError::Mismatch { how: Mismatch::Older, .. })));
         let other = tempfile::tempdir().expect("a folder");
         drop(Store::open(other.path(), Clock::system(), Chance::seeded(8)).expect("opens"));
         std::fs::copy(other.path().join(DATABASE), &database).expect("copies");
-        assert!(matches!(open(folder.path()), Err(OpenError::Mismatch { found: "different", .. })));
+        assert!(matches!(open(folder.path()), Err(OpenError::Mismatch { how: Mismatch::Different, .. })));
 
         std::fs::write(&database, current).expect("writes");
         open(folder.path()).expect("opens");

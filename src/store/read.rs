@@ -3,9 +3,10 @@
 
 use std::ops::ControlFlow;
 
-use redb::TableError;
+use redb::{AccessGuard, TableError};
 
 use super::error::StoreError;
+use super::guard::guarded_in;
 use super::key::{Key, Span};
 use super::record::Stored;
 use super::tables::Table;
@@ -62,22 +63,22 @@ pub enum Order {
 /// The state as of one commit. Hold it for one answer, not for long: it pins
 /// pages of the database file.
 #[derive(Debug)]
-pub struct Snapshot(redb::ReadTransaction);
+pub struct Snapshot(super::gate::Reading);
 
 impl Snapshot {
-    pub(super) fn new(transaction: redb::ReadTransaction) -> Self {
-        Self(transaction)
+    pub(super) fn new(reading: super::gate::Reading) -> Self {
+        Self(reading)
     }
 }
 
 impl Read for Snapshot {
     fn with<T>(&self, table: Table, key: &Key, read: impl FnOnce(&[u8]) -> T) -> Result<Option<T>, StoreError> {
-        let table = match self.0.open_table(table.definition()) {
-            Ok(table) => table,
-            Err(TableError::TableDoesNotExist(_)) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        Ok(table.get(key.bytes())?.map(|value| read(value.value())))
+        let found = guarded_in(table, key.bytes(), || match self.0.transaction.open_table(table.definition()) {
+            Ok(table) => Ok::<_, StoreError>(table.get(key.bytes())?),
+            Err(TableError::TableDoesNotExist(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        })?;
+        in_place(table, key, found.as_ref(), read)
     }
 
     fn walk(
@@ -87,30 +88,49 @@ impl Read for Snapshot {
         order: Order,
         each: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StoreError>,
     ) -> Result<(), StoreError> {
-        match self.0.open_table(table.definition()) {
-            Ok(table) => walk(&table, span, order, each),
-            Err(TableError::TableDoesNotExist(_)) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        let opened = guarded_in(table, &[], || match self.0.transaction.open_table(table.definition()) {
+            Ok(table) => Ok(Some(table)),
+            Err(TableError::TableDoesNotExist(_)) => Ok(None),
+            Err(error) => Err(error),
+        })?;
+        opened.map_or(Ok(()), |opened| walk(table, &opened, span, order, each))
     }
 }
 
+/// Hands a value that was found to `read`.
+pub(super) fn in_place<T>(
+    table: Table,
+    key: &Key,
+    found: Option<&AccessGuard<'_, &'static [u8]>>,
+    read: impl FnOnce(&[u8]) -> T,
+) -> Result<Option<T>, StoreError> {
+    found.map(|found| guarded_in(table, key.bytes(), || Ok::<_, StoreError>(found.value())).map(read)).transpose()
+}
+
+/// Hands every pair of `span` in `table`, which is `opened`, to `each`.
 pub(super) fn walk(
-    table: &impl redb::ReadableTable<&'static [u8], &'static [u8]>,
+    table: Table,
+    opened: &impl redb::ReadableTable<&'static [u8], &'static [u8]>,
     span: &Span,
     order: Order,
     mut each: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StoreError>,
 ) -> Result<(), StoreError> {
-    let mut range = table.range::<&[u8]>(span.bounds())?;
+    let mut last = Vec::new();
+    let mut range = guarded_in(table, &last, || opened.range::<&[u8]>(span.bounds()))?;
     loop {
-        let next = match order {
-            Order::Forward => range.next(),
-            Order::Backward => range.next_back(),
-        };
-        let Some(pair) = next else { return Ok(()) };
-        let (key, value) = pair?;
-        if each(key.value(), value.value())?.is_break() {
+        let next = guarded_in(table, &last, || {
+            match order {
+                Order::Forward => range.next(),
+                Order::Backward => range.next_back(),
+            }
+            .transpose()
+        })?;
+        let Some((key, value)) = next else { return Ok(()) };
+        let (key, value) = guarded_in(table, &last, || Ok::<_, StoreError>((key.value(), value.value())))?;
+        if each(key, value)?.is_break() {
             return Ok(());
         }
+        last.clear();
+        last.extend_from_slice(key);
     }
 }

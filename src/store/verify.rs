@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
 
 use super::file::{BlobFile, Files, Found, UploadId};
+use super::guard::corruption;
 use super::record::manifest::Bytes;
 use super::record::{
     Account, Blob, Job, ManifestBody, ManifestLinks, Policy, PolicyBody, Repository, TagValue, Transfer, Verdict,
@@ -52,6 +53,11 @@ pub enum Depth {
 const LISTED: usize = 1_000;
 
 impl Report {
+    /// Adds a page of the database that does not fit its checksum.
+    pub fn find_page(&mut self, why: &str) {
+        self.find("damaged database", format!("a page does not fit its checksum: {why}; restore it from a backup"));
+    }
+
     /// Whether every promise holds.
     pub fn is_clean(&self) -> bool {
         self.findings.is_empty()
@@ -75,16 +81,23 @@ impl Report {
 pub fn verify(read: &Snapshot, files: &Files, depth: Depth, live: &HashSet<UploadId>) -> Result<Report, StoreError> {
     let mut report = Report::default();
     let mut check = Check { read, files, depth, report: &mut report };
-    check.repositories()?;
-    check.tags()?;
-    check.manifests()?;
-    check.links()?;
-    check.blobs()?;
-    check.accounts()?;
-    check.policies()?;
-    check.work()?;
-    check.log()?;
-    check.orphans(live)?;
+    let sections = [
+        Check::repositories,
+        Check::tags,
+        Check::manifests,
+        Check::links,
+        Check::blobs,
+        Check::accounts,
+        Check::policies,
+        Check::work,
+        Check::log,
+    ];
+    for section in sections {
+        let looked = section(&mut check);
+        check.find_damage(looked)?;
+    }
+    let looked = check.orphans(live);
+    check.find_damage(looked)?;
     Ok(report)
 }
 
@@ -96,6 +109,18 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
+    /// What of the database cannot be read is a finding; the rest is looked at
+    /// all the same.
+    fn find_damage(&mut self, looked: Result<(), StoreError>) -> Result<(), StoreError> {
+        match looked {
+            Err(error) if matches!(error, StoreError::Damaged { .. }) || corruption(&error).is_some() => {
+                self.report.find("damaged database", super::error_chain(&error));
+                Ok(())
+            }
+            looked => looked,
+        }
+    }
+
     /// Hands every record of a table to `each`; those that do not decode are
     /// findings.
     fn each<R: Stored>(

@@ -14,8 +14,9 @@ use std::ops::ControlFlow;
 use redb::{ReadableTable as _, Table as RedbTable, WriteTransaction};
 
 use super::error::StoreError;
+use super::guard::{guarded, guarded_in};
 use super::key::{Key, Span};
-use super::read::{Order, Read, walk};
+use super::read::{Order, Read, in_place, walk};
 use super::record::Stored;
 use super::tables::Table;
 use crate::clock::Timestamp;
@@ -59,7 +60,7 @@ pub struct Change<'t> {
 
 impl<'t> Change<'t> {
     pub(super) fn open(transaction: &'t WriteTransaction, now: Timestamp) -> Result<Self, StoreError> {
-        let open = |table: Table| Ok(transaction.open_table(table.definition())?);
+        let open = |table: Table| guarded(|| transaction.open_table(table.definition()));
         Ok(Self { tables: Table::ALL.into_iter().map(open).collect::<Result<_, StoreError>>()?, now })
     }
 
@@ -80,24 +81,24 @@ impl<'t> Change<'t> {
 
     /// Writes raw bytes.
     pub fn put_bytes(&mut self, table: Table, key: &Key, value: &[u8]) -> Result<(), StoreError> {
-        self.tables[table as usize].insert(key.bytes(), value)?;
-        Ok(())
+        guarded_in(table, key.bytes(), || self.tables[table as usize].insert(key.bytes(), value).map(|_| ()))
     }
 
     /// Removes a key; whether it was there.
     pub fn remove(&mut self, table: Table, key: &Key) -> Result<bool, StoreError> {
-        Ok(self.tables[table as usize].remove(key.bytes())?.is_some())
+        self.remove_raw(table, key.bytes())
     }
 
     /// Removes a key as it stands in the table.
     pub fn remove_raw(&mut self, table: Table, key: &[u8]) -> Result<bool, StoreError> {
-        Ok(self.tables[table as usize].remove(key)?.is_some())
+        guarded_in(table, key, || self.tables[table as usize].remove(key).map(|was| was.is_some()))
     }
 }
 
 impl Read for Change<'_> {
     fn with<T>(&self, table: Table, key: &Key, read: impl FnOnce(&[u8]) -> T) -> Result<Option<T>, StoreError> {
-        Ok(self.tables[table as usize].get(key.bytes())?.map(|value| read(value.value())))
+        let found = guarded_in(table, key.bytes(), || self.tables[table as usize].get(key.bytes()))?;
+        in_place(table, key, found.as_ref(), read)
     }
 
     fn walk(
@@ -107,6 +108,6 @@ impl Read for Change<'_> {
         order: Order,
         each: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StoreError>,
     ) -> Result<(), StoreError> {
-        walk(&self.tables[table as usize], span, order, each)
+        walk(table, &self.tables[table as usize], span, order, each)
     }
 }

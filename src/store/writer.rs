@@ -7,11 +7,12 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use redb::Database;
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::commit::Work;
 use super::error::{StoreError, error_chain};
+use super::file::{Disk, Level};
+use super::gate::Pages;
 use super::write::{Change, Lane, Operation};
 use crate::clock::{Clock, Timestamp};
 use crate::limits;
@@ -31,6 +32,7 @@ pub(super) struct Shared {
     /// The time of the last commit, in microseconds.
     pub(super) last: AtomicI64,
     pub(super) failed: watch::Sender<Option<String>>,
+    pub(super) disk: Disk,
 }
 
 #[derive(Default)]
@@ -53,6 +55,8 @@ impl Inbox {
 /// An operation with somebody waiting for it, its types forgotten.
 pub(super) trait Pending: Send {
     fn name(&self) -> &'static str;
+    /// Whether it waits for room when the disk is full.
+    fn adds(&self) -> bool;
     /// Checks and applies; the outcome is kept until `answer`.
     fn run(&mut self, tables: &mut Change<'_>) -> Result<(), StoreError>;
     /// Tells the waiter, with `failure` in place of the outcome if there is one.
@@ -71,6 +75,10 @@ struct Submitted<O: Operation> {
 impl<O: Operation> Pending for Submitted<O> {
     fn name(&self) -> &'static str {
         O::NAME
+    }
+
+    fn adds(&self) -> bool {
+        O::ADDS
     }
 
     fn run(&mut self, tables: &mut Change<'_>) -> Result<(), StoreError> {
@@ -94,7 +102,11 @@ impl<O: Operation> Pending for Submitted<O> {
 }
 
 impl Writer {
-    pub(super) fn start(database: Arc<Database>, clock: Clock) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
+    pub(super) fn start(
+        database: Arc<Pages>,
+        disk: Disk,
+        clock: Clock,
+    ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
         let shared = Arc::new(Shared {
             inbox: Mutex::default(),
             arrived: Condvar::new(),
@@ -102,6 +114,7 @@ impl Writer {
             commits: watch::Sender::new(0),
             last: AtomicI64::new(0),
             failed: watch::Sender::new(None),
+            disk,
         });
         let work = Work { shared: Arc::clone(&shared), database, clock, last: Timestamp::EPOCH, quick: true };
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || work.run())?;
@@ -110,6 +123,9 @@ impl Writer {
 
     /// Hands an operation in and waits until it is committed or refused.
     pub async fn submit<O: Operation>(&self, lane: Lane, operation: O) -> Outcome<O> {
+        if O::ADDS && self.shared.disk.level() == Level::Bare {
+            return Err(StoreError::Full);
+        }
         let room = Arc::clone(&self.shared.room[lane as usize]);
         let room = room.acquire_owned().await.map_err(|_| StoreError::Stopped)?;
         let (waiter, answer) = oneshot::channel();

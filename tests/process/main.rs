@@ -11,6 +11,7 @@ mod bad_input;
 mod clients;
 mod conformance;
 mod demo;
+mod disk_full;
 mod package;
 mod pipeline;
 mod readme;

@@ -212,7 +212,9 @@ fn of_registry(error: &RegistryError) -> (StatusCode, &'static str) {
         RegistryError::BodyBroken { .. } => (StatusCode::BAD_REQUEST, "INVALID_UPLOAD"),
         RegistryError::PolicyUnknown { .. } => (StatusCode::NOT_FOUND, "NO_SUCH_POLICY"),
         RegistryError::TooManyPolicies { .. } => (StatusCode::BAD_REQUEST, "TOO_MANY_POLICIES"),
-        RegistryError::Full => (StatusCode::INSUFFICIENT_STORAGE, "INSUFFICIENT_STORAGE"),
+        RegistryError::Full | RegistryError::Store(StoreError::Full) => {
+            (StatusCode::INSUFFICIENT_STORAGE, "INSUFFICIENT_STORAGE")
+        }
         RegistryError::Store(StoreError::Stopped) => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
         RegistryError::Store(
             StoreError::Database(_) | StoreError::File(_) | StoreError::Damaged { .. } | StoreError::Panicked(_),

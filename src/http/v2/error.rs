@@ -222,6 +222,7 @@ fn of_registry(error: &RegistryError) -> (StatusCode, ErrorCode) {
 fn of_store(error: &StoreError) -> (StatusCode, ErrorCode) {
     match error {
         // Another process is on its way.
+        StoreError::Full => (StatusCode::INSUFFICIENT_STORAGE, ErrorCode::Denied),
         StoreError::Stopped => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unknown),
         StoreError::Database(_) | StoreError::File(_) | StoreError::Damaged { .. } | StoreError::Panicked(_) => {
             (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown)

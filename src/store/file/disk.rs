@@ -110,9 +110,8 @@ impl Disk {
     fn level_of(&self, room: &Room) -> Level {
         let keep = self.keep(room);
         let inodes = (room.total_inodes / 100).clamp(limits::KEEP_INODES_LEAST, limits::KEEP_INODES_MOST);
-        let is_below = |part: u64| {
-            room.free_bytes < keep / part || room.free_inodes.is_some_and(|free| free < inodes / part)
-        };
+        let is_below =
+            |part: u64| room.free_bytes < keep / part || room.free_inodes.is_some_and(|free| free < inodes / part);
         match (is_below(1), is_below(4)) {
             (_, true) => Level::Bare,
             (true, false) => Level::Low,
@@ -170,11 +169,15 @@ fn tell(level: Level, room: &Room, keep: u64) {
     match level {
         Level::Plenty => tracing::info!(free_bytes, "there is room again; writes go on"),
         Level::Low => tracing::warn!(
-            free_bytes, keep_bytes = keep, free_files,
+            free_bytes,
+            keep_bytes = keep,
+            free_files,
             "the disk is nearly full: uploads are refused until there is room"
         ),
         Level::Bare => tracing::error!(
-            free_bytes, keep_bytes = keep, free_files,
+            free_bytes,
+            keep_bytes = keep,
+            free_files,
             "the disk is full: only reads, deletes and collection go on until there is room"
         ),
     }

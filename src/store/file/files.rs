@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::oci::{Algorithm, Digest};
 use crate::store::crash::crash_point;
 
+use super::disk::{Disk, Keep};
 use super::durable::{Folder, make_folder, sync_names};
 use super::place::shard_name;
-use super::disk::{Disk, Keep};
 use super::{BlobFile, FileError, UploadId};
 
 /// Every algorithm that has a folder under `blobs`.

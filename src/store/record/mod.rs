@@ -48,6 +48,9 @@ pub enum Damage {
     /// The bytes do not decode.
     #[error("it does not decode: {0}")]
     Encoding(String),
+    /// The page of the database that it lies on cannot be read.
+    #[error("its page is damaged ({0}); restore the database from a backup")]
+    Page(String),
 }
 
 /// A type that a table holds.

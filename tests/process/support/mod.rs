@@ -16,9 +16,10 @@ mod namespace;
 mod program;
 mod running;
 mod second_registry;
+mod small_disk;
 mod wait;
 
-pub(crate) use curl::Client;
+pub(crate) use curl::{Answer, Client};
 pub(crate) use daemon::{ADMIN, Daemon, PASSWORD, TIDEGATE};
 pub(crate) use debian::{debian_root, debian_tar};
 pub(crate) use engine::Engine;
@@ -28,6 +29,7 @@ pub(crate) use namespace::Namespace;
 pub(crate) use program::{Ran, Run, bounded, need, output, program, scratch, sha256};
 pub(crate) use running::Running;
 pub(crate) use second_registry::SecondRegistry;
+pub(crate) use small_disk::SmallDisk;
 pub(crate) use wait::{until, until_some};
 
 use tokio::sync::{Mutex, MutexGuard};

@@ -21,6 +21,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("htpasswd", "apache2-utils"),
     ("ip", "iproute2"),
     ("mknod", "coreutils"),
+    ("mkfs.ext4", "e2fsprogs"),
+    ("mount", "mount"),
     ("nsenter", "util-linux"),
     ("setpriv", "util-linux"),
     ("sh", "dash"),
@@ -29,6 +31,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("systemd-analyze", "systemd"),
     ("tar", "tar"),
     ("timeout", "coreutils"),
+    ("umount", "mount"),
     ("unshare", "util-linux"),
 ];
 
