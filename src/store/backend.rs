@@ -19,7 +19,15 @@ use crate::limits;
 
 /// What has failed on a file since it was opened. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Faults(Arc<AtomicU8>);
+pub(super) struct Faults(Arc<Seen>);
+
+#[derive(Debug, Default)]
+struct Seen {
+    worst: AtomicU8,
+    /// Lets a test say that there is no room.
+    #[cfg(test)]
+    has_no_room: std::sync::atomic::AtomicBool,
+}
 
 const NONE: u8 = 0;
 const FULL: u8 = 1;
@@ -28,16 +36,31 @@ const FATAL: u8 = 2;
 impl Faults {
     /// Whether all that failed was for want of room.
     pub(super) fn is_full(&self) -> bool {
-        self.0.load(Ordering::Acquire) == FULL
+        self.0.worst.load(Ordering::Acquire) == FULL
     }
 
     fn note(&self, error: &io::Error) {
         let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-        self.0.fetch_max(if is_full { FULL } else { FATAL }, Ordering::AcqRel);
+        self.0.worst.fetch_max(if is_full { FULL } else { FATAL }, Ordering::AcqRel);
+    }
+
+    /// From now on there is no room, or there is again.
+    #[cfg(test)]
+    pub(super) fn pretend_full(&self, full: bool) {
+        self.0.has_no_room.store(full, Ordering::Release);
+    }
+
+    /// Whether something may be written.
+    fn room(&self) -> io::Result<()> {
+        #[cfg(test)]
+        if self.0.has_no_room.load(Ordering::Acquire) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
     }
 
     pub(super) fn clear(&self) {
-        self.0.store(NONE, Ordering::Release);
+        self.0.worst.store(NONE, Ordering::Release);
     }
 }
 
@@ -75,7 +98,7 @@ impl StorageBackend for WatchedFile {
     /// free inside the file can then be written on a disk that is full.
     fn set_len(&self, len: u64) -> io::Result<()> {
         let before = self.inner.len()?;
-        self.watch(self.inner.set_len(len))?;
+        self.watch(self.faults.room().and_then(|()| self.inner.set_len(len)))?;
         let more = len.saturating_sub(before);
         if more > 0 && more <= limits::DATABASE_AHEAD_BYTES {
             // Without it the file has holes, which are filled when written.
@@ -88,11 +111,11 @@ impl StorageBackend for WatchedFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.inner.sync_data().inspect_err(|_| self.faults.0.store(FATAL, Ordering::Release))
+        self.inner.sync_data().inspect_err(|_| self.faults.0.worst.store(FATAL, Ordering::Release))
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.watch(self.inner.write(offset, data))
+        self.watch(self.faults.room().and_then(|()| self.inner.write(offset, data)))
     }
 
     fn close(&self) -> io::Result<()> {

@@ -362,6 +362,57 @@ mod tests {
         assert_eq!(kept, ['a', 'b', 'c']);
     }
 
+    /// Takes the last byte off the list: it gives room back.
+    struct Shorten;
+
+    impl Operation for Shorten {
+        type Plan = ();
+        type Done = ();
+        type Refusal = std::convert::Infallible;
+        const NAME: &'static str = "shorten";
+        const ADDS: bool = false;
+
+        fn check(&self, _tables: &Change<'_>) -> Result<Result<(), Self::Refusal>, StoreError> {
+            Ok(Ok(()))
+        }
+
+        fn apply(&self, (): (), tables: &mut Change<'_>) -> Result<(), StoreError> {
+            let key = Key::new().text("list");
+            let mut list = tables.with(Table::Meta, &key, <[u8]>::to_vec)?.unwrap_or_default();
+            list.pop();
+            tables.put_bytes(Table::Meta, &key, &list)
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_commit_without_room_writes_nothing_and_the_next_with_room_goes_on() {
+        let (_folder, store) = store();
+        for round in 1..=3 {
+            store.submit(Lane::Foreground, Append("ab")).await.expect("runs").expect("is taken");
+            let old = store.snapshot().expect("reads");
+            // Full while this is committed, and no more when it is tried again:
+            // what was set aside has been given back.
+            store.0.database.faults().pretend_full(true);
+            let adds = store.submit(Lane::Foreground, Append("x"));
+            let frees = store.submit(Lane::Background, Shorten);
+            let there_is_room = async {
+                while !store.0.database.is_full() {
+                    tokio::task::yield_now().await;
+                }
+                store.0.database.faults().pretend_full(false);
+            };
+            drop(old);
+            let (adds, frees, ()) = futures_util::future::join3(adds, frees, there_is_room).await;
+            assert!(matches!(adds, Err(StoreError::Full)), "{adds:?}");
+            assert!(matches!(frees, Ok(Ok(())) | Err(StoreError::Full)), "{frees:?}");
+            if frees.is_err() {
+                store.submit(Lane::Background, Shorten).await.expect("runs").expect("is done");
+            }
+            assert_eq!(list(&store), "a".repeat(round));
+        }
+        assert!(store.writer().failure().borrow().is_none());
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn what_was_answered_is_there_after_a_restart() {
         let (folder, store) = store();

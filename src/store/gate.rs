@@ -76,6 +76,12 @@ impl Pages {
         self.again.as_ref().is_some_and(|again| again.faults.is_full())
     }
 
+    /// What fails on the file.
+    #[cfg(test)]
+    pub(super) fn faults(&self) -> &Faults {
+        &self.again.as_ref().expect("it is on a file").faults
+    }
+
     /// Closes the database and opens it again. Blocks, and blocks those who
     /// want to read. Readers that take longer than their time are cut off.
     pub(super) fn reopen(&self) -> Result<(), OpenError> {
