@@ -163,7 +163,11 @@ async fn a_wrong_configuration_is_one_line_with_file_line_and_key() {
         ("log = 7\n", ":2:7: log: ", "expected a string"),
         ("log = \n", ":2:7: log: ", "string"),
         ("log = \"loud\"\n", ":2:7: log: ", "loud"),
-        ("[tls]\ncertificate = \"none.crt\"\nkey = \"none.key\"\n", ":3:15: tls.certificate: ", "none.crt is not there"),
+        (
+            "[tls]\ncertificate = \"none.crt\"\nkey = \"none.key\"\n",
+            ":3:15: tls.certificate: ",
+            "none.crt is not there",
+        ),
         ("[tls]\nnames = [\"bad name!\"]\n", ":3:10: tls.names: ", "is no host name or IP address"),
         ("[remote]\nallow_private = [\"10.0.0.1/8\"]\n", ":3:18: remote.allow_private: ", "10.0.0.0/8"),
     ] {
