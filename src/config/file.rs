@@ -132,8 +132,8 @@ impl Document {
             !text.is_empty() && text.chars().all(is_part)
         };
         let key = line.split('=').next().map(str::trim).filter(|key| is_key(key))?;
-        let tables = self.text[..line_start].lines().filter_map(|line| line.trim().strip_prefix('['));
-        let table = tables.last().map(|rest| rest.trim_matches(['[', ']', ' '])).filter(|table| is_key(table));
+        let mut tables = self.text[..line_start].lines().rev().filter_map(|line| line.trim().strip_prefix('['));
+        let table = tables.next().map(|rest| rest.trim_matches(['[', ']', ' '])).filter(|table| is_key(table));
         Some(table.map_or_else(|| key.to_owned(), |table| format!("{table}.{key}")))
     }
 
