@@ -328,6 +328,14 @@ pub const RETRY_AFTER_BUSY: Duration = Duration::from_secs(1);
 /// What a client is told to wait when somebody has to make room.
 pub const RETRY_AFTER_FULL: Duration = Duration::from_secs(60);
 
+/// Failed sign-ins that are logged one by one in a window; those beyond are
+/// counted, so that who guesses passwords fills no disk.
+pub const SIGN_IN_FAILURES_LOGGED: u32 = 30;
+/// That window.
+pub const SIGN_IN_FAILURES_WINDOW: Duration = Duration::from_secs(60);
+/// Characters of the name in such a line.
+pub const SIGN_IN_NAME_CHARACTERS: usize = 64;
+
 // Management API.
 
 /// Entries of a list when no page size is asked for: DTR's.

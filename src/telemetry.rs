@@ -71,7 +71,7 @@ pub fn catch<T>(work: impl FnOnce() -> T) -> Result<T, String> {
 }
 
 /// The text that a panic was given.
-fn words<'a>(panic: &'a (dyn std::any::Any + Send)) -> Option<&'a str> {
+fn words(panic: &(dyn std::any::Any + Send)) -> Option<&str> {
     panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str))
 }
 
@@ -89,7 +89,7 @@ fn hook() {
 }
 
 fn log(panic: &PanicHookInfo<'_>) {
-    let words = panic.payload_as_str().unwrap_or("no message");
+    let words = words(panic.payload()).unwrap_or("no message");
     let place = panic.location().map(ToString::to_string).unwrap_or_default();
     tracing::error!(panic.message = words, panic.place = place, "a thread panicked");
 }
@@ -107,7 +107,7 @@ mod tests {
         });
         assert_eq!(inner, Ok((Err::<(), _>("of two lines".to_owned()), true)));
         assert!(!AWAITED.get(), "what panics later is reported");
-        let message = catch_unwind(|| catch(|| resume_unwind(Box::new(7_u8))).map(|()| ()));
+        let message = catch_unwind(|| catch(|| -> () { resume_unwind(Box::new(7_u8)) }));
         assert_eq!(message.expect_err("goes on").downcast_ref(), Some(&7_u8));
     }
 }

@@ -17,7 +17,7 @@ use crate::jobs::{Remotes, Runner, runner};
 use crate::lifecycle::{Scope, blocking};
 use crate::registry::Registry;
 use crate::remote::{Names, Outbound, OutboundOptions, Subnet, Timing};
-use crate::store::{Store, policy};
+use crate::store::{DATABASE, Store, policy};
 
 use super::AppError;
 
@@ -64,6 +64,9 @@ impl std::fmt::Debug for App {
 /// # Errors
 /// One [`AppError`], one line, for whatever cannot be had.
 pub async fn build(config: &Config, clock: Clock, chance: Chance) -> Result<App, AppError> {
+    if !config.data.join(DATABASE).exists() {
+        try_addresses(config).await?;
+    }
     let store = {
         let (root, clock, chance) = (config.data.clone(), clock.clone(), chance.clone());
         blocking(move || Store::open(&root, clock, chance)).await?
@@ -97,6 +100,15 @@ pub async fn build(config: &Config, clock: Clock, chance: Chance) -> Result<App,
     let state = State::new(state::Parts { registry: registry.clone(), passwords, ca_pem, remotes });
     let connections = ConnectionOptions::default();
     Ok(App { state, registry, runner, bound, connections, outgoing, pace: config.pace.clone(), certificate })
+}
+
+/// Whether the listeners' addresses can be had: a first start that fails for
+/// one of them leaves no folder behind that looks like a registry's.
+async fn try_addresses(config: &Config) -> Result<(), AppError> {
+    for listener in &config.listeners {
+        bind(Spec::Tcp { address: listener.address(), tls: None }, 0).await?;
+    }
+    Ok(())
 }
 
 fn subnet(text: &str) -> Option<Subnet> {

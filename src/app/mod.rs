@@ -19,6 +19,8 @@ pub mod error;
 pub mod run;
 /// Opens a data folder that no daemon runs on, and proves it.
 pub mod verify;
+/// What a person reads at the start.
+mod welcome;
 
 pub use build::{App, build};
 pub use error::AppError;

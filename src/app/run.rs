@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::chance::Chance;
 use crate::clock::Clock;
-use crate::config::{Config, LogFormat};
+use crate::config::{Config, Environment, LogFormat};
 use crate::http::{handle, listen};
 use crate::jobs::{room, upkeep};
 use crate::lifecycle::{Scope, blocking};
@@ -14,6 +14,7 @@ use crate::telemetry;
 
 use super::AppError;
 use super::build::{App, OwnCertificate, build};
+use super::welcome::Welcome;
 
 /// What ends the daemon.
 #[derive(Clone, Debug, Default)]
@@ -39,14 +40,14 @@ impl Stop {
 ///
 /// # Errors
 /// When it cannot start, or a write failed while it ran.
-pub async fn serve(config: Config) -> Result<(), AppError> {
+pub async fn serve(config: Config, environment: &Environment) -> Result<(), AppError> {
     let form = match config.log_format {
         LogFormat::Text => telemetry::Form::Text,
         LogFormat::Json => telemetry::Form::Json,
     };
     telemetry::start(config.log.as_str(), form);
     let app = build(&config, Clock::system(), Chance::system()).await?;
-    welcome(&config, &app);
+    welcome(&config, environment, &app);
     let stop = Stop::new();
     let signals = Scope::new();
     signals.spawn(watch_signals(stop.clone()));
@@ -187,28 +188,16 @@ fn notify(states: &[sd_notify::NotifyState<'_>]) {
 }
 
 /// What to do next, for the person who started it by hand.
-fn welcome(config: &Config, app: &App) {
+fn welcome(config: &Config, environment: &Environment, app: &App) {
     for bound in &app.bound {
         tracing::info!(address = %bound, "listening");
     }
     if config.supervised {
         return;
     }
-    let has_accounts = !app.registry.accounts("", 1).map(|accounts| accounts.is_empty()).unwrap_or(false);
-    let Some(address) = app.bound.iter().find_map(|bound| bound.local_addr().map(|at| (at, bound.to_string()))) else {
-        return;
-    };
-    let (at, url) = address;
-    println!("\nTidegate serves {url}, its data lies in {}", config.data.display());
-    if !has_accounts {
-        println!("\nNobody can sign in yet. In another terminal, in this folder:");
-        println!("  echo 'a long password' | tidegate account create admin --admin --password-stdin");
+    let is_first = app.registry.accounts("", 1).is_ok_and(|accounts| accounts.is_empty());
+    let listener = app.bound.iter().find_map(|bound| bound.local_addr().map(|address| (address, bound.to_string())));
+    if let Some((address, url)) = listener {
+        println!("{}", Welcome { environment, config, address, url: &url, is_first }.text());
     }
-    println!("\nThen:");
-    println!("  tidegate repository create dev/website");
-    println!("  curl -ksS {url}/ca > tidegate-ca.crt        # what docker has to trust, for other hosts than this one");
-    println!("  docker login {at}");
-    println!("  docker tag IMAGE {at}/dev/website:1.0 && docker push {at}/dev/website:1.0");
-    println!("  tidegate promotion create dev/website qa/website --rule 'tag ew -stable'");
-    println!("\n`tidegate --help` lists the rest; Ctrl-C stops.\n");
 }

@@ -21,7 +21,7 @@ use crate::config::{Listener, Overrides};
 
 /// A container registry that moves images by policy.
 #[derive(Debug, Parser)]
-#[command(name = "tidegate", version, disable_help_subcommand = true, after_help = FINDING)]
+#[command(name = "tidegate", version, after_help = FINDING)]
 pub struct Arguments {
     /// The daemon's local socket
     #[arg(long, global = true, value_name = "PATH")]

@@ -23,7 +23,7 @@ pub async fn serve(options: &ServeOptions, environment: &Environment) -> Result<
     if let Some(crash_at) = &config.crash_at {
         crash_at.arm().map_err(CliError::Config)?;
     }
-    app::serve(config).await.map_err(CliError::Daemon)
+    app::serve(config, environment).await.map_err(CliError::Daemon)
 }
 
 /// Runs the demonstration until it is told to stop.

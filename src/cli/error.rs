@@ -155,6 +155,7 @@ impl CliError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) => Exit::Usage,
+            Self::Api(api) if api.is_usage() => Exit::Usage,
             Self::Config(_) => Exit::Config,
             Self::File(_)
             | Self::NoCertificate(_)
@@ -177,6 +178,16 @@ impl CliError {
     /// Whether the daemon refused with this code.
     pub fn is_api(&self, code: &str) -> bool {
         matches!(self, Self::Api(api) if api.errors.iter().any(|(own, _)| own == code))
+    }
+}
+
+impl ApiError {
+    /// Whether the daemon found what the command line could have found: a
+    /// rule, a template, a schedule, a name or a URL that makes no sense. DTR
+    /// answers some of these with 404.
+    fn is_usage(&self) -> bool {
+        let is_refused = self.status == 400 || self.status == 404;
+        is_refused && !self.errors.is_empty() && self.errors.iter().all(|(code, _)| code.starts_with("INVALID_"))
     }
 }
 

@@ -1,8 +1,8 @@
-//! `job list|show|logs`, and waiting for a job.
+//! `job list|show|logs|cancel`, and waiting for a job.
 
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::client::segment;
 use super::error::CliError;
@@ -19,6 +19,8 @@ pub enum JobCommand {
     Show(OneArgs),
     /// Print what a job wrote
     Logs(OneArgs),
+    /// Call a job off
+    Cancel(OneArgs),
 }
 
 /// `job list`'s flags.
@@ -51,6 +53,7 @@ pub async fn run(command: &JobCommand, session: &mut Session<'_, '_>) -> Result<
         JobCommand::List(wanted) => list(wanted, session).await,
         JobCommand::Show(wanted) => show(wanted, session).await,
         JobCommand::Logs(wanted) => logs(wanted, session).await,
+        JobCommand::Cancel(wanted) => cancel(wanted, session).await,
     }
 }
 
@@ -112,11 +115,58 @@ async fn list(wanted: &ListArgs, session: &mut Session<'_, '_>) -> Result<(), Cl
         path += &format!("&start={start}");
     }
     let jobs = session.client.get(&path).await?;
-    let row = |job: &Value| {
-        ["/id", "/action", "/status", "/scheduledAt", "/lastUpdated"].map(|part| cell(job, part)).to_vec()
+    if session.json {
+        return session.terminal.json(&jobs);
+    }
+    let mut shown = Vec::new();
+    for job in rows(&jobs, "/jobs") {
+        let mut row = ["/id", "/action"].map(|part| cell(job, part)).to_vec();
+        row.push(subject(job));
+        row.extend(["/status", "/attempts", "/scheduledAt", "/lastUpdated"].map(|part| cell(job, part)));
+        row.extend([next_try(job), reason(job, session).await?]);
+        shown.push(row);
+    }
+    let header =
+        ["ID", "ACTION", "SUBJECT", "STATUS", "FAILED", "SCHEDULED", "LAST UPDATED", "NEXT TRY", "LAST FAILURE"];
+    session.terminal.table(&header, shown)
+}
+
+/// What a job works on: an image, or all that a policy names.
+fn subject(job: &Value) -> String {
+    let either = |name: &str| {
+        let own = cell(job, &format!("/{name}"));
+        if own.is_empty() { cell(job, &format!("/parameters/{name}")) } else { own }
     };
-    let shown = rows(&jobs, "/jobs").iter().map(row).collect();
-    session.show(&jobs, &["ID", "ACTION", "STATUS", "SCHEDULED", "LAST UPDATED"], shown)
+    let (repository, tag, policy) = (either("repository"), either("tag"), either("policyID"));
+    match (repository.is_empty(), tag.is_empty(), policy.is_empty()) {
+        (false, false, _) => format!("{repository}:{tag}"),
+        (true, false, false) => format!("{tag} of policy {policy}"),
+        (true, false, true) => tag,
+        (false, true, _) => repository,
+        (true, true, false) => format!("policy {policy}"),
+        (true, true, true) => String::new(),
+    }
+}
+
+/// When a job that failed is tried again.
+fn next_try(job: &Value) -> String {
+    if has_ended(job) { String::new() } else { cell(job, "/nextTryAt") }
+}
+
+/// Why a job failed last: what it says of itself, or the last line of its log.
+async fn reason(job: &Value, session: &Session<'_, '_>) -> Result<String, CliError> {
+    let told = cell(job, "/lastError");
+    let has_failed = job.pointer("/attempts").and_then(Value::as_u64).unwrap_or(0) > 0;
+    if !told.is_empty() || !has_failed || cell(job, "/status") == "done" {
+        return Ok(told);
+    }
+    let lines = session.client.get(&format!("{}/logs", path(&cell(job, "/id")))).await?;
+    Ok(rows(&lines, "").last().map(|line| cell(line, "/data")).unwrap_or_default())
+}
+
+async fn cancel(wanted: &OneArgs, session: &mut Session<'_, '_>) -> Result<(), CliError> {
+    let answer = session.client.post(&format!("{}/cancel", path(&wanted.id)), &json!({})).await?;
+    session.say(&answer, &format!("called off job {}", wanted.id))
 }
 
 async fn show(wanted: &OneArgs, session: &mut Session<'_, '_>) -> Result<(), CliError> {
@@ -150,7 +200,8 @@ fn has_ended(job: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use crate::cli::fake::{Fake, reply};
-    use serde_json::json;
+    use crate::cli::terminal::Exit;
+    use serde_json::{Value, json};
 
     #[tokio::test]
     async fn jobs_are_listed_shown_and_read() {
@@ -164,8 +215,47 @@ mod tests {
         ]);
         let words = ["job", "list", "--limit", "5", "--action", "poll_mirror", "--start", "10"];
         let out = fake.run(&words, "").await.done();
-        assert_eq!(out, "ID  ACTION       STATUS  SCHEDULED  LAST UPDATED\nj1  poll_mirror  done    s          u\n");
+        let row: Vec<&str> = out.lines().nth(1).unwrap_or_default().split_whitespace().collect();
+        assert_eq!(row, ["j1", "poll_mirror", "done", "s", "u"], "{out}");
         assert!(fake.run(&["job", "show", "j1"], "").await.done().contains("status       done\n"));
         assert_eq!(fake.run(&["job", "logs", "j1"], "").await.done(), "began\n\\u{1b}[2Jended\n");
+    }
+
+    #[tokio::test]
+    async fn a_job_that_fails_is_listed_with_its_subject_and_reason() {
+        let job = |id: &str, more: Value| {
+            let mut job = json!({"id": id, "action": "push_mirror_tag", "status": "waiting", "attempts": 2,
+                "parameters": {"policyID": "p1", "tag": "1.0"}});
+            job.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            job
+        };
+        let told = json!({"repository": "dev/x", "lastError": "connection refused", "nextTryAt": "soon"});
+        let jobs = json!({"jobs": [job("j1", told), job("j2", json!({}))]});
+        let fake = Fake::new(vec![
+            reply("GET /api/v0/jobs?limit=20", 200, jobs.clone()),
+            reply(
+                "GET /api/v0/jobs/j2/logs",
+                200,
+                json!([{"lineNum": 0, "data": "a"}, {"lineNum": 1, "data": "timed out"}]),
+            ),
+            reply("GET /api/v0/jobs?limit=20", 200, jobs.clone()),
+        ]);
+        let out = fake.run(&["job", "list"], "").await.done();
+        let lines: Vec<&str> = out.lines().collect();
+        assert!(lines[1].contains("dev/x:1.0") && lines[1].ends_with("soon      connection refused"), "{out}");
+        assert!(lines[2].contains("1.0 of policy p1") && lines[2].ends_with("timed out"), "{out}");
+        let out = fake.run(&["job", "list", "--json"], "").await.done();
+        assert_eq!(serde_json::from_str::<Value>(&out).unwrap(), jobs);
+    }
+
+    #[tokio::test]
+    async fn a_job_is_called_off_or_it_is_told_that_there_is_none() {
+        let none = json!({"errors": [{"code": "NO_SUCH_JOB", "message": "there is no such job"}]});
+        let fake = Fake::new(vec![
+            reply("POST /api/v0/jobs/j1/cancel", 204, Value::Null),
+            reply("POST /api/v0/jobs/j2/cancel", 404, none),
+        ]);
+        assert_eq!(fake.run(&["job", "cancel", "j1"], "").await.done(), "called off job j1\n");
+        assert_eq!(fake.run(&["job", "cancel", "j2"], "").await.exit, Exit::Failure);
     }
 }

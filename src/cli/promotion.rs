@@ -106,6 +106,8 @@ async fn list(wanted: &ListArgs, session: &mut Session<'_, '_>) -> Result<(), Cl
 
 async fn delete(wanted: &OneArgs, session: &mut Session<'_, '_>) -> Result<(), CliError> {
     let path = format!("{}/{}", collection(&wanted.repository, COLLECTION), segment(&wanted.id));
+    // To the API one that is not there is gone already; here it is a slip.
+    session.client.get(&path).await?;
     let answer = session.client.delete(&path).await?;
     session.say(&answer, &format!("deleted promotion {} of {}", wanted.id, wanted.repository))
 }
@@ -124,6 +126,7 @@ async fn test(wanted: &TestArgs, session: &mut Session<'_, '_>) -> Result<(), Cl
 #[cfg(test)]
 mod tests {
     use crate::cli::fake::{Fake, reply};
+    use crate::cli::terminal::Exit;
     use serde_json::{Value, json};
 
     const POLICIES: &str = "/api/v0/repositories/dev/web%2Fsite/promotionPolicies";
@@ -156,7 +159,13 @@ mod tests {
         let fake = Fake::new(vec![
             reply(&format!("GET {POLICIES}?source=true"), 200, json!([policy])),
             reply(&format!("GET {POLICIES}?source=false"), 200, json!([])),
+            reply(&format!("GET {POLICIES}/p1"), 200, json!({"id": "p1"})),
             reply(&format!("DELETE {POLICIES}/p1"), 204, Value::Null),
+            reply(
+                &format!("GET {POLICIES}/nope"),
+                404,
+                json!({"errors": [{"code": "NO_SUCH_PROMOTION_POLICY", "message": "no"}]}),
+            ),
         ]);
         let out = fake.run(&["promotion", "list", "dev/web/site"], "").await.done();
         assert_eq!(
@@ -167,6 +176,23 @@ mod tests {
         let out = fake.run(&["promotion", "list", "dev/web/site", "--into"], "").await.done();
         assert_eq!(out.lines().count(), 1, "a header alone");
         fake.run(&["promotion", "delete", "dev/web/site", "p1"], "").await.done();
+        let ran = fake.run(&["promotion", "delete", "dev/web/site", "nope"], "").await;
+        assert_eq!((ran.exit, ran.out.as_str()), (Exit::Failure, ""), "nothing was deleted: {}", ran.err);
+    }
+
+    #[tokio::test]
+    async fn what_the_daemon_warns_of_is_told_and_the_answer_stays_clean() {
+        let request = format!("POST {POLICIES}?initialEvaluation=true");
+        let answer = json!({"id": "p1", "warnings": ["it leads back to dev/web/site"]});
+        let fake = Fake::new(vec![reply(&request, 201, answer.clone()), reply(&request, 201, answer)]);
+        for words in [
+            &["promotion", "create", "dev/web/site", "qa/site"][..],
+            &["promotion", "create", "dev/web/site", "qa/site", "--json"],
+        ] {
+            let ran = fake.run(words, "").await;
+            assert_eq!((ran.exit, ran.err.as_str()), (Exit::Success, "warning: it leads back to dev/web/site\n"));
+            assert!(!ran.out.contains("warning:"), "{}", ran.out);
+        }
     }
 
     #[tokio::test]

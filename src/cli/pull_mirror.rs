@@ -106,6 +106,8 @@ async fn list(wanted: &AllArgs, session: &mut Session<'_, '_>) -> Result<(), Cli
 
 async fn delete(wanted: &OneArgs, session: &mut Session<'_, '_>) -> Result<(), CliError> {
     let path = format!("{}/{}", collection(&wanted.repository, COLLECTION), segment(&wanted.id));
+    // To the API one that is not there is gone already; here it is a slip.
+    session.client.get(&path).await?;
     let answer = session.client.delete(&path).await?;
     session.say(&answer, &format!("deleted pull mirror {} of {}", wanted.id, wanted.repository))
 }
@@ -180,6 +182,19 @@ mod tests {
         assert_eq!((&timed["schedule"], &timed["timeZone"]), (&json!("*/5 * * * *"), &json!("Europe/Berlin")));
         assert_eq!((plain.get("schedule"), plain.get("timeZone")), (None, None), "the daemon's default holds");
         assert_eq!(plain["skipTLSVerification"], json!(false));
+    }
+
+    #[tokio::test]
+    async fn one_that_is_not_there_is_not_deleted() {
+        let none = json!({"errors": [{"code": "NO_SUCH_POLL_MIRRORING_POLICY", "message": "there is none"}]});
+        let fake = Fake::new(vec![
+            reply(&format!("GET {POLICIES}/nope"), 404, none),
+            reply(&format!("GET {POLICIES}/m1"), 200, json!({"id": "m1"})),
+            reply(&format!("DELETE {POLICIES}/m1"), 204, Value::Null),
+        ]);
+        let ran = fake.run(&["pull-mirror", "delete", "edge/x", "nope"], "").await;
+        assert_eq!((ran.exit, ran.out.as_str()), (Exit::Failure, ""), "{}", ran.err);
+        fake.run(&["pull-mirror", "delete", "edge/x", "m1"], "").await.done();
     }
 
     #[tokio::test]

@@ -76,6 +76,8 @@ async fn list(wanted: &AllArgs, session: &mut Session<'_, '_>) -> Result<(), Cli
 
 async fn delete(wanted: &OneArgs, session: &mut Session<'_, '_>) -> Result<(), CliError> {
     let path = format!("{}/{}", collection(&wanted.repository, COLLECTION), segment(&wanted.id));
+    // To the API one that is not there is gone already; here it is a slip.
+    session.client.get(&path).await?;
     let answer = session.client.delete(&path).await?;
     session.say(&answer, &format!("deleted push mirror {} of {}", wanted.id, wanted.repository))
 }
@@ -124,6 +126,7 @@ mod tests {
             "lastStatus": {"code": "FAILED", "detail": "connection refused", "timestamp": "x"}});
         let fake = Fake::new(vec![
             reply(&format!("GET {POLICIES}"), 200, json!([policy])),
+            reply(&format!("GET {POLICIES}/m1"), 200, json!({"id": "m1"})),
             reply(&format!("DELETE {POLICIES}/m1"), 204, Value::Null),
         ]);
         let out = fake.run(&["push-mirror", "list", "dev/x"], "").await.done();

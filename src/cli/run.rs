@@ -12,7 +12,7 @@ use super::arguments::{Arguments, Command};
 use super::client::Client;
 use super::error::CliError;
 use super::locate::locate;
-use super::terminal::{Exit, Terminal};
+use super::terminal::{Exit, Terminal, cell, rows};
 use super::{account, daemon, generate, job, promotion, pull_mirror, push_mirror, repository, verify, why};
 use crate::config::Environment;
 
@@ -66,11 +66,15 @@ where
 }
 
 impl Session<'_, '_> {
-    /// The daemon's answer for programs, or `line` for people.
+    /// The daemon's answer for programs, or `line` for people; what it warns
+    /// of on standard error for both.
     ///
     /// # Errors
     /// [`CliError::Output`].
     pub fn say(&mut self, answer: &Value, line: &str) -> Result<(), CliError> {
+        for warning in rows(answer, "/warnings") {
+            writeln!(self.terminal.stderr, "warning: {}", cell(warning, ""))?;
+        }
         if self.json { self.terminal.json(answer) } else { self.terminal.line(line) }
     }
 
@@ -161,6 +165,9 @@ mod tests {
             assert_eq!((ran.exit, ran.out.as_str()), (Exit::Usage, ""), "{words:?}");
             assert!(!ran.err.is_empty(), "{words:?}");
         }
+        for words in [&["help"][..], &["help", "promotion", "create"], &["promotion", "help"]] {
+            assert!(fake.run(words, "").await.done().contains("Usage: tidegate"), "{words:?}");
+        }
         let help = fake.run(&["--help"], "").await;
         assert_eq!((help.exit, help.err.as_str()), (Exit::Success, ""));
         assert!(help.out.contains("Exit codes: 0 done, 1 failed, 64 wrong usage, 78 wrong configuration"));
@@ -194,6 +201,39 @@ mod tests {
         assert!(ran.err.starts_with("error: no (NOT_AUTHENTICATED)\n  sign in: "), "{}", ran.err);
         let ran = fake.run(&["job", "list"], "").await;
         assert!(ran.err.starts_with("error: no (NOT_AUTHORIZED)\n  this account has no right"), "{}", ran.err);
+    }
+
+    #[tokio::test]
+    async fn a_policy_that_makes_no_sense_is_wrong_usage_whoever_finds_it() {
+        let path = "/api/v0/repositories/dev/x";
+        let refusal = |code: &str| json!({"errors": [{"code": code, "message": "no"}]});
+        let far = ["--remote", "https://far", "--remote-repository", "a/b"];
+        let promotion = ["promotion", "create", "dev/x", "qa/x"];
+        for (words, kind, status, code, exit) in [
+            (&promotion[..], "promotionPolicies", 400, "INVALID_PROMOTION_POLICY", Exit::Usage),
+            (
+                &["push-mirror", "create", "dev/x"],
+                "pushMirroringPolicies",
+                404,
+                "INVALID_PUSH_MIRRORING_POLICY",
+                Exit::Usage,
+            ),
+            (
+                &["pull-mirror", "create", "dev/x"],
+                "pollMirroringPolicies",
+                404,
+                "INVALID_POLL_MIRRORING_POLICY",
+                Exit::Usage,
+            ),
+            (&promotion[..], "promotionPolicies", 404, "NO_SUCH_REPOSITORY", Exit::Failure),
+            (&promotion[..], "promotionPolicies", 500, "INTERNAL_ERROR", Exit::Failure),
+        ] {
+            let request = format!("POST {path}/{kind}?initialEvaluation=true");
+            let fake = Fake::new(vec![reply(&request, status, refusal(code))]);
+            let words = if kind == "promotionPolicies" { words.to_vec() } else { [words, &far].concat() };
+            let ran = fake.run(&words, "").await;
+            assert_eq!((ran.exit, ran.err.starts_with("error: no (")), (exit, true), "{code}: {}", ran.err);
+        }
     }
 
     #[tokio::test]

@@ -1,4 +1,5 @@
-//! What the process was started with: variables and the current folder.
+//! What the process was started with: its name, variables and the current
+//! folder.
 //!
 //! Read once, at the start, and passed on as a value. `NOTIFY_SOCKET` and
 //! `WATCHDOG_USEC` are not here: they belong to the `sd-notify` library.
@@ -12,9 +13,14 @@ use crate::secret::Secret;
 /// Where the packaged service has its local endpoint.
 pub const SERVICE_SOCKET: &str = "/run/tidegate/admin.sock";
 
+/// The program's name where it is installed.
+const PROGRAM: &str = "tidegate";
+
 /// The surroundings of the process.
 #[derive(Clone, Debug)]
 pub struct Environment {
+    /// The program as it was called, for words that are to be pasted.
+    pub program: String,
     /// The folder that relative paths start from.
     pub current_dir: PathBuf,
     /// `RUNTIME_DIRECTORY`: where the service manager wants sockets.
@@ -46,7 +52,9 @@ impl Environment {
         let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         let text = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
         let password = text("TIDEGATE_PASSWORD");
+        let called = std::env::args_os().next().map(|name| name.to_string_lossy().into_owned());
         Ok(Self {
+            program: called.filter(|name| !name.is_empty()).unwrap_or_else(|| PROGRAM.to_owned()),
             runtime_dir: variable("RUNTIME_DIRECTORY").map(first_of_list),
             state_dir: variable("STATE_DIRECTORY").map(first_of_list),
             credentials_dir: variable("CREDENTIALS_DIRECTORY").map(PathBuf::from),
@@ -61,6 +69,7 @@ impl Environment {
     /// Surroundings with no variable set.
     pub fn bare(current_dir: PathBuf) -> Self {
         Self {
+            program: PROGRAM.to_owned(),
             current_dir,
             runtime_dir: None,
             state_dir: None,

@@ -107,7 +107,10 @@ impl Document {
     pub fn settings(&self) -> Result<RawConfig, ConfigError> {
         toml::from_str(&self.text).map_err(|error| {
             let start = error.span().map_or(0, |span| span.start);
-            let key = DeTable::parse(&self.text).ok().and_then(|table| key_at(table.get_ref(), start));
+            let key = match DeTable::parse(&self.text) {
+                Ok(table) => key_at(table.get_ref(), start),
+                Err(_) => self.key_before(start),
+            };
             let reason = error.message().trim().replace('\n', "; ");
             ConfigError::Setting { place: self.place(start, key), reason }
         })
@@ -116,6 +119,22 @@ impl Document {
     /// The error that `key`, whose value stands at byte `start`, is wrong.
     pub fn refuse(&self, start: usize, key: &str, reason: impl ToString) -> ConfigError {
         ConfigError::Setting { place: self.place(start, Some(key.to_owned())), reason: reason.to_string() }
+    }
+
+    /// The key that the line of byte `at` seems to set, in a text that is no
+    /// TOML.
+    fn key_before(&self, at: usize) -> Option<String> {
+        let before = self.text.get(..at).unwrap_or(&self.text);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = self.text[line_start..].lines().next().unwrap_or_default();
+        let is_key = |text: &str| {
+            let is_part = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+            !text.is_empty() && text.chars().all(is_part)
+        };
+        let key = line.split('=').next().map(str::trim).filter(|key| is_key(key))?;
+        let mut tables = self.text[..line_start].lines().rev().filter_map(|line| line.trim().strip_prefix('['));
+        let table = tables.next().map(|rest| rest.trim_matches(['[', ']', ' '])).filter(|table| is_key(table));
+        Some(table.map_or_else(|| key.to_owned(), |table| format!("{table}.{key}")))
     }
 
     fn place(&self, start: usize, key: Option<String>) -> Place {
@@ -197,7 +216,9 @@ mod tests {
     #[test]
     fn text_that_is_no_toml_has_a_place_too() {
         let told = refusal("data = \"d\"\nlog = \n");
-        assert!(told.starts_with("t.toml:2:"), "{told}");
+        assert!(told.starts_with("t.toml:2:7: log: "), "{told}");
+        let told = refusal("[[listener]]\naddress = localhost\n");
+        assert!(told.starts_with("t.toml:2:11: listener.address: "), "{told}");
         assert!(!told.contains('\n'), "{told}");
         let twice = refusal("data = \"é\"\nlog = \"a\"\nlog = \"b\"\n");
         assert!(twice.starts_with("t.toml:3:1"), "{twice}");

@@ -1,7 +1,8 @@
 //! Raw settings to a checked configuration.
 //!
 //! Every path comes out absolute, every text as a type, every default filled
-//! in. Nothing is opened here but the configuration's own file.
+//! in. Nothing is opened here but the configuration's own file; files that it
+//! names are looked for.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -245,6 +246,11 @@ fn tls(document: &Document, raw: &RawTls, environment: &Environment) -> Result<T
             "names are for the certificate that is made, and tls.certificate brings its own: leave one of them out";
         return Err(document.refuse(names.span().start, "tls.names", reason));
     }
+    for (key, path) in [("tls.certificate", &raw.certificate), ("tls.key", &raw.key)] {
+        if let Some(path) = path {
+            is_there(document, key, path, environment)?;
+        }
+    }
     Ok(Tls { names: all_parsed(document, "tls.names", names.map(|names| names.get_ref().as_slice()))?, files })
 }
 
@@ -258,6 +264,23 @@ fn path_of(
         return Err(document.refuse(path.span().start, key, "a path is needed, this one is empty"));
     }
     Ok(environment.absolute(path.get_ref()))
+}
+
+/// Whether a file that is only read later can be read at all.
+fn is_there(
+    document: &Document,
+    key: &str,
+    path: &Spanned<PathBuf>,
+    environment: &Environment,
+) -> Result<(), ConfigError> {
+    let found = environment.absolute(path.get_ref());
+    let why = match std::fs::metadata(&found) {
+        Ok(file) if !file.is_dir() => return Ok(()),
+        Ok(_) => "is a folder, not a file".to_owned(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => "is not there".to_owned(),
+        Err(error) => format!("cannot be looked at: {error}"),
+    };
+    Err(document.refuse(path.span().start, key, format!("{} {why}", found.display())))
 }
 
 fn parsed<T>(document: &Document, key: &str, raw: Option<&Spanned<String>>) -> Result<Option<T>, ConfigError>
@@ -318,8 +341,11 @@ mod tests {
 
     #[test]
     fn everything_can_be_set() {
-        let config = resolve(
-            r#"
+        let folder = tempfile::tempdir().unwrap();
+        let [certificate, key] = ["c.pem", "k.pem"].map(|name| folder.path().join(name));
+        std::fs::write(&certificate, "").unwrap();
+        std::fs::write(&key, "").unwrap();
+        let text = r#"
             data = "./d"
             log = "warn"
             log_format = "json"
@@ -333,20 +359,20 @@ mod tests {
             tls = false
             force_plain = true
             [tls]
-            certificate = "c.pem"
-            key = "/k.pem"
+            certificate = "{certificate}"
+            key = "{key}"
             [admin]
             socket = "a.sock"
             [remote]
             allow_private = ["10.0.0.0/8"]
-            "#,
-        )
-        .unwrap();
+            "#;
+        let text = text.replace("{certificate}", certificate.to_str().unwrap());
+        let config = resolve(&text.replace("{key}", key.to_str().unwrap())).unwrap();
         assert_eq!(config.data, PathBuf::from("/srv/d"));
         assert_eq!((config.log.as_str(), config.log_format), ("warn", LogFormat::Json));
         let listeners: Vec<_> = config.listeners.iter().map(|l| (l.address().port(), l.is_tls())).collect();
         assert_eq!(listeners, [(0, true), (5001, false), (80, false)]);
-        let files = CertificateFiles { certificate: "/srv/c.pem".into(), key: "/k.pem".into() };
+        let files = CertificateFiles { certificate, key };
         assert_eq!(config.tls, Tls { names: Vec::new(), files: Some(files) });
         assert_eq!(config.admin_socket, PathBuf::from("/srv/a.sock"));
         assert!(config.remote.allow_private[0].contains("10.9.9.9".parse().unwrap()));
@@ -387,6 +413,7 @@ mod tests {
             ("[tls]\nkey = \"k\"", "t.toml:2:7: tls.key: a certificate needs its key"),
             ("[tls]\nnames = [\"ok\", \"a b\"]", "t.toml:2:16: tls.names: `a b` is no host name"),
             ("[tls]\nnames = [\"a\"]\nkey = \"k\"\ncertificate = \"c\"", "t.toml:2:9: tls.names: names are for"),
+            ("[tls]\ncertificate = \"none\"\nkey = \"/k\"", "t.toml:2:15: tls.certificate: /srv/none is not there"),
             ("[remote]\nallow_private = [\"10.0.0.1/8\"]", "t.toml:2:18: remote.allow_private: `10.0.0.1/8` has bits"),
             (long.as_str(), "t.toml:2:10: admin.socket: a socket's path has at most 107 bytes"),
         ] {

@@ -4,15 +4,20 @@
 //! Everyone else says name and password with every request (Basic, RFC 7617);
 //! what was right is remembered for a minute by `identity::Passwords`. An
 //! account that is not there, is no user or may not sign in answers like a
-//! wrong password and costs as much.
+//! wrong password and costs as much. A failure is a line in the log with name
+//! and address; so many of them a minute, and then a number.
+
+use std::sync::{Mutex, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue, header};
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::State;
 use super::connection::Peer;
+use crate::limits;
 use crate::registry::Caller;
 use crate::secret::Secret;
 use crate::store::{StoreError, account};
@@ -50,8 +55,51 @@ pub async fn sign_in(state: &State, headers: &HeaderMap, peer: Peer) -> Result<C
     let right = state.passwords().verify(&name, hash, &password).await;
     match user {
         Some(account) if right => Ok(Caller::Account { id: account.id, name }),
-        _ => Err(SignInError::Wrong),
+        _ => {
+            static FAILURES: Failures = Failures::new();
+            let now = state.registry().store().clock().monotonic();
+            if let Some(withheld) = FAILURES.admit(now) {
+                let (name, addr) = (shown(&name), peer.addr.map(tracing::field::display));
+                tracing::warn!(account.name = name, peer.addr = addr, withheld, "a sign-in failed");
+            }
+            Err(SignInError::Wrong)
+        }
     }
+}
+
+/// The failures of a window of time, so that they are not all told.
+struct Failures(Mutex<Window>);
+
+struct Window {
+    begun: Option<Instant>,
+    told: u32,
+    withheld: u64,
+}
+
+impl Failures {
+    const fn new() -> Self {
+        Self(Mutex::new(Window { begun: None, told: 0, withheld: 0 }))
+    }
+
+    /// Whether a failure now is told, and how many were not before it.
+    fn admit(&self, now: Instant) -> Option<u64> {
+        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_over = |begun: Instant| now.saturating_duration_since(begun) >= limits::SIGN_IN_FAILURES_WINDOW;
+        if window.begun.is_none_or(is_over) {
+            (window.begun, window.told) = (Some(now), 0);
+        }
+        if window.told >= limits::SIGN_IN_FAILURES_LOGGED {
+            window.withheld += 1;
+            return None;
+        }
+        window.told += 1;
+        Some(std::mem::take(&mut window.withheld))
+    }
+}
+
+/// A name that a stranger sent, for the log: short, and of plain characters.
+fn shown(name: &str) -> String {
+    name.chars().take(limits::SIGN_IN_NAME_CHARACTERS).flat_map(char::escape_default).collect()
 }
 
 /// Name and password of a `Basic` header. The name ends at the first colon.
@@ -68,6 +116,27 @@ fn basic(header: &HeaderValue) -> Option<(String, Secret)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
+
+    #[tokio::test]
+    async fn who_guesses_passwords_fills_no_disk() {
+        let (failures, begun) = (Failures::new(), Clock::system().monotonic());
+        let told = |at: Instant, tries: u32| (0..tries).filter_map(|_| failures.admit(at)).collect::<Vec<_>>();
+        assert_eq!(told(begun, 1000), vec![0; limits::SIGN_IN_FAILURES_LOGGED as usize]);
+        let next = begun + limits::SIGN_IN_FAILURES_WINDOW;
+        assert_eq!(
+            told(next, 2),
+            [1000 - u64::from(limits::SIGN_IN_FAILURES_LOGGED), 0],
+            "and says how many it kept back"
+        );
+    }
+
+    #[test]
+    fn a_name_in_the_log_is_short_and_plain() {
+        assert_eq!(shown("ann"), "ann");
+        assert_eq!(shown("a\nINFO ready\u{1b}[2J\u{202e}"), "a\\nINFO ready\\u{1b}[2J\\u{202e}");
+        assert_eq!(shown(&"x".repeat(5000)).len(), limits::SIGN_IN_NAME_CHARACTERS);
+    }
 
     #[test]
     fn basic_is_read_as_rfc_7617_has_it() {

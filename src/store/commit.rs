@@ -212,7 +212,10 @@ impl Work {
             failed = Some(Poison { at, error });
             break;
         }
-        let closed = guarded(|| Ok::<_, StoreError>(drop(change)));
+        let closed = guarded(|| {
+            drop(change);
+            Ok::<_, StoreError>(())
+        });
         if let Some(poison) = failed {
             // redb skips the abort while unwinding, so it is called here.
             let aborted = transaction.abort();
