@@ -336,3 +336,20 @@ pub const API_PAGE_ENTRIES: usize = 10;
 pub const PREVIEW_TAGS: usize = 1_000;
 /// Accounts that are read from one snapshot while they are listed.
 pub const ACCOUNT_SLICE: usize = 1_000;
+
+// Jobs and mirrors: what one slow or hostile remote may hold.
+
+/// Jobs running at once against one remote: the others have their turn
+/// whatever it does.
+pub const JOB_WORKERS_PER_REMOTE: usize = 4;
+/// Jobs beyond [`JOB_WORKERS`] that may run, each the only one of its remote:
+/// so a house full of slow remotes does not keep the next one waiting.
+pub const JOB_WORKERS_RESERVE: usize = 24;
+/// Longest one try of a job takes before it gives its place to the next; what
+/// it has moved is kept. A whole night over a link of 2 Mbit/s is 10 GB.
+pub const JOB_TRY_LONGEST: Duration = Duration::from_secs(12 * 60 * 60);
+/// Bytes a second that a body to or from another registry has to keep: a
+/// tenth of what the slowest satellite modems carry.
+pub const REMOTE_SLOWEST: u64 = 256;
+/// The time over which that is measured, while it is waited for.
+pub const REMOTE_SLOWEST_OVER: Duration = Duration::from_secs(60);

@@ -7,8 +7,12 @@
 //! owed is still there at the next start, and doing it twice does nothing the
 //! second time. A job that shows a transfer carries its history and log.
 
+/// What runs now, and what may run next.
+mod claims;
 /// The log of one job while it runs.
 pub mod log;
+/// What is due now.
+mod look;
 /// What is owed, written down.
 pub mod owe;
 /// Looks for changes, as jobs in the queue.
@@ -30,5 +34,6 @@ mod tests;
 /// Orphans, unlinks, idle uploads, purges, bounded histories.
 pub mod upkeep;
 
+pub use claims::Options;
 pub use remote::Remotes;
-pub use runner::{Options, Runner};
+pub use runner::Runner;

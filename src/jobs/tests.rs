@@ -33,6 +33,9 @@ use super::push_mirror::Push;
 use super::settle::Outcome;
 use super::{Options, Remotes, Runner};
 
+/// What strangers found.
+mod found;
+
 /// What the far side holds, and how it misbehaves.
 #[derive(Default)]
 struct Far {
@@ -43,6 +46,8 @@ struct Far {
     away: Option<u16>,
     /// Sends these bytes for this blob.
     lie: Option<(Digest, Vec<u8>)>,
+    /// Begins every manifest and never ends it.
+    hangs: bool,
     /// Breaks off in the middle of every blob.
     cut: bool,
 }
@@ -84,6 +89,7 @@ fn answer(shared: &Shared, seen: &Seen) -> Reply {
             _ => far.tags.get(reference).copied(),
         };
         return match digest.and_then(|digest| Some((digest, far.manifests.get(&digest)?))) {
+            Some((_, bytes)) if far.hangs && !head => Reply::new(200).body(&bytes[..1]).then_hang(),
             Some((digest, bytes)) => {
                 let kind = if String::from_utf8_lossy(bytes).contains("\"manifests\"") {
                     MediaType::OciIndex
@@ -127,6 +133,7 @@ struct World {
     registry: Registry,
     remotes: Remotes,
     scope: Scope,
+    runner: Runner,
     far: Shared,
     fake: Fake,
     clock: Clock,
@@ -160,8 +167,8 @@ impl World {
         .await;
         let scope = Scope::new();
         let runner = Runner::new(registry.clone(), remotes.clone(), Options::default());
-        scope.spawn(runner.run(scope.clone()));
-        Self { folder, registry, remotes, scope, far, fake, clock }
+        scope.spawn(runner.clone().run(scope.clone()));
+        Self { folder, registry, remotes, scope, runner, far, fake, clock }
     }
 
     fn store(&self) -> &Store {
@@ -200,8 +207,12 @@ impl World {
     }
 
     async fn save(&self, body: impl FnOnce(Remote) -> PolicyBody, rules: Vec<RawRule>) -> Id {
+        self.save_at(self.fake.url(), body, rules).await
+    }
+
+    async fn save_at(&self, host: String, body: impl FnOnce(Remote) -> PolicyBody, rules: Vec<RawRule>) -> Id {
         let remote = Remote {
-            host: self.fake.url(),
+            host,
             repository: "far/web".into(),
             username: String::new(),
             password: None,
@@ -228,12 +239,16 @@ impl World {
         self.save(pull, Vec::new()).await
     }
 
+    /// Asks for a look for changes, as a person does; its job.
+    async fn ask(&self, policy: Id) -> Id {
+        let queue = QueuePoll { policy, job: self.store().chance().id(), after: None };
+        self.store().submit(Lane::Foreground, queue).await.expect("runs").expect("never refuses").expect("a job")
+    }
+
     /// Looks for changes, and waits until that and all that follows is done or
     /// waits for another try.
     async fn poll(&self, policy: Id) -> Job {
-        let queue = QueuePoll { policy, job: self.store().chance().id(), after: None };
-        let id =
-            self.store().submit(Lane::Foreground, queue).await.expect("runs").expect("never refuses").expect("a job");
+        let id = self.ask(policy).await;
         self.wait(|| self.job(&id).filter(|job| job.status.is_over() || job.attempts > 0)).await;
         self.rest(policy).await;
         self.job(&id).expect("is kept")
@@ -263,8 +278,8 @@ impl World {
     /// A new runner, as after a restart.
     fn restart_runner(&mut self) {
         self.scope = Scope::new();
-        let runner = Runner::new(self.registry.clone(), self.remotes.clone(), Options::default());
-        self.scope.spawn(runner.run(self.scope.clone()));
+        self.runner = Runner::new(self.registry.clone(), self.remotes.clone(), Options::default());
+        self.scope.spawn(self.runner.clone().run(self.scope.clone()));
     }
 
     /// A try that moves everything and dies before anything is written down.

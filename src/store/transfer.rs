@@ -56,7 +56,11 @@ pub struct Due {
 
 /// Hands what is owed to `each`, the earliest first.
 pub fn due(read: &impl Read, mut each: impl FnMut(Due) -> ControlFlow<()>) -> Result<(), StoreError> {
-    read.walk(Table::TransfersDue, &Span::all(), Order::Forward, |key, _| {
+    walk_due(read, Span::all(), &mut each)
+}
+
+fn walk_due(read: &impl Read, span: Span, each: &mut impl FnMut(Due) -> ControlFlow<()>) -> Result<(), StoreError> {
+    read.walk(Table::TransfersDue, &span, Order::Forward, |key, _| {
         let mut parts = Parts::of(key);
         let (at, policy) = (parts.time(), parts.id());
         Ok(match (at, policy, parts.tag()) {
@@ -64,6 +68,21 @@ pub fn due(read: &impl Read, mut each: impl FnMut(Due) -> ControlFlow<()>) -> Re
             _ => ControlFlow::Continue(()),
         })
     })
+}
+
+/// Hands what is to be tried at `at` or later to `each`, the earliest first;
+/// only what comes behind `after` where that is given.
+pub fn due_from(
+    read: &impl Read,
+    at: Timestamp,
+    after: Option<&Due>,
+    mut each: impl FnMut(Due) -> ControlFlow<()>,
+) -> Result<(), StoreError> {
+    let span = match after {
+        Some(Due { at, policy, tag }) => Span::all().after(&due_key(*at, policy, tag)),
+        None => Span::all().starting(&Key::new().time(at)),
+    };
+    walk_due(read, span, &mut each)
 }
 
 /// Makes what a policy owes due now, up to `limit` rows: what kept them waiting
