@@ -353,3 +353,18 @@ pub const JOB_TRY_LONGEST: Duration = Duration::from_secs(12 * 60 * 60);
 pub const REMOTE_SLOWEST: u64 = 256;
 /// The time over which that is measured, while it is waited for.
 pub const REMOTE_SLOWEST_OVER: Duration = Duration::from_secs(60);
+/// A schedule brings a failed transfer forward this long after its last try;
+/// an impatient schedule does not undo the back-off.
+pub const HURRY_AFTER: Duration = Duration::from_secs(60);
+/// Most transfers of one policy that are brought forward in one commit.
+pub const HURRY_ROWS: usize = 2_048;
+/// Most transfers that are looked at to say how a mirror stands.
+pub const STANDING_ROWS: usize = 10_000;
+/// An index whose entries have not come for this long after its tag was set is
+/// sparse by intent: a push sends entries first or soon after.
+pub const SPARSE_AFTER: Duration = Duration::from_secs(60 * 60);
+/// Names of a remote that are no tags, repeated in the log of a look.
+pub const REMOTE_TAG_EXAMPLES: usize = 5;
+/// Times a change of a policy is merged again because somebody else's came
+/// between.
+pub const POLICY_SAVE_TRIES: usize = 8;

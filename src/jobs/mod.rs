@@ -13,6 +13,8 @@ mod claims;
 pub mod log;
 /// What is due now.
 mod look;
+/// One tag sent by hand.
+pub mod once;
 /// What is owed, written down.
 pub mod owe;
 /// Looks for changes, as jobs in the queue.
@@ -29,6 +31,8 @@ pub mod remote;
 pub mod runner;
 /// What transfers become after a try.
 pub mod settle;
+/// What a mirror lacks.
+pub mod standing;
 #[cfg(test)]
 mod tests;
 /// Orphans, unlinks, idle uploads, purges, bounded histories.

@@ -29,7 +29,7 @@ use super::poll_queue::SettlePoll;
 use super::pull_mirror::{Poll, Pull};
 use super::push_mirror::Push;
 use super::remote::Remotes;
-use super::settle::{Begin, Forget, Outcome, SettleTransfer};
+use super::settle::{Begin, BeginTransfer, Forget, Outcome, SettleTransfer};
 
 /// Shortest time between two rounds: commits come faster than that matters.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -152,7 +152,9 @@ impl Runner {
             let read = store.snapshot()?;
             (policy::get(&read, id)?, transfer::get(&read, id, tag)?)
         };
-        let Some(row) = row.filter(Transfer::is_owed) else { return Ok(()) };
+        if !row.is_some_and(|row| row.is_owed()) {
+            return Ok(());
+        }
         let Some(policy) = policy else {
             store
                 .submit(Lane::Background, Forget { policy: *id, tag: tag.clone() })
@@ -160,9 +162,11 @@ impl Runner {
                 .unwrap_or_else(|never| match never {});
             return Ok(());
         };
+        let begin = BeginTransfer { policy: *id, tag: tag.clone(), new_job: store.chance().id() };
+        let begun = store.submit(Lane::Background, begin).await?.unwrap_or_else(|never| match never {});
+        let Some(row) = begun else { return Ok(()) };
         let log = JobLog::new(store.clone(), row.job);
         let outcome = if policy.enabled {
-            store.submit(Lane::Background, Begin { job: row.job }).await?.unwrap_or_else(|never| match never {});
             self.drive(&policy, tag, &row, &log, scope).await
         } else {
             let why = "the policy is switched off".to_owned();

@@ -46,6 +46,8 @@ struct Far {
     away: Option<u16>,
     /// Sends these bytes for this blob.
     lie: Option<(Digest, Vec<u8>)>,
+    /// Names this wait, in seconds, while it is away.
+    named: Option<u64>,
     /// Begins every manifest and never ends it.
     hangs: bool,
     /// Breaks off in the middle of every blob.
@@ -62,7 +64,8 @@ fn far(shared: &Shared) -> std::sync::MutexGuard<'_, Far> {
 fn answer(shared: &Shared, seen: &Seen) -> Reply {
     let mut far = far(shared);
     if let Some(status) = far.away {
-        return Reply::new(status).body("away");
+        let reply = Reply::new(status).body("away");
+        return far.named.map_or(reply.clone(), |seconds| reply.header("Retry-After", seconds));
     }
     let (path, query) = seen.path.split_once('?').unwrap_or((&seen.path, ""));
     let Some(rest) = path.strip_prefix("/v2/far/web/") else { return Reply::new(404) };
@@ -252,6 +255,50 @@ impl World {
         self.wait(|| self.job(&id).filter(|job| job.status.is_over() || job.attempts > 0)).await;
         self.rest(policy).await;
         self.job(&id).expect("is kept")
+    }
+
+    /// What a schedule does when its slot has come.
+    async fn slot(&self, id: &Id) -> Option<Id> {
+        let last = policy::cron(&self.store().snapshot().expect("reads"), id).expect("reads").expect("has run").last;
+        let queue = QueuePoll { policy: *id, job: self.store().chance().id(), after: Some(last) };
+        self.store().submit(Lane::Foreground, queue).await.expect("runs").expect("never refuses")
+    }
+
+    /// The look that was asked for last.
+    fn last_poll(&self, id: &Id) -> Id {
+        let cron = policy::cron(&self.store().snapshot().expect("reads"), id).expect("reads");
+        cron.and_then(|cron| cron.job).expect("was asked for")
+    }
+
+    async fn cancel(&self, job: Id, remove: bool) {
+        let cancel = super::query::Cancel { job, by: "ann".into(), remove };
+        assert_eq!(self.store().submit(Lane::Foreground, cancel).await.expect("runs"), Ok(true));
+    }
+
+    /// What a mirror lacks, in words.
+    fn standing(&self, id: &Id) -> String {
+        let read = self.store().snapshot().expect("reads");
+        let policy = policy::get(&read, id).expect("reads").expect("is there");
+        super::standing::standing(&read, &policy, self.store().now()).expect("reads").to_string()
+    }
+
+    /// Saves a policy again, with a change, and evaluates it.
+    async fn save_again(&self, id: &Id, change: impl FnOnce(&mut Saving)) {
+        let name: RepoName = "dev/web".parse().expect("a name");
+        let policy = self.registry.policy(&Caller::System, &name, id).expect("is there").policy;
+        let mut saving = Saving {
+            id: Some(*id),
+            repository: name,
+            enabled: policy.enabled,
+            rules: policy.rules,
+            tag_template: policy.tag_template,
+            time_zone: policy.time_zone,
+            body: policy.body,
+            evaluate: true,
+        };
+        change(&mut saving);
+        self.registry.save_policy(&Caller::System, saving).await.expect("is saved");
+        crate::reactor::evaluate::walk_all(self.store()).await.expect("walks");
     }
 
     /// Waits until nothing of a policy is due.

@@ -6,6 +6,7 @@ use super::record::Transfer;
 use super::{Change, Key, Order, Parts, Read, Span, StoreError, Stored as _, Table};
 use crate::chance::Id;
 use crate::clock::Timestamp;
+use crate::limits;
 use crate::oci::Tag;
 
 fn key(policy: &Id, tag: &Tag) -> Key {
@@ -85,9 +86,9 @@ pub fn due_from(
     walk_due(read, span, &mut each)
 }
 
-/// Makes what a policy owes due now, up to `limit` rows: what kept them waiting
-/// may just have been mended.
-pub fn hurry(change: &mut Change<'_>, policy: &Id, limit: usize) -> Result<(), StoreError> {
+/// Makes what a policy owes due now, as far as `takes` says so, up to
+/// [`limits::HURRY_ROWS`]: what kept them waiting may just have been mended.
+pub fn hurry(change: &mut Change<'_>, policy: &Id, takes: impl Fn(&Transfer) -> bool) -> Result<(), StoreError> {
     let now = change.now();
     let mut waiting = Vec::new();
     let mut seen = 0_usize;
@@ -96,14 +97,34 @@ pub fn hurry(change: &mut Change<'_>, policy: &Id, limit: usize) -> Result<(), S
         if row.policy == *policy && row.at > now {
             waiting.push(row.tag);
         }
-        let enough = waiting.len() == limit || seen == LOOK;
+        let enough = waiting.len() == limits::HURRY_ROWS || seen == LOOK;
         if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     for tag in waiting {
-        if let Some(mut row) = get(change, policy, &tag)? {
+        if let Some(mut row) = get(change, policy, &tag)?.filter(&takes) {
             row.next_at = now;
             put(change, policy, &tag, &row)?;
         }
+    }
+    Ok(())
+}
+
+/// Owes again what was called off under this version of a policy.
+pub fn revive(change: &mut Change<'_>, policy: &Id, version: u32) -> Result<(), StoreError> {
+    let now = change.now();
+    let (mut short, mut seen) = (Vec::new(), 0);
+    of(change, policy, None, |tag, row| {
+        seen += 1;
+        if row.is_short() && row.version == version {
+            short.push((tag, row));
+        }
+        let enough = short.len() == limits::HURRY_ROWS || seen == LOOK;
+        Ok(if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    for (tag, mut row) in short {
+        row.generation += 1;
+        (row.attempts, row.next_at, row.updated_at) = (0, now, now);
+        put(change, policy, &tag, &row)?;
     }
     Ok(())
 }

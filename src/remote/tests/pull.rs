@@ -253,6 +253,7 @@ async fn tags_come_page_by_page_and_what_is_no_tag_is_counted() {
     let list = fake.registry().tags().await.expect("tags");
     assert_eq!(list.tags.iter().map(|tag| tag.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
     assert_eq!((list.passed_over, fake.seen().len()), (2, 3));
+    assert_eq!(list.examples, ["../etc", ""]);
 }
 
 #[tokio::test]
