@@ -34,11 +34,12 @@ pub enum Fault {
 ///
 /// Doubles from [`limits::RETRY_FIRST`] to [`limits::RETRY_LONGEST`]; `random`
 /// (any 64 bits) takes up to half of it away, so that many rows that failed
-/// together do not come back together. A named wait is honoured up to a day.
+/// together do not come back together. A named wait is honoured where it is
+/// the longer one, up to [`limits::REMOTE_WAIT_LONGEST`]: whoever asks for no
+/// wait at all, or names a moment that is past, gets the usual one.
 pub fn wait(retry: Retry, attempts: u32, random: u64) -> Duration {
-    const NAMED_LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
     let full = match retry {
-        Retry::After(named) => return named.clamp(limits::RETRY_FIRST, NAMED_LONGEST),
+        Retry::After(named) => return named.max(wait(Retry::Soon, attempts, random)).min(limits::REMOTE_WAIT_LONGEST),
         Retry::Slowly => limits::RETRY_LONGEST,
         Retry::Soon => {
             let doublings = attempts.saturating_sub(1).min(20);
@@ -47,6 +48,12 @@ pub fn wait(retry: Retry, attempts: u32, random: u64) -> Duration {
     };
     let half = u64::try_from(full.as_millis() / 2).unwrap_or(u64::MAX);
     full - Duration::from_millis(random % half.max(1))
+}
+
+/// Whether the other side named a wait as long as this: back-off alone never
+/// is. Such a wait is cut short by people only.
+pub fn is_named(wait: Duration) -> bool {
+    wait > limits::RETRY_LONGEST
 }
 
 #[cfg(test)]
@@ -69,7 +76,17 @@ mod tests {
 
     #[test]
     fn a_named_wait_is_honoured_within_a_day() {
-        assert_eq!(wait(Retry::After(Duration::from_secs(120)), 9, 7), Duration::from_secs(120));
-        assert_eq!(wait(Retry::After(Duration::from_secs(u64::MAX)), 9, 7), Duration::from_secs(86_400));
+        assert_eq!(wait(Retry::After(Duration::from_secs(120)), 3, 7), Duration::from_secs(120));
+        assert_eq!(wait(Retry::After(Duration::from_secs(u64::MAX)), 9, 7), limits::REMOTE_WAIT_LONGEST);
+        assert!(is_named(limits::REMOTE_WAIT_LONGEST) && !is_named(wait(Retry::Slowly, 99, 0)));
+    }
+
+    #[test]
+    fn no_wait_at_all_is_the_usual_one() {
+        // `Retry-After: 0` once made a transfer hammer at a remote every second.
+        for attempts in 1..=12 {
+            assert_eq!(wait(Retry::After(Duration::ZERO), attempts, 5), wait(Retry::Soon, attempts, 5));
+        }
+        assert_eq!(wait(Retry::After(Duration::from_secs(120)), 12, 0), Duration::from_secs(900));
     }
 }

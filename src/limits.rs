@@ -389,3 +389,34 @@ pub const DISK_LOOK: Duration = Duration::from_secs(1);
 pub const REOPEN_TRIES: usize = 20;
 /// Pause between two of those tries.
 pub const REOPEN_WAIT: Duration = Duration::from_millis(500);
+// Jobs and mirrors: what one slow or hostile remote may hold.
+
+/// Jobs running at once against one remote: the others have their turn
+/// whatever it does.
+pub const JOB_WORKERS_PER_REMOTE: usize = 4;
+/// Jobs beyond [`JOB_WORKERS`] that may run, each the only one of its remote:
+/// so a house full of slow remotes does not keep the next one waiting.
+pub const JOB_WORKERS_RESERVE: usize = 24;
+/// Longest one try of a job takes before it gives its place to the next; what
+/// it has moved is kept. A whole night over a link of 2 Mbit/s is 10 GB.
+pub const JOB_TRY_LONGEST: Duration = Duration::from_secs(12 * 60 * 60);
+/// Bytes a second that a body to or from another registry has to keep: a
+/// tenth of what the slowest satellite modems carry.
+pub const REMOTE_SLOWEST: u64 = 256;
+/// The time over which that is measured, while it is waited for.
+pub const REMOTE_SLOWEST_OVER: Duration = Duration::from_secs(60);
+/// A schedule brings a failed transfer forward this long after its last try;
+/// an impatient schedule does not undo the back-off.
+pub const HURRY_AFTER: Duration = Duration::from_secs(60);
+/// Most transfers of one policy that are brought forward in one commit.
+pub const HURRY_ROWS: usize = 2_048;
+/// Most transfers that are looked at to say how a mirror stands.
+pub const STANDING_ROWS: usize = 10_000;
+/// An index whose entries have not come for this long after its tag was set is
+/// sparse by intent: a push sends entries first or soon after.
+pub const SPARSE_AFTER: Duration = Duration::from_secs(60 * 60);
+/// Names of a remote that are no tags, repeated in the log of a look.
+pub const REMOTE_TAG_EXAMPLES: usize = 5;
+/// Times a change of a policy is merged again because somebody else's came
+/// between.
+pub const POLICY_SAVE_TRIES: usize = 8;

@@ -13,7 +13,7 @@ use crate::http::connection::Options as ConnectionOptions;
 use crate::http::listen::{Bound, Spec, bind};
 use crate::http::{State, Tls, state};
 use crate::identity::{Authority, CertificateNames, Keyring, Passwords, ServerCertificate};
-use crate::jobs::{Remotes, Runner, runner};
+use crate::jobs::{self, Remotes, Runner};
 use crate::lifecycle::{Scope, blocking};
 use crate::registry::Registry;
 use crate::remote::{Names, Outbound, OutboundOptions, Subnet, Timing};
@@ -95,7 +95,7 @@ pub async fn build(config: &Config, clock: Clock, chance: Chance) -> Result<App,
     });
     let keys = keyring(config, &store, &chance).await?;
     let remotes = Remotes::new(outbound, keys, chance.clone());
-    let runner = Runner::new(registry.clone(), remotes.clone(), runner::Options::default());
+    let runner = Runner::new(registry.clone(), remotes.clone(), jobs::Options::default());
     let passwords = Passwords::new(&chance);
     let state = State::new(state::Parts { registry: registry.clone(), passwords, ca_pem, remotes });
     let connections = ConnectionOptions::default();

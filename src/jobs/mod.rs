@@ -9,8 +9,14 @@
 
 /// Garbage collection.
 pub mod gc;
+/// What runs now, and what may run next.
+mod claims;
 /// The log of one job while it runs.
 pub mod log;
+/// What is due now.
+mod look;
+/// One tag sent by hand.
+pub mod once;
 /// What is owed, written down.
 pub mod owe;
 /// Looks for changes, as jobs in the queue.
@@ -29,10 +35,13 @@ pub mod room;
 pub mod runner;
 /// What transfers become after a try.
 pub mod settle;
+/// What a mirror lacks.
+pub mod standing;
 #[cfg(test)]
 mod tests;
 /// Orphans, unlinks, idle uploads, purges, bounded histories.
 pub mod upkeep;
 
+pub use claims::Options;
 pub use remote::Remotes;
-pub use runner::{Options, Runner};
+pub use runner::Runner;

@@ -32,20 +32,20 @@ pub struct Owed {
 
 /// Writes down that something is owed. When the same thing was brought there
 /// before, nothing is: the far side holds it, and is asked again only when
-/// something else is wanted.
+/// something else is wanted. What was called off is owed again.
 pub fn owe(change: &mut Change<'_>, owed: &Owed, new_job: Id) -> Result<bool, StoreError> {
     let before = transfer::get(change, &owed.policy, &owed.tag)?;
-    let is_same = |row: &Transfer| {
-        let goes_there = owed.direction == Direction::Pull || row.version == owed.version;
-        row.want == owed.want && row.remote_tag == owed.remote_tag && goes_there
-    };
+    let is_same = |row: &Transfer| row.want == owed.want && row.remote_tag == owed.remote_tag && is_there(row, owed);
     if let Some(mut row) = before.clone().filter(|row| is_same(row)) {
         if row.is_owed() {
             row.next_at = change.now();
             row.seq = owed.seq;
             transfer::put(change, &owed.policy, &owed.tag, &row)?;
+            return Ok(false);
         }
-        return Ok(false);
+        if row.have == Some(row.want) {
+            return Ok(false);
+        }
     }
     if let Some(row) = before.as_ref().filter(|row| row.is_owed()) {
         end_job(change, &row.job, JobStatus::Canceled, &format!("superseded by {}", owed.want))?;
@@ -82,7 +82,9 @@ fn begin_row(change: &mut Change<'_>, owed: &Owed, before: Option<Transfer>, new
         want: owed.want,
         generation: before.as_ref().map_or(0, |row| row.generation) + 1,
         done: before.as_ref().map_or(0, |row| row.done),
-        have: before.as_ref().and_then(|row| row.have),
+        // What another place holds, or another tag over there, says nothing
+        // about this one.
+        have: before.as_ref().filter(|row| is_there(row, owed)).and_then(|row| row.have),
         remote_tag: owed.remote_tag.clone(),
         seq: owed.seq,
         version: owed.version,
@@ -93,28 +95,42 @@ fn begin_row(change: &mut Change<'_>, owed: &Owed, before: Option<Transfer>, new
         job: new_job,
         updated_at: now,
     };
-    let action = match owed.direction {
+    show(change, &owed.policy, &owed.tag, &row)?;
+    transfer::put(change, &owed.policy, &owed.tag, &row)
+}
+
+/// Whether the far end of a row is the far end of what is owed: a pull brings
+/// things here, and another version of a push mirror may go elsewhere.
+fn is_there(row: &Transfer, owed: &Owed) -> bool {
+    owed.direction == Direction::Pull || (row.version == owed.version && row.remote_tag == owed.remote_tag)
+}
+
+/// Writes the job that shows a transfer; it waits.
+pub(super) fn show(change: &mut Change<'_>, policy: &Id, tag: &Tag, row: &Transfer) -> Result<Job, StoreError> {
+    let now = change.now();
+    let action = match row.direction {
         Direction::Push => JobAction::PushMirrorTag,
         Direction::Pull => JobAction::PullMirrorTag,
     };
     let parameters = BTreeMap::from([
-        ("policyID".to_owned(), owed.policy.to_string()),
-        ("tag".to_owned(), owed.tag.to_string()),
-        ("remoteTag".to_owned(), owed.remote_tag.clone()),
-        ("digest".to_owned(), owed.want.to_string()),
+        ("policyID".to_owned(), policy.to_string()),
+        ("tag".to_owned(), tag.to_string()),
+        ("remoteTag".to_owned(), row.remote_tag.clone()),
+        ("digest".to_owned(), row.want.to_string()),
     ]);
     let job = Job {
         action,
-        policy: Some(owed.policy),
+        policy: Some(*policy),
         parameters,
         status: JobStatus::Waiting,
         scheduled_at: now,
         updated_at: now,
         attempts: 0,
         lines: 0,
+        last_error: String::new(),
     };
-    queue::put(change, &new_job, &job)?;
-    transfer::put(change, &owed.policy, &owed.tag, &row)
+    queue::put(change, &row.job, &job)?;
+    Ok(job)
 }
 
 /// Ends a job that is not over, with a last line in its log.

@@ -2,16 +2,16 @@
 //! schedule or by a person, one at a time for a policy, settled when they ran.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 
 use crate::backoff;
 use crate::chance::Id;
 use crate::clock::Timestamp;
-use crate::oci::Tag;
+use crate::limits;
 use crate::store::record::{Cron, Job, JobAction, JobStatus, PolicyStatus};
-use crate::store::{Change, Operation, Read, StoreError, policy, queue, transfer};
+use crate::store::{Change, Operation, StoreError, policy, queue, transfer};
 
-use super::settle::{Outcome, SUCCESS};
+use super::settle::{FAILED, Outcome, SUCCESS};
+use super::standing::standing;
 
 /// Puts a job that looks for changes into the queue, unless one waits or runs.
 pub struct QueuePoll {
@@ -50,11 +50,13 @@ impl Operation for QueuePoll {
         let Some(waiting) = plan else { return Ok(None) };
         let now = tables.now();
         let id = waiting.unwrap_or(self.job);
+        let by_hand = self.after.is_none();
         match waiting {
-            // A job that waits for its next try is asked for now.
+            // A job that waits for its next try is asked for now; a schedule
+            // leaves it the wait that the other side named.
             Some(id) => {
                 if let Some(mut job) = queue::get(tables, &id)?.filter(|job| job.status == JobStatus::Waiting)
-                    && self.after.is_none()
+                    && (by_hand || !backoff::is_named(job.scheduled_at.since(job.updated_at)))
                 {
                     job.scheduled_at = job.scheduled_at.min(now);
                     queue::put(tables, &id, &job)?;
@@ -70,10 +72,16 @@ impl Operation for QueuePoll {
                     updated_at: now,
                     attempts: 0,
                     lines: 0,
+                    last_error: String::new(),
                 };
                 queue::put(tables, &id, &job)?;
             }
         }
+        // What failed is tried again with it.
+        transfer::hurry(tables, &self.policy, |row| {
+            let is_ripe = now.since(row.updated_at) >= limits::HURRY_AFTER;
+            by_hand || (is_ripe && !backoff::is_named(row.next_at.since(row.updated_at)))
+        })?;
         policy::set_cron(tables, &self.policy, &Cron { last: now, job: Some(id) })?;
         Ok(Some(id))
     }
@@ -113,23 +121,33 @@ impl Operation for SettlePoll {
         match &self.outcome {
             Outcome::Done { .. } => {
                 job.status = JobStatus::Done;
+                job.last_error.clear();
                 // A look that went well does not hide a tag that cannot be
                 // brought in.
-                status = Some(match failing(tables, job.policy)? {
-                    Some((tag, why)) => ("FAILED".to_owned(), format!("{tag}: {why}")),
+                let lacks = match job.policy.map(|id| policy::get(tables, &id)).transpose()?.flatten() {
+                    Some(policy) => Some(standing(tables, &policy, now)?).filter(|standing| !standing.is_good()),
+                    None => None,
+                };
+                status = Some(match lacks {
+                    Some(lacks) => {
+                        lines.push(format!("{now} {lacks}"));
+                        (FAILED.to_owned(), format!("{}; {lacks}", self.summary))
+                    }
                     None => (SUCCESS.to_owned(), self.summary.clone()),
                 });
             }
             Outcome::Gone { why } => {
                 job.status = JobStatus::Canceled;
                 lines.push(format!("{now} called off: {why}"));
+                job.last_error.clone_from(why);
             }
             Outcome::Failed { why, retry, .. } => {
                 job.attempts += 1;
                 job.status = JobStatus::Waiting;
                 let next = now.after(backoff::wait(*retry, job.attempts, self.random));
                 lines.push(format!("{now} failed: {why}; next try at {next}"));
-                status = Some(("FAILED".to_owned(), why.clone()));
+                status = Some((FAILED.to_owned(), why.clone()));
+                job.last_error.clone_from(why);
                 job.scheduled_at = next;
             }
             Outcome::Interrupted => job.status = JobStatus::Waiting,
@@ -148,27 +166,4 @@ impl Operation for SettlePoll {
         }
         Ok(())
     }
-}
-
-/// Rows of due transfers that are looked at for one that fails.
-const LOOK: usize = 10_000;
-
-/// A transfer of a policy that has failed and is still owed, with the reason.
-fn failing(read: &impl Read, policy: Option<Id>) -> Result<Option<(Tag, String)>, StoreError> {
-    let Some(id) = policy else { return Ok(None) };
-    let mut owed = Vec::new();
-    let mut seen = 0;
-    transfer::due(read, |due| {
-        seen += 1;
-        if due.policy == id {
-            owed.push(due.tag);
-        }
-        if seen < LOOK { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    })?;
-    for tag in owed {
-        if let Some(row) = transfer::get(read, &id, &tag)?.filter(|row| !row.last_error.is_empty()) {
-            return Ok(Some((tag, row.last_error)));
-        }
-    }
-    Ok(None)
 }

@@ -89,7 +89,8 @@ impl Operation for Note {
                 seq: 0,
             };
             let known = transfer::get(tables, &self.policy, &seen.local)?;
-            let is_known = known.is_some_and(|row| row.want == seen.digest);
+            // What was called off was seen and is not known to be here.
+            let is_known = known.is_some_and(|row| row.want == seen.digest && !row.is_short());
             let is_baseline = policy::baseline(tables, &self.policy, self.version, &seen.local)? == Some(seen.digest);
             if !is_known && !is_baseline && owe(tables, &wish, *job)? {
                 owed += 1;
@@ -139,6 +140,15 @@ impl Poll<'_> {
         let client = self.remotes.client(&self.policy.id, remote)?;
         let list = client.tags().await?;
         self.log.line(format!("{} has {} tags", remote.repository, list.tags.len()));
+        if list.passed_over > 0 {
+            let names: Vec<String> = list.examples.iter().map(|name| format!("{name:?}")).collect();
+            let more = if list.passed_over > names.len() { ", …" } else { "" };
+            self.log.line(format!(
+                "passed over {} names that are no tags: {}{more}",
+                list.passed_over,
+                names.join(", ")
+            ));
+        }
         let wanted = self.choose(&mirror, &list.tags);
         let (seen, failure) = self.look(&client, wanted).await;
         let mut owed = 0;

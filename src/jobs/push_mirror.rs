@@ -13,6 +13,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use crate::access::Level;
 use crate::backoff::Retry;
+use crate::event::Cause;
 use crate::limits;
 use crate::oci::{Digest, Reference, Tag};
 use crate::registry::copy::{Closure, closure};
@@ -20,7 +21,7 @@ use crate::registry::{Caller, Registry, RegistryError};
 use crate::remote::{MountOutcome, Registry as Client, RemoteError};
 use crate::store::file::{BlobFile, FileError};
 use crate::store::record::{Policy, PolicyBody, Remote, Transfer};
-use crate::store::{Read, StoreError, blob, manifest, policy, repo};
+use crate::store::{Read, StoreError, blob, manifest, policy, repo, tag};
 
 use super::log::JobLog;
 use super::remote::{RemoteSettingError, Remotes, same_origin};
@@ -38,6 +39,12 @@ pub enum TransferError {
     /// This registry.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// An index names a manifest that is yet to come.
+    #[error("child {child} is not here yet")]
+    Incomplete {
+        /// The manifest.
+        child: Digest,
+    },
     /// What was to be moved is not (or not as promised) there.
     #[error("{0}")]
     Content(String),
@@ -54,7 +61,7 @@ impl TransferError {
     pub fn outcome(&self, bytes: u64) -> Outcome {
         let retry = match self {
             Self::Remote(error) => error.retry(),
-            Self::Registry(RegistryError::Full | RegistryError::Store(_)) => Retry::Soon,
+            Self::Registry(RegistryError::Full | RegistryError::Store(_)) | Self::Incomplete { .. } => Retry::Soon,
             Self::Setting(_) | Self::Registry(_) | Self::Content(_) => Retry::Slowly,
         };
         let why = match self {
@@ -116,6 +123,9 @@ impl Push<'_> {
             .remote_tag
             .parse()
             .map_err(|error| TransferError::Content(format!("the tag {}: {error}", self.transfer.remote_tag)))?;
+        if let Some(child) = self.hole(&closure)? {
+            return Err(TransferError::Incomplete { child });
+        }
         let client = self.remotes.client(&self.policy.id, remote)?;
         let there = client.head_manifest(&Reference::Tag(remote_tag.clone())).await?;
         let is_there = there.is_some_and(|there| there.digest == self.transfer.want);
@@ -130,6 +140,32 @@ impl Push<'_> {
         Ok(Outcome::Done { bytes, moved: sent > 0 })
     }
 
+    /// A manifest that an index names and that is not here, unless it is missing
+    /// by intent: the index was brought in without it, or has stood without it
+    /// for [`limits::SPARSE_AFTER`]. Then the index is sparse, here and there.
+    fn hole(&self, closure: &Closure) -> Result<Option<Digest>, TransferError> {
+        let read = self.registry.store().snapshot()?;
+        let source = self.policy.repository;
+        let value = tag::get(&read, source, self.tag)?.filter(|value| value.digest == self.transfer.want);
+        let is_sparse = value.is_some_and(|value| {
+            let age = self.registry.store().now().since(value.set_at);
+            matches!(value.cause, Cause::PullMirror { .. }) || age >= limits::SPARSE_AFTER
+        });
+        for digest in &closure.manifests {
+            let Some(record) = manifest::links(&read, digest)? else { continue };
+            for child in record.links.children.iter().filter(|child| child.is_manifest) {
+                if manifest::is_linked(&read, source, &child.digest)? {
+                    continue;
+                }
+                if !is_sparse {
+                    return Ok(Some(child.digest));
+                }
+                self.log.line(format!("{digest} is sent without {}, which is not here", child.digest));
+            }
+        }
+        Ok(None)
+    }
+
     /// Sends what the far side lacks; how many manifests that were.
     async fn send(
         &self,
@@ -141,11 +177,11 @@ impl Push<'_> {
     ) -> Result<usize, TransferError> {
         let mut sent = 0;
         // The closure lists the root's tree first, the root at its end, and
-        // attachments after it: what comes before an acknowledged root is
-        // there, because nobody takes an index before its entries.
+        // attachments after it. An index that is there may be sparse over
+        // there: its entries are asked for all the same.
         let root = closure.manifests.iter().position(|digest| *digest == self.transfer.want).unwrap_or(0);
         for (place, digest) in closure.manifests.iter().enumerate() {
-            if root_is_there && place <= root {
+            if root_is_there && place == root {
                 continue;
             }
             let by_digest = Reference::Digest(*digest);

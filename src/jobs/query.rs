@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use crate::chance::Id;
+use crate::clock::Timestamp;
 use crate::oci::Tag;
 use crate::store::record::{Job, JobAction, JobStatus, Transfer};
-use crate::store::{Change, Operation, Read, StoreError, queue, transfer};
+use crate::store::{Change, Operation, Read, StoreError, policy, queue, repo, transfer};
 
 /// Which jobs are listed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,8 +52,46 @@ pub fn list(read: &impl Read, filter: &Filter, start: usize, limit: usize) -> Re
     Ok(found)
 }
 
+/// When a job that waits is tried next; none while it runs and when it is over.
+pub fn next_try(read: &impl Read, id: &Id, job: &Job) -> Result<Option<Timestamp>, StoreError> {
+    if job.status != JobStatus::Waiting {
+        return Ok(None);
+    }
+    if job.action.is_queued() {
+        return Ok(Some(job.scheduled_at));
+    }
+    let row = match (job.policy, tag_of(job)) {
+        (Some(policy), Some(tag)) => transfer::get(read, &policy, &tag)?,
+        _ => None,
+    };
+    Ok(row.filter(|row| row.job == *id && row.is_owed()).map(|row| row.next_at))
+}
+
+/// What a job works on, for people: the repository here, and the tag.
+pub fn subject(read: &impl Read, job: &Job) -> Result<String, StoreError> {
+    let policy = match job.policy {
+        Some(id) => policy::get(read, &id)?,
+        None => None,
+    };
+    let name = match policy {
+        Some(policy) => repo::name_of(read, policy.repository)?,
+        None => None,
+    };
+    let name = name.map(|name| name.to_string()).unwrap_or_default();
+    Ok(match tag_of(job) {
+        Some(tag) => format!("{name}:{tag}"),
+        None => name,
+    })
+}
+
+fn tag_of(job: &Job) -> Option<Tag> {
+    job.parameters.get("tag").and_then(|tag| tag.parse().ok())
+}
+
 /// Calls a job off. What it had to bring somewhere is not owed any more, until
-/// something asks for it again; a job that runs does no harm by ending.
+/// something asks for it again: the next look of a pull mirror, the policy when
+/// it is saved again, the tag when it is set again. Until then the policy's
+/// status says what is missing. A job that runs does no harm by ending.
 pub struct Cancel {
     /// The job.
     pub job: Id,
@@ -72,7 +111,7 @@ impl Operation for Cancel {
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, Self::Refusal>, StoreError> {
         let Some(job) = queue::get(tables, &self.job)? else { return Ok(Ok(None)) };
-        let shown = match (job.policy, job.parameters.get("tag").and_then(|tag| tag.parse::<Tag>().ok())) {
+        let shown = match (job.policy, tag_of(&job)) {
             (Some(policy), Some(tag)) => transfer::get(tables, &policy, &tag)?
                 .filter(|row| row.job == self.job && row.is_owed())
                 .map(|row| (tag, row)),
@@ -95,6 +134,7 @@ impl Operation for Cancel {
         } else if !job.status.is_over() {
             job.status = JobStatus::Canceled;
             job.updated_at = now;
+            job.last_error = format!("called off by {}", self.by);
             queue::log(tables, &self.job, &mut job, &[format!("{now} called off by {}", self.by)])?;
             queue::put(tables, &self.job, &job)?;
         }
@@ -107,6 +147,8 @@ impl Operation for Cancel {
 pub struct NothingToPoll {
     /// The id of the new job.
     pub job: Id,
+    /// Why, for its log.
+    pub why: String,
 }
 
 impl Operation for NothingToPoll {
@@ -130,8 +172,9 @@ impl Operation for NothingToPoll {
             updated_at: now,
             attempts: 0,
             lines: 0,
+            last_error: String::new(),
         };
-        queue::log(tables, &self.job, &mut job, &[format!("{now} there is no enabled pull mirror")])?;
+        queue::log(tables, &self.job, &mut job, &[format!("{now} {}", self.why)])?;
         queue::put(tables, &self.job, &job)?;
         Ok(job)
     }

@@ -123,6 +123,11 @@ pub fn same_origin(one: &str, other: &str) -> bool {
     }
 }
 
+/// Where a remote is; none when its host is not understood any more.
+pub fn origin(remote: &Remote) -> Option<Origin> {
+    Some(host(&remote.host).ok()?.origin().clone())
+}
+
 /// Checks a remote's texts.
 pub fn check(remote: &Remote) -> Result<(), RemoteSettingError> {
     host(&remote.host)?;

@@ -1,10 +1,8 @@
 //! Claims what is due, runs it, writes down how it went.
 //!
-//! A claim is held in memory alone: there is one process, and what it had
-//! claimed when it died is still due. A policy has a few workers at most, so
-//! that one far side that hangs delays only its own.
+//! A remote has a few workers at most, and each of them ends some day, so that
+//! one far side that hangs or trickles delays only its own.
 
-use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::AtomicU64;
@@ -16,43 +14,23 @@ use tokio::sync::Notify;
 
 use crate::backoff::Retry;
 use crate::chance::Id;
-use crate::clock::Timestamp;
 use crate::lifecycle::Scope;
 use crate::limits;
 use crate::registry::Registry;
+use crate::remote::Origin;
 use crate::store::crash::crash_point;
 use crate::store::record::{Direction, Job, JobAction, JobStatus, Policy, Transfer};
-use crate::store::transfer::Due;
 use crate::store::{Lane, Read as _, StoreError, Stored as _, Table, policy, queue, transfer};
 
+use super::claims::{Claim, Options};
 use super::log::JobLog;
+use super::look::{LOOK_EVERY, Place, Round};
 use super::poll_queue::SettlePoll;
 use super::pull_mirror::{Poll, Pull};
 use super::push_mirror::Push;
 use super::remote::Remotes;
-use super::settle::{Begin, Forget, Outcome, SettleTransfer};
+use super::settle::{Begin, BeginTransfer, Forget, Outcome, SettleTransfer};
 
-/// How many run at once, in all and for one policy.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// In all.
-    pub workers: usize,
-    /// For one policy.
-    pub workers_per_policy: usize,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { workers: limits::JOB_WORKERS, workers_per_policy: limits::JOB_WORKERS / 2 }
-    }
-}
-
-/// Looks at the clock this often even when nothing was committed.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Rows that could be claimed are gathered up to this many in one round.
-const LOOK_ROWS: usize = 256;
-/// Rows looked at in one round.
-const LOOK_LONGEST: usize = 10_000;
 /// Shortest time between two rounds: commits come faster than that matters.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
@@ -65,36 +43,8 @@ struct Inner {
     registry: Registry,
     remotes: Remotes,
     options: Options,
-    claims: Mutex<Claims>,
+    claims: Mutex<Place>,
     freed: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Claims {
-    work: HashSet<Claim>,
-    by_policy: HashMap<Id, usize>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Claim {
-    Transfer(Id, crate::oci::Tag),
-    Job(Id, Option<Id>),
-}
-
-impl Claim {
-    fn policy(&self) -> Option<Id> {
-        match self {
-            Self::Transfer(policy, _) => Some(*policy),
-            Self::Job(_, policy) => *policy,
-        }
-    }
-}
-
-impl Claims {
-    fn has_room(&self, claim: &Claim, options: &Options) -> bool {
-        let of_policy = claim.policy().map_or(0, |policy| self.by_policy.get(&policy).copied().unwrap_or(0));
-        self.work.len() < options.workers && of_policy < options.workers_per_policy && !self.work.contains(claim)
-    }
 }
 
 impl Runner {
@@ -160,94 +110,30 @@ impl Runner {
 
     /// How many jobs and transfers run now.
     pub fn running(&self) -> usize {
-        self.claims().work.len()
+        self.claims().running.len()
     }
 
-    fn claims(&self) -> std::sync::MutexGuard<'_, Claims> {
+    fn claims(&self) -> std::sync::MutexGuard<'_, Place> {
         self.0.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Starts what is due and has room; how long until the next is due.
     fn claim(&self, workers: &Scope) -> Result<Duration, StoreError> {
-        let store = self.0.registry.store();
-        let now = store.now();
-        let read = store.snapshot()?;
-        let mut next = LOOK_EVERY;
-        let mut due: Vec<(Timestamp, Claim)> = Vec::new();
-        let (mut found, mut seen) = (0, 0);
-        // A row whose next try lies beyond the longest wait was written by a
-        // clock that has jumped since: it is due.
-        let latest = now.after(Duration::from_secs(24 * 60 * 60));
-        let mut is_due = |at: Timestamp| {
-            if at > now && at <= latest {
-                next = next.min(at.since(now));
-            }
-            at <= now || at > latest
-        };
-        // Rows that cannot be taken now do not count, or a policy with a long
-        // row of them would hide the others.
-        let mut consider = |at: Timestamp, claim: Claim| {
-            seen += 1;
-            if is_due(at) && self.may_take(&claim) {
-                found += 1;
-                due.push((at, claim));
-            }
-            if found < LOOK_ROWS && seen < LOOK_LONGEST { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        };
-        transfer::due(&read, |Due { at, policy, tag }| consider(at, Claim::Transfer(policy, tag)))?;
-        let mut jobs = Vec::new();
-        queue::due(&read, |at, id| {
-            jobs.push((at, id));
-            if jobs.len() < LOOK_ROWS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        })?;
-        for (at, id) in jobs {
-            let policy = queue::get(&read, &id)?.and_then(|job| job.policy);
-            if is_due(at) {
-                due.push((at, Claim::Job(id, policy)));
-            }
-        }
-        due.sort_by_key(|(at, _)| *at);
-        for (_, claim) in due {
-            if self.take(&claim) {
-                let runner = self.clone();
-                workers.spawn(runner.work(claim, workers.clone()));
-            }
-        }
-        Ok(next.max(Duration::from_millis(10)))
-    }
-
-    fn may_take(&self, claim: &Claim) -> bool {
-        self.claims().has_room(claim, &self.0.options)
-    }
-
-    fn take(&self, claim: &Claim) -> bool {
+        let read = self.0.registry.store().snapshot()?;
         let mut claims = self.claims();
-        if !claims.has_room(claim, &self.0.options) {
-            return false;
+        let round = Round::look(&read, self.0.registry.store().now(), &mut claims, &self.0.options)?;
+        for (claim, remote) in claims.running.take(round.wanted, &self.0.options) {
+            workers.spawn(self.clone().work(claim, remote, workers.clone()));
         }
-        claims.work.insert(claim.clone());
-        if let Some(policy) = claim.policy() {
-            *claims.by_policy.entry(policy).or_default() += 1;
-        }
-        true
+        Ok(round.next.max(LOOK_AGAIN))
     }
 
-    fn release(&self, claim: &Claim) {
-        let mut claims = self.claims();
-        claims.work.remove(claim);
-        if let Some(policy) = claim.policy()
-            && let Some(count) = claims.by_policy.get_mut(&policy)
-        {
-            *count -= 1;
-            if *count == 0 {
-                claims.by_policy.remove(&policy);
-            }
-        }
-        drop(claims);
+    fn release(&self, claim: &Claim, remote: &Option<Origin>) {
+        self.claims().running.release(claim, remote);
         self.0.freed.notify_waiters();
     }
 
-    async fn work(self, claim: Claim, scope: Scope) {
+    async fn work(self, claim: Claim, remote: Option<Origin>, scope: Scope) {
         let done = match &claim {
             Claim::Transfer(policy, tag) => self.transfer(policy, tag, &scope).await,
             Claim::Job(job, _) => self.job(job, &scope).await,
@@ -257,7 +143,7 @@ impl Runner {
             // Nothing was written down, so it is due at once: wait a little.
             let _ = scope.until_stopped(tokio::time::sleep(limits::RETRY_FIRST)).await;
         }
-        self.release(&claim);
+        self.release(&claim, &remote);
     }
 
     async fn transfer(&self, id: &Id, tag: &crate::oci::Tag, scope: &Scope) -> Result<(), StoreError> {
@@ -266,7 +152,9 @@ impl Runner {
             let read = store.snapshot()?;
             (policy::get(&read, id)?, transfer::get(&read, id, tag)?)
         };
-        let Some(row) = row.filter(Transfer::is_owed) else { return Ok(()) };
+        if !row.is_some_and(|row| row.is_owed()) {
+            return Ok(());
+        }
         let Some(policy) = policy else {
             store
                 .submit(Lane::Background, Forget { policy: *id, tag: tag.clone() })
@@ -274,9 +162,11 @@ impl Runner {
                 .unwrap_or_else(|never| match never {});
             return Ok(());
         };
+        let begin = BeginTransfer { policy: *id, tag: tag.clone(), new_job: store.chance().id() };
+        let begun = store.submit(Lane::Background, begin).await?.unwrap_or_else(|never| match never {});
+        let Some(row) = begun else { return Ok(()) };
         let log = JobLog::new(store.clone(), row.job);
         let outcome = if policy.enabled {
-            store.submit(Lane::Background, Begin { job: row.job }).await?.unwrap_or_else(|never| match never {});
             self.drive(&policy, tag, &row, &log, scope).await
         } else {
             let why = "the policy is switched off".to_owned();
@@ -373,6 +263,10 @@ async fn watched(work: impl Future<Output = Outcome>, log: &JobLog, scope: &Scop
         }),
         never = log.follow() => match never {},
         () = scope.stopped() => Outcome::Interrupted,
+        () = tokio::time::sleep(limits::JOB_TRY_LONGEST) => {
+            let why = format!("not done after {} hours; what it has moved is kept", limits::JOB_TRY_LONGEST.as_secs() / 3_600);
+            Outcome::Failed { why, retry: Retry::Soon, bytes: 0 }
+        }
     }
 }
 

@@ -11,10 +11,12 @@ use crate::store::crash::crash_point;
 use crate::store::record::{Direction, Job, JobStatus, PolicyStatus, Transfer};
 use crate::store::{Change, Operation, StoreError, event, policy, queue, repo, transfer};
 
-use super::owe::end_job;
+use super::owe::{end_job, show};
 
 /// The code of a success, as DTR's tools compare it.
 pub const SUCCESS: &str = "SUCCESS";
+/// The code of a failure.
+pub const FAILED: &str = "FAILED";
 
 /// Shows a job as running.
 pub struct Begin {
@@ -38,6 +40,45 @@ impl Operation for Begin {
         job.status = JobStatus::Running;
         job.updated_at = tables.now();
         queue::put(tables, &self.job, &job)
+    }
+}
+
+/// Shows a transfer as under way, by its own job or by a new one where that was
+/// called off or removed.
+pub struct BeginTransfer {
+    /// The policy.
+    pub policy: Id,
+    /// The local tag.
+    pub tag: Tag,
+    /// The id of a job that may be needed.
+    pub new_job: Id,
+}
+
+impl Operation for BeginTransfer {
+    type Plan = Option<Transfer>;
+    /// The transfer as it stands, if it is still owed.
+    type Done = Option<Transfer>;
+    type Refusal = std::convert::Infallible;
+    const NAME: &'static str = "begin transfer";
+
+    fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, Self::Refusal>, StoreError> {
+        Ok(Ok(transfer::get(tables, &self.policy, &self.tag)?.filter(Transfer::is_owed)))
+    }
+
+    fn apply(&self, row: Option<Transfer>, tables: &mut Change<'_>) -> Result<Option<Transfer>, StoreError> {
+        let Some(mut row) = row else { return Ok(None) };
+        let mut job = match queue::get(tables, &row.job)?.filter(|job| !job.status.is_over()) {
+            Some(job) => job,
+            None => {
+                row.job = self.new_job;
+                transfer::put(tables, &self.policy, &self.tag, &row)?;
+                show(tables, &self.policy, &self.tag, &row)?
+            }
+        };
+        job.status = JobStatus::Running;
+        job.updated_at = tables.now();
+        queue::put(tables, &row.job, &job)?;
+        Ok(Some(row))
     }
 }
 
@@ -128,7 +169,7 @@ impl Operation for SettleTransfer {
                 row.attempts += 1;
                 row.last_error.clone_from(why);
                 row.next_at = now.after(backoff::wait(*retry, row.attempts, self.random));
-                status = Some(("FAILED".to_owned(), format!("{}: {why}", self.tag), false));
+                status = Some((FAILED.to_owned(), format!("{}: {why}", self.tag), false));
             }
             Outcome::Interrupted => row.next_at = now,
         }
@@ -185,7 +226,10 @@ impl SettleTransfer {
                 _ => JobStatus::Waiting,
             };
         }
-        job.attempts = row.attempts;
+        if let Outcome::Failed { .. } = &self.outcome {
+            job.attempts += 1;
+        }
+        job.last_error.clone_from(&row.last_error);
         job.updated_at = tables.now();
         queue::put(tables, &row.job, &job)
     }

@@ -33,6 +33,9 @@ use super::push_mirror::Push;
 use super::settle::Outcome;
 use super::{Options, Remotes, Runner};
 
+/// What strangers found.
+mod found;
+
 /// What the far side holds, and how it misbehaves.
 #[derive(Default)]
 struct Far {
@@ -43,6 +46,10 @@ struct Far {
     away: Option<u16>,
     /// Sends these bytes for this blob.
     lie: Option<(Digest, Vec<u8>)>,
+    /// Names this wait, in seconds, while it is away.
+    named: Option<u64>,
+    /// Begins every manifest and never ends it.
+    hangs: bool,
     /// Breaks off in the middle of every blob.
     cut: bool,
 }
@@ -57,7 +64,8 @@ fn far(shared: &Shared) -> std::sync::MutexGuard<'_, Far> {
 fn answer(shared: &Shared, seen: &Seen) -> Reply {
     let mut far = far(shared);
     if let Some(status) = far.away {
-        return Reply::new(status).body("away");
+        let reply = Reply::new(status).body("away");
+        return far.named.map_or(reply.clone(), |seconds| reply.header("Retry-After", seconds));
     }
     let (path, query) = seen.path.split_once('?').unwrap_or((&seen.path, ""));
     let Some(rest) = path.strip_prefix("/v2/far/web/") else { return Reply::new(404) };
@@ -84,6 +92,7 @@ fn answer(shared: &Shared, seen: &Seen) -> Reply {
             _ => far.tags.get(reference).copied(),
         };
         return match digest.and_then(|digest| Some((digest, far.manifests.get(&digest)?))) {
+            Some((_, bytes)) if far.hangs && !head => Reply::new(200).body(&bytes[..1]).then_hang(),
             Some((digest, bytes)) => {
                 let kind = if String::from_utf8_lossy(bytes).contains("\"manifests\"") {
                     MediaType::OciIndex
@@ -127,6 +136,7 @@ struct World {
     registry: Registry,
     remotes: Remotes,
     scope: Scope,
+    runner: Runner,
     far: Shared,
     fake: Fake,
     clock: Clock,
@@ -160,8 +170,8 @@ impl World {
         .await;
         let scope = Scope::new();
         let runner = Runner::new(registry.clone(), remotes.clone(), Options::default());
-        scope.spawn(runner.run(scope.clone()));
-        Self { folder, registry, remotes, scope, far, fake, clock }
+        scope.spawn(runner.clone().run(scope.clone()));
+        Self { folder, registry, remotes, scope, runner, far, fake, clock }
     }
 
     fn store(&self) -> &Store {
@@ -200,8 +210,12 @@ impl World {
     }
 
     async fn save(&self, body: impl FnOnce(Remote) -> PolicyBody, rules: Vec<RawRule>) -> Id {
+        self.save_at(self.fake.url(), body, rules).await
+    }
+
+    async fn save_at(&self, host: String, body: impl FnOnce(Remote) -> PolicyBody, rules: Vec<RawRule>) -> Id {
         let remote = Remote {
-            host: self.fake.url(),
+            host,
             repository: "far/web".into(),
             username: String::new(),
             password: None,
@@ -228,15 +242,63 @@ impl World {
         self.save(pull, Vec::new()).await
     }
 
+    /// Asks for a look for changes, as a person does; its job.
+    async fn ask(&self, policy: Id) -> Id {
+        let queue = QueuePoll { policy, job: self.store().chance().id(), after: None };
+        self.store().submit(Lane::Foreground, queue).await.expect("runs").expect("never refuses").expect("a job")
+    }
+
     /// Looks for changes, and waits until that and all that follows is done or
     /// waits for another try.
     async fn poll(&self, policy: Id) -> Job {
-        let queue = QueuePoll { policy, job: self.store().chance().id(), after: None };
-        let id =
-            self.store().submit(Lane::Foreground, queue).await.expect("runs").expect("never refuses").expect("a job");
+        let id = self.ask(policy).await;
         self.wait(|| self.job(&id).filter(|job| job.status.is_over() || job.attempts > 0)).await;
         self.rest(policy).await;
         self.job(&id).expect("is kept")
+    }
+
+    /// What a schedule does when its slot has come.
+    async fn slot(&self, id: &Id) -> Option<Id> {
+        let last = policy::cron(&self.store().snapshot().expect("reads"), id).expect("reads").expect("has run").last;
+        let queue = QueuePoll { policy: *id, job: self.store().chance().id(), after: Some(last) };
+        self.store().submit(Lane::Foreground, queue).await.expect("runs").expect("never refuses")
+    }
+
+    /// The look that was asked for last.
+    fn last_poll(&self, id: &Id) -> Id {
+        let cron = policy::cron(&self.store().snapshot().expect("reads"), id).expect("reads");
+        cron.and_then(|cron| cron.job).expect("was asked for")
+    }
+
+    async fn cancel(&self, job: Id, remove: bool) {
+        let cancel = super::query::Cancel { job, by: "ann".into(), remove };
+        assert_eq!(self.store().submit(Lane::Foreground, cancel).await.expect("runs"), Ok(true));
+    }
+
+    /// What a mirror lacks, in words.
+    fn standing(&self, id: &Id) -> String {
+        let read = self.store().snapshot().expect("reads");
+        let policy = policy::get(&read, id).expect("reads").expect("is there");
+        super::standing::standing(&read, &policy, self.store().now()).expect("reads").to_string()
+    }
+
+    /// Saves a policy again, with a change, and evaluates it.
+    async fn save_again(&self, id: &Id, change: impl FnOnce(&mut Saving)) {
+        let name: RepoName = "dev/web".parse().expect("a name");
+        let policy = self.registry.policy(&Caller::System, &name, id).expect("is there").policy;
+        let mut saving = Saving {
+            id: Some(*id),
+            repository: name,
+            enabled: policy.enabled,
+            rules: policy.rules,
+            tag_template: policy.tag_template,
+            time_zone: policy.time_zone,
+            body: policy.body,
+            evaluate: true,
+        };
+        change(&mut saving);
+        self.registry.save_policy(&Caller::System, saving).await.expect("is saved");
+        crate::reactor::evaluate::walk_all(self.store()).await.expect("walks");
     }
 
     /// Waits until nothing of a policy is due.
@@ -263,8 +325,8 @@ impl World {
     /// A new runner, as after a restart.
     fn restart_runner(&mut self) {
         self.scope = Scope::new();
-        let runner = Runner::new(self.registry.clone(), self.remotes.clone(), Options::default());
-        self.scope.spawn(runner.run(self.scope.clone()));
+        self.runner = Runner::new(self.registry.clone(), self.remotes.clone(), Options::default());
+        self.scope.spawn(self.runner.clone().run(self.scope.clone()));
     }
 
     /// A try that moves everything and dies before anything is written down.

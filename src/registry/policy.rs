@@ -52,35 +52,48 @@ struct SavePolicy {
     caller: Caller,
     saving: Saving,
     new_id: Id,
+    /// What the change was made from, where it was made from something.
+    over: Option<Policy>,
+}
+
+/// Why a policy was not saved.
+enum NotSaved {
+    Refused(RegistryError),
+    /// It is not what the change was made from any more.
+    Moved,
 }
 
 impl Operation for SavePolicy {
     type Plan = (Repository, Option<Policy>);
     type Done = Policy;
-    type Refusal = RegistryError;
+    type Refusal = NotSaved;
     const NAME: &'static str = "save policy";
 
-    fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, RegistryError>, StoreError> {
+    fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, NotSaved>, StoreError> {
+        let refused = |refusal| Ok(Err(NotSaved::Refused(refusal)));
         let saving = &self.saving;
         let repository = match self.caller.require(tables, &saving.repository, Level::Admin)? {
             Ok(repository) => repository,
-            Err(refusal) => return Ok(Err(refusal)),
+            Err(refusal) => return refused(refusal),
         };
         if let PolicyBody::Promotion { target } = &saving.body
             && let Ok(target) = target.parse()
             && let Err(refusal) = self.caller.require(tables, &target, Level::Admin)?
         {
-            return Ok(Err(refusal));
+            return refused(refusal);
         }
         let before = match saving.id {
             None => None,
             Some(id) => match find(tables, repository.number, &id, &saving.body)? {
                 Some(before) => Some(before),
-                None => return Ok(Err(RegistryError::PolicyUnknown { repository: saving.repository.clone() })),
+                None => return refused(RegistryError::PolicyUnknown { repository: saving.repository.clone() }),
             },
         };
         if before.is_none() && policy::of(tables, repository.number)?.len() >= limits::POLICIES_PER_REPOSITORY {
-            return Ok(Err(RegistryError::TooManyPolicies { repository: saving.repository.clone() }));
+            return refused(RegistryError::TooManyPolicies { repository: saving.repository.clone() });
+        }
+        if self.over.is_some() && self.over != before {
+            return Ok(Err(NotSaved::Moved));
         }
         Ok(Ok((repository, before)))
     }
@@ -114,12 +127,18 @@ impl Operation for SavePolicy {
             policy::end_evaluation(tables, &policy.id)?;
         }
         if policy.enabled && policy.remote().is_some() {
-            transfer::hurry(tables, &policy.id, limits::BACKGROUND_ROWS)?;
+            transfer::hurry(tables, &policy.id, |_| true)?;
+            if matches!(policy.body, PolicyBody::Push { .. }) {
+                // Saving it again is how a person asks for what was called off.
+                transfer::revive(tables, &policy.id, policy.version)?;
+            }
         }
         if matches!(policy.body, PolicyBody::Pull { .. }) {
             let rescheduled = before.as_ref().is_none_or(|before| schedule(before) != schedule(&policy));
             if rescheduled {
-                policy::set_cron(tables, &policy.id, &Cron { last: now, job: None })?;
+                // A look that waits already is the one that is asked for.
+                let job = policy::cron(tables, &policy.id)?.and_then(|cron| cron.job);
+                policy::set_cron(tables, &policy.id, &Cron { last: now, job })?;
             }
         }
         event::append(
@@ -222,11 +241,32 @@ impl Registry {
     /// The same; a new policy gets `new_id`, for whoever sealed something to it
     /// before it was there.
     pub async fn save_policy_as(&self, caller: &Caller, saving: Saving, new_id: Id) -> Result<Shown, RegistryError> {
-        let repository = saving.repository.clone();
-        let operation = SavePolicy { caller: caller.clone(), saving, new_id };
-        let policy = self.store().submit(Lane::Foreground, operation).await??;
+        let refusal = RegistryError::PolicyUnknown { repository: saving.repository.clone() };
+        let operation = SavePolicy { caller: caller.clone(), saving, new_id, over: None };
+        self.submit_policy(operation).await?.ok_or(refusal)
+    }
+
+    /// Saves a change that was made from `over`. `None` when the policy is
+    /// something else by now: read it again, and merge again.
+    pub async fn save_policy_over(
+        &self,
+        caller: &Caller,
+        saving: Saving,
+        over: Policy,
+    ) -> Result<Option<Shown>, RegistryError> {
+        let new_id = over.id;
+        self.submit_policy(SavePolicy { caller: caller.clone(), saving, new_id, over: Some(over) }).await
+    }
+
+    async fn submit_policy(&self, operation: SavePolicy) -> Result<Option<Shown>, RegistryError> {
+        let repository = operation.saving.repository.clone();
+        let policy = match self.store().submit(Lane::Foreground, operation).await? {
+            Ok(policy) => policy,
+            Err(NotSaved::Moved) => return Ok(None),
+            Err(NotSaved::Refused(refusal)) => return Err(refusal),
+        };
         let status = policy::status(&self.store().snapshot()?, &policy.id)?;
-        Ok(Shown { policy, status, repository })
+        Ok(Some(Shown { policy, status, repository }))
     }
 
     /// Removes a policy; whether there was one.

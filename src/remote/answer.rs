@@ -1,16 +1,16 @@
 //! An answer of another registry: its head believed only where it is checked,
 //! its body read within bounds.
 
-use std::time::Duration;
-
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{Response, StatusCode, Uri};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::error::clean;
+use super::pace::Pace;
 use super::{Breach, Origin, RemoteError, Timing, retry_after};
 use crate::clock::Timestamp;
 use crate::limits;
@@ -99,9 +99,10 @@ impl Answer {
         }
         let (origin, timing) = (self.origin.clone(), self.timing);
         let mut body = self.into_body();
+        let mut pace = Pace::new(timing);
         let reading = async {
             let mut read = BytesMut::new();
-            while let Some(chunk) = next_chunk(&mut body, &origin, timing.stall).await? {
+            while let Some(chunk) = next_chunk(&mut body, &origin, &mut pace).await? {
                 if read.len() + chunk.len() > limit {
                     return Err(too_large);
                 }
@@ -149,10 +150,11 @@ impl Answer {
     /// else the start of the text. A body that fails says nothing.
     async fn message(self) -> String {
         let (origin, patience) = (self.origin.clone(), self.timing.stall);
+        let mut pace = Pace::new(self.timing);
         let mut body = self.into_body();
         let mut read = Vec::new();
         let reading = async {
-            while let Ok(Some(chunk)) = next_chunk(&mut body, &origin, patience).await {
+            while let Ok(Some(chunk)) = next_chunk(&mut body, &origin, &mut pace).await {
                 let room = limits::REMOTE_ERROR_BYTES.saturating_sub(read.len());
                 read.extend_from_slice(&chunk[..chunk.len().min(room)]);
                 if read.len() >= limits::REMOTE_ERROR_BYTES {
@@ -172,16 +174,19 @@ impl Answer {
     }
 }
 
-/// The next bytes of a body, within `stall`; `None` at its end.
+/// The next bytes of a body, at the pace that is asked for; `None` at its end.
 pub(super) async fn next_chunk(
     body: &mut Incoming,
     origin: &Origin,
-    stall: Duration,
+    pace: &mut Pace,
 ) -> Result<Option<Bytes>, RemoteError> {
+    let stall = pace.stall();
     loop {
+        let began = Instant::now();
         let frame = tokio::time::timeout(stall, body.frame())
             .await
             .map_err(|_| RemoteError::Stalled { origin: origin.clone(), after: stall })?;
+        let waited = began.elapsed();
         match frame {
             None => return Ok(None),
             Some(Err(error)) => return Err(RemoteError::of_body(origin, error)),
@@ -190,8 +195,10 @@ pub(super) async fn next_chunk(
                 if let Ok(data) = frame.into_data()
                     && !data.is_empty()
                 {
+                    pace.moved(data.len() as u64, waited, origin)?;
                     return Ok(Some(data));
                 }
+                pace.moved(0, waited, origin)?;
             }
         }
     }

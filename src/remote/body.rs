@@ -35,6 +35,7 @@ pub(super) fn streamed(source: Source, size: u64) -> (SendBody, Arc<Progress>) {
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     steps: AtomicU64,
+    bytes: AtomicU64,
     finished: AtomicBool,
     failure: Mutex<Option<io::Error>>,
 }
@@ -43,6 +44,11 @@ impl Progress {
     /// Changes whenever something moved.
     pub(super) fn steps(&self) -> u64 {
         self.steps.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that were taken.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// Whether the last byte was taken.
@@ -81,6 +87,7 @@ impl Body for Metered {
             Some(Ok(bytes)) => match this.left.checked_sub(bytes.len() as u64) {
                 Some(left) => {
                     this.left = left;
+                    this.progress.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
                     // The connection stops asking after the last byte.
                     this.progress.finished.store(left == 0, Ordering::Relaxed);
                     Some(Ok(Frame::data(bytes)))

@@ -10,13 +10,14 @@ use hyper::body::Incoming;
 
 use super::answer::{Answer, next_chunk};
 use super::error::clean;
+use super::pace::Pace;
 use super::{Breach, Origin, RemoteError, Timing};
 
 /// The bytes of a blob from some offset on, in order.
 pub struct BlobStream {
     body: Option<Incoming>,
     origin: Origin,
-    timing: Timing,
+    pace: Pace,
     size: u64,
     offset: u64,
     left: u64,
@@ -43,7 +44,7 @@ impl BlobStream {
     /// The next bytes, never empty; `None` once all of them were there.
     pub async fn next(&mut self) -> Result<Option<Bytes>, RemoteError> {
         let Some(body) = &mut self.body else { return Ok(None) };
-        match next_chunk(body, &self.origin, self.timing.stall).await? {
+        match next_chunk(body, &self.origin, &mut self.pace).await? {
             Some(chunk) => {
                 self.left = self
                     .left
@@ -61,7 +62,7 @@ impl BlobStream {
 
     /// A stream with nothing left to send.
     pub(super) fn finished(origin: Origin, timing: Timing, size: u64) -> Self {
-        Self { body: None, origin, timing, size, offset: size, left: 0 }
+        Self { body: None, origin, pace: Pace::new(timing), size, offset: size, left: 0 }
     }
 
     /// The stream that answers a request for a blob of `size` bytes from
@@ -77,9 +78,9 @@ impl BlobStream {
             Some(got) if got != left => return Err(answer.broke(Breach::Length { want: left, got })),
             _ => {}
         }
-        let (origin, timing) = (answer.origin.clone(), answer.timing());
+        let (origin, pace) = (answer.origin.clone(), Pace::new(answer.timing()));
         // A range that was cut short ends as a truncated blob.
-        Ok(Self { body: Some(answer.into_body()), origin, timing, size, offset, left: size - offset })
+        Ok(Self { body: Some(answer.into_body()), origin, pace, size, offset, left: size - offset })
     }
 }
 

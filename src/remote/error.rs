@@ -35,6 +35,18 @@ pub enum RemoteError {
         /// How long was waited.
         after: Duration,
     },
+    /// A transfer trickles.
+    #[error("{origin} moves {rate:.1} bytes a second (over {} s); a transfer has to keep {slowest} a second", .over.as_secs_f32())]
+    Slow {
+        /// With whom.
+        origin: Origin,
+        /// Bytes a second that moved.
+        rate: f64,
+        /// Bytes a second that have to.
+        slowest: u64,
+        /// Over what time.
+        over: Duration,
+    },
     /// The connection broke.
     #[error("the connection to {origin} broke")]
     Broken {
@@ -217,8 +229,12 @@ impl RemoteError {
                 ConnectError::Resolve { .. } | ConnectError::Dial { .. } | ConnectError::Timeout { .. } => Retry::Soon,
                 ConnectError::Address { .. } | ConnectError::Tls { .. } | ConnectError::Target => Retry::Slowly,
             },
-            Self::Timeout { .. } | Self::Stalled { .. } | Self::Broken { .. } | Self::Truncated { .. } => Retry::Soon,
-            Self::Source(_) => Retry::Soon,
+            Self::Timeout { .. }
+            | Self::Stalled { .. }
+            | Self::Slow { .. }
+            | Self::Broken { .. }
+            | Self::Truncated { .. }
+            | Self::Source(_) => Retry::Soon,
             Self::TooManyRequests { retry_after, .. } => retry_after.map_or(Retry::Soon, Retry::After),
             Self::Server { status, retry_after, .. } => match status {
                 507 => Retry::Slowly,
@@ -247,6 +263,7 @@ impl RemoteError {
             Self::Connect(_)
             | Self::Timeout { .. }
             | Self::Stalled { .. }
+            | Self::Slow { .. }
             | Self::Broken { .. }
             | Self::Truncated { .. }
             | Self::NotFound { .. }

@@ -6,6 +6,7 @@ use http::header::LINK;
 use http::{Method, StatusCode, Uri};
 use serde::Deserialize;
 
+use super::error::clean;
 use super::location::{next_link, resolve};
 use super::registry::Registry;
 use super::{Breach, Origin, RemoteError};
@@ -19,6 +20,8 @@ pub struct TagList {
     pub tags: Vec<Tag>,
     /// How many names were passed over because they are no tags.
     pub passed_over: usize,
+    /// The first of those, fit to be repeated.
+    pub examples: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -32,7 +35,7 @@ impl Registry {
     pub async fn tags(&self) -> Result<TagList, RemoteError> {
         let first = format!("/tags/list?n={}", limits::REMOTE_TAGS_PAGE);
         let mut page = self.call(Method::GET, &first, &self.pull_scope())?;
-        let (mut tags, mut passed_over) = (BTreeSet::new(), 0);
+        let (mut tags, mut passed_over, mut examples) = (BTreeSet::new(), 0, Vec::new());
         let mut seen: HashSet<Uri> = HashSet::new();
         let too_many = |limit, unit| RemoteError::TooLarge { origin: self.origin().clone(), limit, unit };
         loop {
@@ -60,7 +63,12 @@ impl Registry {
                     Ok(tag) => {
                         tags.insert(tag);
                     }
-                    Err(_) => passed_over += 1,
+                    Err(_) => {
+                        passed_over += 1;
+                        if examples.len() < limits::REMOTE_TAG_EXAMPLES {
+                            examples.push(clean(&name));
+                        }
+                    }
                 }
             }
             if tags.len() + passed_over > limits::REMOTE_TAGS {
@@ -68,7 +76,7 @@ impl Registry {
             }
             match next {
                 Some(next) => page.uri = next,
-                None => return Ok(TagList { tags: tags.into_iter().collect(), passed_over }),
+                None => return Ok(TagList { tags: tags.into_iter().collect(), passed_over, examples }),
             }
         }
     }

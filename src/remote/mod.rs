@@ -49,6 +49,7 @@ mod body;
 /// `WWW-Authenticate`.
 pub mod challenge;
 mod location;
+mod pace;
 /// `Retry-After`.
 pub mod retry_after;
 mod session;

@@ -35,6 +35,10 @@ pub struct Timing {
     pub commit: Duration,
     /// For the whole body of an answer that is no blob.
     pub read: Duration,
+    /// Bytes a second below which a body is given up.
+    pub slowest: u64,
+    /// Over what time that is measured.
+    pub window: Duration,
 }
 
 impl Default for Timing {
@@ -45,6 +49,8 @@ impl Default for Timing {
             stall: limits::REMOTE_STALL,
             commit: limits::REMOTE_COMMIT,
             read: limits::REMOTE_READ,
+            slowest: limits::REMOTE_SLOWEST,
+            window: limits::REMOTE_SLOWEST_OVER,
         }
     }
 }

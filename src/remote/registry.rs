@@ -75,14 +75,7 @@ impl Registry {
     /// An error means that the question has no answer: nothing is there, or
     /// the credentials are wrong.
     pub async fn check(&self) -> Result<Permissions, RemoteError> {
-        let tags = self.call(Method::GET, "/tags/list?n=1", &self.pull_scope())?;
-        let (read, exists, refusal) = match self.session.expect(&tags.borrowed(), &[StatusCode::OK]).await {
-            Ok(_) => (true, true, None),
-            Err(RemoteError::NotFound { .. }) => (true, false, None),
-            Err(error @ RemoteError::Unauthorized { .. }) => (false, true, Some(error)),
-            Err(RemoteError::Forbidden { .. }) => (false, true, None),
-            Err(error) => return Err(error),
-        };
+        let (read, exists, refusal) = self.may_read().await?;
         let write = match self.start_upload().await {
             Ok(upload) => {
                 if let Err(error) = self.cancel_upload(upload).await {
@@ -100,6 +93,28 @@ impl Registry {
         match refusal {
             Some(error) if !write => Err(error),
             _ => Ok(Permissions { read, write, exists }),
+        }
+    }
+
+    /// The same for a mirror that only reads: nothing is begun over there, and
+    /// nothing is said about writing.
+    pub async fn check_read(&self) -> Result<Permissions, RemoteError> {
+        match self.may_read().await? {
+            (_, _, Some(error)) => Err(error),
+            (read, exists, None) => Ok(Permissions { read, write: false, exists }),
+        }
+    }
+
+    /// Whether a page of tags can be read, whether the repository is there, and
+    /// the refusal of the credentials.
+    async fn may_read(&self) -> Result<(bool, bool, Option<RemoteError>), RemoteError> {
+        let tags = self.call(Method::GET, "/tags/list?n=1", &self.pull_scope())?;
+        match self.session.expect(&tags.borrowed(), &[StatusCode::OK]).await {
+            Ok(_) => Ok((true, true, None)),
+            Err(RemoteError::NotFound { .. }) => Ok((true, false, None)),
+            Err(error @ RemoteError::Unauthorized { .. }) => Ok((false, true, Some(error))),
+            Err(RemoteError::Forbidden { .. }) => Ok((false, true, None)),
+            Err(error) => Err(error),
         }
     }
 

@@ -14,6 +14,7 @@ use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use super::answer::Answer;
 use super::body::{self, Progress, Source};
 use super::location::resolve;
+use super::pace::Pace;
 use super::sign_in::Wanted;
 use super::token::Tokens;
 use super::{Breach, Credentials, Origin, Outbound, RemoteError, Scheme, Trust};
@@ -165,7 +166,9 @@ impl Session {
             .await
             .map_err(|source| super::ConnectError::Tls { origin: origin.clone(), source })?;
         let mut sending = std::pin::pin!(pool.request(request));
+        let mut pace = Pace::new(timing);
         let response = loop {
+            let taken = progress.as_ref().map_or(0, |progress| progress.bytes());
             let (patience, before) = match &progress {
                 None => (timing.answer, 0),
                 Some(progress) if progress.is_finished() => (timing.commit, progress.steps()),
@@ -176,7 +179,10 @@ impl Session {
                 Ok(response) => break response,
                 Err(_) => match &progress {
                     None => return Err(RemoteError::Timeout { origin, after: patience }),
-                    Some(progress) if progress.steps() != before => {}
+                    Some(progress) if progress.steps() != before && progress.is_finished() => {}
+                    Some(progress) if progress.steps() != before => {
+                        pace.moved(progress.bytes() - taken, patience, &origin)?;
+                    }
                     Some(progress) if progress.is_finished() => {
                         return Err(RemoteError::Timeout { origin, after: patience });
                     }

@@ -6,6 +6,7 @@ use super::record::Transfer;
 use super::{Change, Key, Order, Parts, Read, Span, StoreError, Stored as _, Table};
 use crate::chance::Id;
 use crate::clock::Timestamp;
+use crate::limits;
 use crate::oci::Tag;
 
 fn key(policy: &Id, tag: &Tag) -> Key {
@@ -56,7 +57,11 @@ pub struct Due {
 
 /// Hands what is owed to `each`, the earliest first.
 pub fn due(read: &impl Read, mut each: impl FnMut(Due) -> ControlFlow<()>) -> Result<(), StoreError> {
-    read.walk(Table::TransfersDue, &Span::all(), Order::Forward, |key, _| {
+    walk_due(read, Span::all(), &mut each)
+}
+
+fn walk_due(read: &impl Read, span: Span, each: &mut impl FnMut(Due) -> ControlFlow<()>) -> Result<(), StoreError> {
+    read.walk(Table::TransfersDue, &span, Order::Forward, |key, _| {
         let mut parts = Parts::of(key);
         let (at, policy) = (parts.time(), parts.id());
         Ok(match (at, policy, parts.tag()) {
@@ -66,9 +71,24 @@ pub fn due(read: &impl Read, mut each: impl FnMut(Due) -> ControlFlow<()>) -> Re
     })
 }
 
-/// Makes what a policy owes due now, up to `limit` rows: what kept them waiting
-/// may just have been mended.
-pub fn hurry(change: &mut Change<'_>, policy: &Id, limit: usize) -> Result<(), StoreError> {
+/// Hands what is to be tried at `at` or later to `each`, the earliest first;
+/// only what comes behind `after` where that is given.
+pub fn due_from(
+    read: &impl Read,
+    at: Timestamp,
+    after: Option<&Due>,
+    mut each: impl FnMut(Due) -> ControlFlow<()>,
+) -> Result<(), StoreError> {
+    let span = match after {
+        Some(Due { at, policy, tag }) => Span::all().after(&due_key(*at, policy, tag)),
+        None => Span::all().starting(&Key::new().time(at)),
+    };
+    walk_due(read, span, &mut each)
+}
+
+/// Makes what a policy owes due now, as far as `takes` says so, up to
+/// [`limits::HURRY_ROWS`]: what kept them waiting may just have been mended.
+pub fn hurry(change: &mut Change<'_>, policy: &Id, takes: impl Fn(&Transfer) -> bool) -> Result<(), StoreError> {
     let now = change.now();
     let mut waiting = Vec::new();
     let mut seen = 0_usize;
@@ -77,14 +97,34 @@ pub fn hurry(change: &mut Change<'_>, policy: &Id, limit: usize) -> Result<(), S
         if row.policy == *policy && row.at > now {
             waiting.push(row.tag);
         }
-        let enough = waiting.len() == limit || seen == LOOK;
+        let enough = waiting.len() == limits::HURRY_ROWS || seen == LOOK;
         if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     for tag in waiting {
-        if let Some(mut row) = get(change, policy, &tag)? {
+        if let Some(mut row) = get(change, policy, &tag)?.filter(&takes) {
             row.next_at = now;
             put(change, policy, &tag, &row)?;
         }
+    }
+    Ok(())
+}
+
+/// Owes again what was called off under this version of a policy.
+pub fn revive(change: &mut Change<'_>, policy: &Id, version: u32) -> Result<(), StoreError> {
+    let now = change.now();
+    let (mut short, mut seen) = (Vec::new(), 0);
+    of(change, policy, None, |tag, row| {
+        seen += 1;
+        if row.is_short() && row.version == version {
+            short.push((tag, row));
+        }
+        let enough = short.len() == limits::HURRY_ROWS || seen == LOOK;
+        Ok(if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    for (tag, mut row) in short {
+        row.generation += 1;
+        (row.attempts, row.next_at, row.updated_at) = (0, now, now);
+        put(change, policy, &tag, &row)?;
     }
     Ok(())
 }

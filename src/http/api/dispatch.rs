@@ -13,7 +13,7 @@ use super::answer::Answer;
 use super::call::Call;
 use super::error::ApiError;
 use super::route::ApiRoute;
-use super::{account, decisions, job, mirror, policy, promotion, repository, system, tag};
+use super::{account, decisions, job, mirror, mirror_once, policy, promotion, repository, system, tag};
 
 /// Answers a request below `/api/v0` or `/enzi/v0`; `path` is the whole path.
 /// Whoever holds the local socket is the system already.
@@ -84,6 +84,7 @@ pub(super) async fn answer(
         ApiRoute::DeleteTag(name, tag) => tag::delete(call, &name, &tag).await,
         ApiRoute::Decisions(name, tag) => decisions::get(call, &name, &tag),
         ApiRoute::PromoteTag(name, tag) => promotion::by_hand(call, name, tag).await,
+        ApiRoute::PushTag(name, tag) => mirror_once::push(call, name, tag).await,
         ApiRoute::ListManifests(name) => tag::manifests(call, name).await,
         ApiRoute::DeleteManifest(name, digest) => tag::delete_manifest(call, &name, &digest).await,
         ApiRoute::ListPolicies(kind, name) => policy::list(call, kind, &name),

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::chance::Id;
 use crate::clock::Timestamp;
 use crate::jobs::query::{self, Cancel, Filter, NothingToPoll};
+use crate::oci::RepoName;
 use crate::store::record::{Job, JobAction, JobStatus, Policy, PolicyBody};
-use crate::store::{Lane, policy, queue};
+use crate::store::{Lane, Read, Store, StoreError, policy, queue, repo};
 use crate::{lifecycle, limits};
 
 use super::answer::Answer;
@@ -26,9 +27,11 @@ struct JobForm {
     scheduled_at: Option<String>,
 }
 
-/// A job with every field that DTR's has. What belongs to DTR's cluster of
-/// runners (capacity, deadlines, counted retries) is empty: one daemon tries
-/// until it is done.
+/// A job with every field that DTR's has, and ours behind them. What belongs to
+/// DTR's cluster of runners (capacity, deadlines, retries under another id) is
+/// empty. Nothing is ever given up, so retries are not counted down: a job that
+/// failed stays `waiting` until it is done, with `retriesLeft` 1 while another
+/// try is to come, and `lastError`, `attempts` and `nextTryAt` say how it fares.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct JobShape {
@@ -49,6 +52,12 @@ pub(super) struct JobShape {
     stop_timeout: String,
     /// Tries that failed.
     attempts: u32,
+    /// What went wrong at the last try; empty when nothing did.
+    last_error: String,
+    /// When it is tried next; empty while it runs and when it is over.
+    next_try_at: String,
+    /// What it works on: `dev/web:1.4`, or the repository that a look is for.
+    subject: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -62,6 +71,18 @@ struct QueuedShape {
     #[serde(flatten)]
     first: JobShape,
     jobs: Vec<JobShape>,
+    /// Pull mirrors that were not asked.
+    skipped: Vec<SkippedShape>,
+}
+
+/// A pull mirror that does not look, and why.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SkippedShape {
+    #[serde(rename = "policyID")]
+    policy_id: String,
+    repository: String,
+    reason: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -90,33 +111,68 @@ pub(super) async fn create(call: Call<'_>) -> Result<Answer, ApiError> {
             None => return Err(ApiError::Parameter { name: "policyID", why: format!("{given} is no id") }),
         },
     };
-    let store = call.registry().store().clone();
-    let policies = lifecycle::blocking(move || policy::all(&store.snapshot()?)).await?;
-    let is_due = |policy: &Policy| {
-        policy.enabled
-            && matches!(policy.body, PolicyBody::Pull { .. })
-            && wanted.is_none_or(|wanted| policy.id == wanted)
+    let given = form.parameters.as_ref().and_then(|given| given.get("repository")).and_then(|given| given.as_str());
+    let of_repository = match given.filter(|name| !name.is_empty()) {
+        None => None,
+        Some(text) => match text.parse::<RepoName>() {
+            Ok(name) => Some(name),
+            Err(error) => return Err(ApiError::Parameter { name: "repository", why: format!("{text:?}: {error}") }),
+        },
     };
-    let due: Vec<Id> = policies.iter().filter(|policy| is_due(policy)).map(|policy| policy.id).collect();
+    let store = call.registry().store().clone();
+    let mirrors = lifecycle::blocking(move || pull_mirrors(&store)).await?;
+    let is_meant = |name: &RepoName, policy: &Policy| {
+        wanted.is_none_or(|wanted| policy.id == wanted) && of_repository.as_ref().is_none_or(|only| only == name)
+    };
+    let meant = mirrors.into_iter().filter(|(name, policy)| is_meant(name, policy));
+    let (due, disabled): (Vec<_>, Vec<_>) = meant.partition(|(_, policy)| policy.enabled);
     if due.is_empty() && wanted.is_some() {
         return Err(ApiError::Parameter { name: "policyID", why: "no enabled pull mirror has this id".to_owned() });
     }
     let mut jobs = Vec::new();
-    for policy in due {
-        if let Some(queued) = queue_poll(call, policy).await? {
+    for (_, policy) in due {
+        if let Some(queued) = queue_poll(call, policy.id).await? {
             jobs.extend(of(call, &queued)?);
         }
     }
+    let skipped: Vec<SkippedShape> = disabled
+        .into_iter()
+        .map(|(name, policy)| SkippedShape {
+            policy_id: policy.id.to_string(),
+            repository: name.to_string(),
+            reason: "the policy is disabled",
+        })
+        .collect();
     if jobs.is_empty() {
         let store = call.registry().store();
         let id = store.chance().id();
-        let job = store.submit(Lane::Foreground, NothingToPoll { job: id }).await?;
-        jobs.push(shape(call, id, job.unwrap_or_else(|never| match never {})));
+        let why = match skipped.len() {
+            0 => "there is no enabled pull mirror".to_owned(),
+            count => format!("there is no enabled pull mirror; {count} disabled skipped"),
+        };
+        let job = store.submit(Lane::Foreground, NothingToPoll { job: id, why }).await?;
+        let read = store.snapshot()?;
+        jobs.push(shape(call, &read, id, job.unwrap_or_else(|never| match never {}))?);
     }
     match jobs.first().cloned() {
-        Some(first) => Ok(Answer::accepted(&QueuedShape { first, jobs })),
+        Some(first) => Ok(Answer::accepted(&QueuedShape { first, jobs, skipped })),
         None => Err(ApiError::NoSuchJob),
     }
+}
+
+/// The pull mirrors with their repositories, by name.
+fn pull_mirrors(store: &Store) -> Result<Vec<(RepoName, Policy)>, StoreError> {
+    let read = store.snapshot()?;
+    let mut found = Vec::new();
+    for policy in policy::all(&read)? {
+        if matches!(policy.body, PolicyBody::Pull { .. })
+            && let Some(name) = repo::name_of(&read, policy.repository)?
+        {
+            found.push((name, policy));
+        }
+    }
+    found.sort_by(|(one, _), (other, _)| one.cmp(other));
+    Ok(found)
 }
 
 /// `GET /api/v0/jobs`
@@ -139,7 +195,8 @@ pub(super) async fn list(call: Call<'_>) -> Result<Answer, ApiError> {
     let start = call.number("start")?.unwrap_or(0);
     let store = call.registry().store().clone();
     let found = lifecycle::blocking(move || query::list(&store.snapshot()?, &filter, start, page.size)).await?;
-    let jobs = found.into_iter().map(|(id, job)| shape(call, id, job)).collect();
+    let read = call.registry().store().snapshot()?;
+    let jobs = found.into_iter().map(|(id, job)| shape(call, &read, id, job)).collect::<Result<_, _>>()?;
     Ok(Answer::ok(&JobsShape { jobs }))
 }
 
@@ -179,7 +236,7 @@ pub(super) async fn cancel(call: Call<'_>, id: GivenId, remove: bool) -> Result<
 /// The shape of one job.
 pub(super) fn of(call: Call<'_>, id: &Id) -> Result<Option<JobShape>, ApiError> {
     let read = call.registry().store().snapshot()?;
-    Ok(queue::get(&read, id)?.map(|job| shape(call, *id, job)))
+    queue::get(&read, id)?.map(|job| shape(call, &read, *id, job)).transpose()
 }
 
 /// A job is begun at once or not at all: what is to happen later has a
@@ -194,14 +251,16 @@ fn not_later(call: Call<'_>, scheduled_at: Option<&str>) -> Result<(), ApiError>
     Ok(())
 }
 
-fn shape(call: Call<'_>, id: Id, job: Job) -> JobShape {
+fn shape(call: Call<'_>, read: &impl Read, id: Id, job: Job) -> Result<JobShape, ApiError> {
     let worker_id = match job.status {
         JobStatus::Waiting => String::new(),
         JobStatus::Running | JobStatus::Done | JobStatus::Canceled | JobStatus::Errored => {
             call.registry().store().instance().to_string()
         }
     };
-    JobShape {
+    let next = query::next_try(read, &id, &job)?;
+    let subject = query::subject(read, &job)?;
+    Ok(JobShape {
         id: id.to_string(),
         retry_from_id: String::new(),
         worker_id,
@@ -209,12 +268,15 @@ fn shape(call: Call<'_>, id: Id, job: Job) -> JobShape {
         scheduled_at: job.scheduled_at.rfc3339(),
         last_updated: job.updated_at.rfc3339(),
         action: job.action.as_str(),
-        retries_left: 0,
-        retries_total: 0,
+        retries_left: u32::from(job.attempts > 0 && !job.status.is_over()),
+        retries_total: job.attempts,
         capacity_map: BTreeMap::new(),
         parameters: job.parameters,
         deadline: String::new(),
         stop_timeout: String::new(),
         attempts: job.attempts,
-    }
+        last_error: job.last_error,
+        next_try_at: next.map(Timestamp::rfc3339).unwrap_or_default(),
+        subject,
+    })
 }

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::chance::Id;
 use crate::jobs::poll_queue::QueuePoll;
 use crate::jobs::remote::Plain;
+use crate::jobs::settle::{FAILED, SUCCESS};
+use crate::jobs::standing::standing;
+use crate::limits;
 use crate::oci::RepoName;
 use crate::policy::Kind;
 use crate::policy::rule::RawRule;
@@ -12,14 +15,14 @@ use crate::registry::RegistryError;
 use crate::registry::policy::{Saving, Shown};
 use crate::remote::{Permissions, RemoteHost};
 use crate::store::Lane;
-use crate::store::record::{PolicyBody, Remote};
+use crate::store::record::{Policy, PolicyBody, Remote};
 
 use super::answer::{Answer, moment};
 use super::call::Call;
 use super::error::ApiError;
 use super::job;
 use super::mirror_form::{Draft, MirrorForm};
-use super::policy::{StatusShape, find};
+use super::policy::{StatusShape, find, overtaken};
 use super::route::GivenId;
 
 /// A mirror policy. There is no field for its credentials.
@@ -73,7 +76,7 @@ struct IdForm {
 pub(super) async fn check(call: Call<'_>) -> Result<Answer, ApiError> {
     let form: MirrorForm = call.form()?;
     let (remote, plain) = form.remote(is_admin(call)?);
-    let permissions = ask(call, &remote, plain).await?;
+    let permissions = ask(call, Kind::PushMirror, &remote, plain).await?;
     if !permissions.read && !permissions.write {
         return Err(ApiError::Remote(format!(
             "the credentials may neither read nor write {} at {}",
@@ -91,8 +94,8 @@ pub(super) async fn check(call: Call<'_>) -> Result<Answer, ApiError> {
 pub(super) fn list_kind(call: Call<'_>, kind: Kind, repository: &RepoName) -> Result<Answer, ApiError> {
     let shown = call.registry().policies(call.caller, repository)?;
     let of_kind = shown.iter().filter(|shown| shown.policy.kind() == kind);
-    let shapes: Vec<MirrorShape> = of_kind.filter_map(|shown| shape(shown, false)).collect();
-    Ok(Answer::ok(&shapes))
+    let shapes: Vec<Option<MirrorShape>> = of_kind.map(|shown| shape(call, shown, false)).collect::<Result<_, _>>()?;
+    Ok(Answer::ok(&shapes.into_iter().flatten().collect::<Vec<_>>()))
 }
 
 /// `GET …/mirroringPolicies`: both kinds, paged by id.
@@ -107,7 +110,9 @@ pub(super) fn list(call: Call<'_>, repository: &RepoName) -> Result<Answer, ApiE
     }
     let next = shown.get(page.size).map(|shown| shown.policy.id);
     shown.truncate(page.size);
-    let shapes: Vec<MirrorShape> = shown.iter().filter_map(|shown| shape(shown, true)).collect();
+    let shapes: Vec<Option<MirrorShape>> =
+        shown.iter().map(|shown| shape(call, shown, true)).collect::<Result<_, _>>()?;
+    let shapes: Vec<MirrorShape> = shapes.into_iter().flatten().collect();
     Ok(Answer::ok(&shapes).next(next).count(page.count.then_some(all)))
 }
 
@@ -128,27 +133,33 @@ pub(super) async fn create(call: Call<'_>, kind: Kind, repository: RepoName) -> 
     let draft = Draft::read(kind, call.form()?, None, is_admin(call)?)?;
     let id = call.registry().store().chance().id();
     let evaluate = call.flag("initialEvaluation", true)?;
-    let shown = save(call, kind, repository, (None, id), draft, evaluate, !evaluate).await?;
-    answer(kind, &shown, Answer::created)
+    let saved = save(call, kind, repository, (None, id), draft, evaluate, !evaluate).await?;
+    answer(call, kind, &saved.ok_or_else(overtaken)?, Answer::created)
 }
 
 /// `GET …/{id}`
 pub(super) fn get(call: Call<'_>, kind: Kind, repository: &RepoName, id: GivenId) -> Result<Answer, ApiError> {
-    answer(kind, &find(call, kind, repository, id)?, Answer::ok)
+    answer(call, kind, &find(call, kind, repository, id)?, Answer::ok)
 }
 
 /// `PUT …/{id}`
-pub(super) async fn update(call: Call<'_>, kind: Kind, before: Shown) -> Result<Answer, ApiError> {
-    let draft = Draft::read(kind, call.form()?, Some(&before.policy), is_admin(call)?)?;
+pub(super) async fn update(call: Call<'_>, kind: Kind, mut before: Shown) -> Result<Answer, ApiError> {
     let evaluate = call.flag("initialEvaluation", true)?;
-    // What was there when a pull mirror was first saved stays what it was.
-    let changes_only = match before.policy.body {
-        PolicyBody::Pull { changes_only, .. } => changes_only,
-        PolicyBody::Promotion { .. } | PolicyBody::Push { .. } => false,
-    };
-    let id = before.policy.id;
-    let shown = save(call, kind, before.repository, (Some(id), id), draft, evaluate, changes_only).await?;
-    answer(kind, &shown, Answer::ok)
+    for _ in 0..limits::POLICY_SAVE_TRIES {
+        let draft = Draft::read(kind, call.form()?, Some(&before.policy), is_admin(call)?)?;
+        // What was there when a pull mirror was first saved stays what it was.
+        let changes_only = match before.policy.body {
+            PolicyBody::Pull { changes_only, .. } => changes_only,
+            PolicyBody::Promotion { .. } | PolicyBody::Push { .. } => false,
+        };
+        let (id, repository) = (before.policy.id, before.repository);
+        let over = (Some(before.policy), id);
+        if let Some(shown) = save(call, kind, repository.clone(), over, draft, evaluate, changes_only).await? {
+            return answer(call, kind, &shown, Answer::ok);
+        }
+        before = find(call, kind, &repository, Some(id))?;
+    }
+    Err(overtaken())
 }
 
 /// `POST …/pollMirroringPolicies/{id}/run`
@@ -169,18 +180,20 @@ pub(super) async fn queue_poll(call: Call<'_>, policy: Id) -> Result<Option<Id>,
     Ok(store.submit(Lane::Foreground, poll).await?.unwrap_or_else(|never| match never {}))
 }
 
+/// Saves a mirror, over the one it was made from; `None` when that is another
+/// one by now.
 async fn save(
     call: Call<'_>,
     kind: Kind,
     repository: RepoName,
-    (stands, id): (Option<Id>, Id),
+    (over, id): (Option<Policy>, Id),
     mut draft: Draft,
     evaluate: bool,
     changes_only: bool,
-) -> Result<Shown, ApiError> {
+) -> Result<Option<Shown>, ApiError> {
     if draft.asks && call.flag("check", true)? {
         let plain = draft.credentials(call.remotes(), &id)?;
-        let found = ask(call, &draft.remote, plain).await?;
+        let found = ask(call, kind, &draft.remote, plain).await?;
         enough(kind, &draft.remote, found)?;
     }
     if let Some(plain) = &draft.plain {
@@ -195,7 +208,7 @@ async fn save(
         Kind::PushMirror | Kind::Promotion => (PolicyBody::Push { remote }, evaluate),
     };
     let saving = Saving {
-        id: stands,
+        id: over.as_ref().map(|_| id),
         repository,
         enabled: draft.enabled,
         rules: draft.rules,
@@ -204,24 +217,33 @@ async fn save(
         body,
         evaluate,
     };
-    let shown = match call.registry().save_policy_as(call.caller, saving, id).await {
+    let saved = match over {
+        Some(over) => call.registry().save_policy_over(call.caller, saving, over).await,
+        None => call.registry().save_policy_as(call.caller, saving, id).await.map(Some),
+    };
+    let shown = match saved {
         Err(RegistryError::PolicyUnknown { repository }) => return Err(ApiError::NoSuchPolicy { kind, repository }),
         saved => saved?,
     };
-    if kind == Kind::PullMirror && shown.policy.enabled {
+    if let Some(shown) = shown.as_ref().filter(|shown| kind == Kind::PullMirror && shown.policy.enabled) {
         queue_poll(call, shown.policy.id).await?;
     }
     Ok(shown)
 }
 
-/// Asks the other registry what the credentials allow.
-async fn ask(call: Call<'_>, remote: &Remote, plain: Plain) -> Result<Permissions, ApiError> {
+/// Asks the other registry what the credentials allow; for a pull mirror only
+/// by reading.
+pub(super) async fn ask(call: Call<'_>, kind: Kind, remote: &Remote, plain: Plain) -> Result<Permissions, ApiError> {
     let client = call.remotes().client_with(remote, plain).map_err(|error| ApiError::Remote(error.to_string()))?;
-    client.check().await.map_err(|error| ApiError::Remote(error.chain()))
+    let found = match kind {
+        Kind::PullMirror => client.check_read().await,
+        Kind::PushMirror | Kind::Promotion => client.check().await,
+    };
+    found.map_err(|error| ApiError::Remote(error.chain()))
 }
 
 /// Whether what the credentials allow is what the mirror needs.
-fn enough(kind: Kind, remote: &Remote, found: Permissions) -> Result<(), ApiError> {
+pub(super) fn enough(kind: Kind, remote: &Remote, found: Permissions) -> Result<(), ApiError> {
     let Remote { host, repository, .. } = remote;
     let lacks = match kind {
         Kind::PullMirror if !found.read => format!("the credentials may not read {repository} at {host}"),
@@ -233,24 +255,38 @@ fn enough(kind: Kind, remote: &Remote, found: Permissions) -> Result<(), ApiErro
 }
 
 /// Private addresses are dialled only for a system admin.
-fn is_admin(call: Call<'_>) -> Result<bool, ApiError> {
+pub(super) fn is_admin(call: Call<'_>) -> Result<bool, ApiError> {
     Ok(call.caller.is_admin(&call.registry().store().snapshot()?)?)
 }
 
-fn answer(kind: Kind, shown: &Shown, wrap: impl FnOnce(&MirrorShape) -> Answer) -> Result<Answer, ApiError> {
+fn answer(
+    call: Call<'_>,
+    kind: Kind,
+    shown: &Shown,
+    wrap: impl FnOnce(&MirrorShape) -> Answer,
+) -> Result<Answer, ApiError> {
     let no_such = || ApiError::NoSuchPolicy { kind, repository: shown.repository.clone() };
-    Ok(wrap(&shape(shown, false).ok_or_else(no_such)?))
+    Ok(wrap(&shape(call, shown, false)?.ok_or_else(no_such)?))
 }
 
 /// The shape of a mirror policy; `None` for a promotion.
-fn shape(shown: &Shown, names_kind: bool) -> Option<MirrorShape> {
+fn shape(call: Call<'_>, shown: &Shown, names_kind: bool) -> Result<Option<MirrorShape>, ApiError> {
     let policy = &shown.policy;
     let (remote, schedule, word) = match &policy.body {
-        PolicyBody::Promotion { .. } => return None,
+        PolicyBody::Promotion { .. } => return Ok(None),
         PolicyBody::Push { remote } => (remote, None, "push"),
         PolicyBody::Pull { remote, schedule, .. } => (remote, Some(schedule.clone()), "poll"),
     };
-    Some(MirrorShape {
+    let mut status = shown.status.clone();
+    // The last act may have gone well while something else is lacking.
+    if status.code.is_empty() || status.code == SUCCESS {
+        let store = call.registry().store();
+        let lacks = standing(&store.snapshot()?, policy, store.now())?;
+        if !lacks.is_good() {
+            (status.code, status.detail) = (FAILED.to_owned(), lacks.to_string());
+        }
+    }
+    Ok(Some(MirrorShape {
         id: policy.id.to_string(),
         mirroring_type: names_kind.then_some(word),
         enabled: policy.enabled,
@@ -266,6 +302,6 @@ fn shape(shown: &Shown, names_kind: bool) -> Option<MirrorShape> {
         schedule,
         version: policy.version,
         last_mirrored_at: moment(shown.status.last_moved_at),
-        last_status: (&shown.status).into(),
-    })
+        last_status: (&status).into(),
+    }))
 }

@@ -34,6 +34,8 @@ mod job;
 mod mirror;
 /// What a mirror policy's request holds, checked and merged.
 mod mirror_form;
+/// One tag sent to another registry by hand.
+mod mirror_once;
 /// What the calls on policies of all kinds have in common.
 mod policy;
 /// Promotion policies, and promotion by hand.

@@ -80,6 +80,12 @@ pub(super) async fn delete(call: Call<'_>, kind: Kind, repository: &RepoName, id
     }
 }
 
+/// The refusal of a change that others overtook time and again.
+pub(super) fn overtaken() -> ApiError {
+    let why = "the policy is being changed by others all the time; try again".to_owned();
+    ApiError::Parameter { name: "id", why }
+}
+
 /// A policy of a kind that stands on a repository.
 pub(super) fn find(call: Call<'_>, kind: Kind, repository: &RepoName, id: GivenId) -> Result<Shown, ApiError> {
     let shown = call.registry().policies(call.caller, repository)?;

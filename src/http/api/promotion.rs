@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use crate::access::Level;
-use crate::chance::Id;
 use crate::lifecycle;
 use crate::limits;
 use crate::oci::{RepoName, Tag};
@@ -21,7 +20,7 @@ use super::answer::{Answer, moment};
 use super::call::{Call, RuleForm, rules};
 use super::decisions::{RuleShape, rule};
 use super::error::ApiError;
-use super::policy::{StatusShape, from_either_end};
+use super::policy::{StatusShape, find, from_either_end, overtaken};
 use super::route::GivenId;
 use super::tag::{BY_HAND, PromotionShape};
 
@@ -109,7 +108,8 @@ pub(super) fn list(call: Call<'_>, repository: &RepoName) -> Result<Answer, ApiE
 /// `POST …/promotionPolicies?initialEvaluation=`
 pub(super) async fn create(call: Call<'_>, repository: RepoName) -> Result<Answer, ApiError> {
     let draft = Draft::read(call.form()?, None)?;
-    let (shown, warnings) = save(call, None, repository, draft).await?;
+    let saved = save(call, None, repository, draft).await?;
+    let (shown, warnings) = saved.ok_or_else(overtaken)?;
     answer(&shown, warnings, Answer::created)
 }
 
@@ -119,10 +119,16 @@ pub(super) fn get(call: Call<'_>, repository: &RepoName, id: GivenId) -> Result<
 }
 
 /// `PUT …/promotionPolicies/{id}?initialEvaluation=`
-pub(super) async fn update(call: Call<'_>, before: Shown) -> Result<Answer, ApiError> {
-    let draft = Draft::read(call.form()?, Some(&before.policy))?;
-    let (shown, warnings) = save(call, Some(before.policy.id), before.repository, draft).await?;
-    answer(&shown, warnings, Answer::ok)
+pub(super) async fn update(call: Call<'_>, mut before: Shown) -> Result<Answer, ApiError> {
+    for _ in 0..limits::POLICY_SAVE_TRIES {
+        let (id, repository) = (before.policy.id, before.repository.clone());
+        let draft = Draft::read(call.form()?, Some(&before.policy))?;
+        if let Some((shown, warnings)) = save(call, Some(before.policy), repository.clone(), draft).await? {
+            return answer(&shown, warnings, Answer::ok);
+        }
+        before = find(call, Kind::Promotion, &repository, Some(id))?;
+    }
+    Err(overtaken())
 }
 
 /// `POST …/promotionPolicies/test`: what the policy would do about the tags
@@ -190,14 +196,16 @@ pub(super) async fn by_hand(call: Call<'_>, source: RepoName, tag: Tag) -> Resul
     }))
 }
 
+/// Saves a policy, over the one it was made from; `None` when that is another
+/// one by now.
 async fn save(
     call: Call<'_>,
-    id: Option<Id>,
+    before: Option<Policy>,
     repository: RepoName,
     draft: Draft,
-) -> Result<(Shown, Vec<String>), ApiError> {
+) -> Result<Option<(Shown, Vec<String>)>, ApiError> {
     let saving = Saving {
-        id,
+        id: before.as_ref().map(|before| before.id),
         repository: repository.clone(),
         enabled: draft.enabled,
         rules: draft.rules,
@@ -206,15 +214,20 @@ async fn save(
         body: PolicyBody::Promotion { target: draft.target.to_string() },
         evaluate: call.flag("initialEvaluation", true)?,
     };
-    let shown = match call.registry().save_policy(call.caller, saving).await {
+    let saved = match before {
+        Some(before) => call.registry().save_policy_over(call.caller, saving, before).await,
+        None => call.registry().save_policy(call.caller, saving).await.map(Some),
+    };
+    let shown = match saved {
         Err(RegistryError::PolicyUnknown { repository }) => {
             return Err(ApiError::NoSuchPolicy { kind: Kind::Promotion, repository });
         }
         saved => saved?,
     };
+    let Some(shown) = shown else { return Ok(None) };
     let (registry, caller, policy) = (call.registry().clone(), call.caller.clone(), shown.policy.clone());
     let warnings = lifecycle::blocking(move || warnings(&registry, &caller, repository, &policy)).await?;
-    Ok((shown, warnings))
+    Ok(Some((shown, warnings)))
 }
 
 /// The loops that a saved policy closes, in words. Repositories that the

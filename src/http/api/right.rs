@@ -64,7 +64,9 @@ impl ApiRoute {
             | Self::TestPromotion(repository)
             | Self::RunPull(repository, _)
             | Self::DeleteMirrors(repository) => Right::Repository(repository, Level::Admin),
-            Self::PromoteTag(repository, _) => Right::Repository(repository, Level::ReadOnly),
+            Self::PromoteTag(repository, _) | Self::PushTag(repository, _) => {
+                Right::Repository(repository, Level::ReadOnly)
+            }
             Self::DeleteRepository(_) => Right::Decided("admin on the repository, or where it would be"),
             Self::GetPolicy(Kind::Promotion, ..) => Right::Decided("read on the source or the target"),
             Self::DeletePolicy(Kind::Promotion, ..) => Right::Decided("admin on the source or the target"),

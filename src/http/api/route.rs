@@ -52,6 +52,8 @@ pub(super) enum ApiRoute {
     Decisions(RepoName, Tag),
     /// `POST …/tags/{tag}/promotion`
     PromoteTag(RepoName, Tag),
+    /// `POST …/tags/{tag}/pushMirroring`
+    PushTag(RepoName, Tag),
     /// `GET …/manifests`
     ListManifests(RepoName),
     /// `DELETE …/manifests/{digest}`
@@ -178,6 +180,7 @@ impl ApiRoute {
             Self::DeleteTag(..) => "api.tag.delete",
             Self::Decisions(..) => "api.tag.decisions",
             Self::PromoteTag(..) => "api.tag.promote",
+            Self::PushTag(..) => "api.tag.push_mirror",
             Self::ListManifests(_) => "api.manifest.list",
             Self::DeleteManifest(..) => "api.manifest.delete",
             Self::ListPolicies(..) => "api.policy.list",
@@ -207,6 +210,7 @@ impl ApiRoute {
             | Self::DeleteRepository(_)
             | Self::DeleteTag(..)
             | Self::PromoteTag(..)
+            | Self::PushTag(..)
             | Self::DeleteManifest(..)
             | Self::CreatePolicy(..)
             | Self::UpdatePolicy(..)
@@ -276,6 +280,9 @@ fn repository(method: &Method, namespace: &str, name: &str, rest: &[&str]) -> Pa
         ["tags", text, "decisions"] => pick(method, &[(Method::GET, &|| Ok(ApiRoute::Decisions(repo()?, tag(text)?)))]),
         ["tags", text, "promotion"] => {
             pick(method, &[(Method::POST, &|| Ok(ApiRoute::PromoteTag(repo()?, tag(text)?)))])
+        }
+        ["tags", text, "pushMirroring"] => {
+            pick(method, &[(Method::POST, &|| Ok(ApiRoute::PushTag(repo()?, tag(text)?)))])
         }
         ["manifests"] => pick(method, &[(Method::GET, &|| Ok(ApiRoute::ListManifests(repo()?)))]),
         ["manifests", text] => {

@@ -292,6 +292,19 @@ async fn a_long_error_is_cut() {
 }
 
 #[tokio::test]
+async fn the_check_for_a_pull_mirror_only_reads() {
+    // It once opened an upload at registries that are nobody's to write to.
+    for (status, read, exists) in [(200, true, true), (404, true, false), (403, false, true)] {
+        let fake = Fake::start(move |_: &Seen| Reply::new(status).body(TAGS)).await;
+        let found = fake.registry().check_read().await.expect("an answer");
+        assert_eq!(found, Permissions { read, write: false, exists });
+        assert!(fake.seen().iter().all(|seen| seen.method == "GET"), "{:?}", fake.asked());
+    }
+    let fake = Fake::start(move |_: &Seen| Reply::new(401)).await;
+    assert!(matches!(fake.registry().check_read().await, Err(RemoteError::Unauthorized { .. })));
+}
+
+#[tokio::test]
 async fn the_check_finds_out_what_is_allowed() {
     let allowed = |read: u16, write: u16| async move {
         let fake = Fake::start(move |seen: &Seen| match seen.method.as_str() {

@@ -52,6 +52,8 @@ pub(crate) struct Reply {
     headers: Vec<(String, String)>,
     chunks: Vec<Bytes>,
     end: End,
+    /// A chunk each time it ticks.
+    drip: Option<Arc<Mutex<tokio::time::Interval>>>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -68,7 +70,7 @@ enum End {
 
 impl Reply {
     pub(crate) fn new(status: u16) -> Self {
-        Self { status, headers: Vec::new(), chunks: Vec::new(), end: End::Whole }
+        Self { status, headers: Vec::new(), chunks: Vec::new(), end: End::Whole, drip: None }
     }
 
     pub(crate) fn silent() -> Self {
@@ -83,6 +85,14 @@ impl Reply {
     /// One more chunk; `Content-Length` only where a test sets it.
     pub(crate) fn body(mut self, chunk: impl AsRef<[u8]>) -> Self {
         self.chunks.push(Bytes::copy_from_slice(chunk.as_ref()));
+        self
+    }
+
+    /// The body byte by byte, one each `every`.
+    pub(crate) fn dripping(mut self, every: Duration) -> Self {
+        let whole = self.chunks.concat();
+        self.chunks = whole.iter().map(|byte| Bytes::copy_from_slice(&[*byte])).collect();
+        self.drip = Some(Arc::new(Mutex::new(tokio::time::interval(every))));
         self
     }
 
@@ -101,7 +111,10 @@ impl Body for Reply {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if let Some(drip) = self.drip.clone() {
+            std::task::ready!(drip.lock().expect("not poisoned").poll_tick(cx));
+        }
         if !self.chunks.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(self.chunks.remove(0)))));
         }
@@ -242,7 +255,7 @@ pub(crate) fn outbound_options() -> OutboundOptions {
 /// Deadlines that a test can wait for.
 pub(crate) fn impatient() -> Outbound {
     let soon = Duration::from_millis(150);
-    let timing = Timing { connect: soon, answer: soon, stall: soon, commit: soon, read: soon };
+    let timing = Timing { connect: soon, answer: soon, stall: soon, commit: soon, read: soon, ..Timing::default() };
     Outbound::new(OutboundOptions { timing, ..outbound_options() })
 }
 

@@ -1,12 +1,14 @@
 //! Manifests, blobs and tags, from servers that keep to the protocol and from
 //! servers that do not.
 
-use super::fake::impatient;
+use std::time::Duration;
+
+use super::fake::{impatient, outbound_options};
 use super::{Fake, Reply, Seen};
 use crate::backoff::Retry;
 use crate::limits;
 use crate::oci::{Algorithm, Digest, Reference};
-use crate::remote::{Breach, Registry, RemoteError};
+use crate::remote::{Breach, Outbound, OutboundOptions, Registry, RemoteError, Timing};
 
 const OCI: &str = "application/vnd.oci.image.manifest.v1+json";
 const BLOB: &[u8] = b"0123456789";
@@ -198,6 +200,34 @@ async fn silence_has_an_end() {
 }
 
 #[tokio::test]
+async fn a_remote_that_trickles_is_given_up_and_the_rate_is_named() {
+    // Each byte came within the stall, so a manifest of a kilobyte held its
+    // place for a quarter of an hour, and a blob for ever.
+    let fake = Fake::start(|_: &Seen| {
+        let body = "x".repeat(1_000);
+        Reply::new(200).header("Content-Length", body.len()).body(body).dripping(Duration::from_millis(5))
+    })
+    .await;
+    let timing = Timing { slowest: 100_000, window: Duration::from_millis(50), ..Timing::default() };
+    let outbound = Outbound::new(OutboundOptions { timing, ..outbound_options() });
+    let registry = Registry::new(&outbound, fake.options());
+    let slow = |error: &RemoteError| {
+        assert!(matches!(error, RemoteError::Slow { slowest: 100_000, .. }), "{error:?}");
+        assert!(error.to_string().contains("bytes a second"), "{error}");
+        assert_eq!(error.retry(), Retry::Soon);
+    };
+    slow(&registry.get_manifest(&tag("1")).await.expect_err("too slow"));
+    let mut stream = registry.open_blob(&Digest::sha256_of(BLOB), 1_000, 0).await.expect("a head");
+    let error = loop {
+        match stream.next().await {
+            Ok(chunk) => assert!(chunk.is_some(), "it came to its end"),
+            Err(error) => break error,
+        }
+    };
+    slow(&error);
+}
+
+#[tokio::test]
 async fn blobs_are_there_or_not() {
     let there = Digest::sha256_of(BLOB);
     let fake = Fake::start(move |seen: &Seen| {
@@ -223,6 +253,7 @@ async fn tags_come_page_by_page_and_what_is_no_tag_is_counted() {
     let list = fake.registry().tags().await.expect("tags");
     assert_eq!(list.tags.iter().map(|tag| tag.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
     assert_eq!((list.passed_over, fake.seen().len()), (2, 3));
+    assert_eq!(list.examples, ["../etc", ""]);
 }
 
 #[tokio::test]

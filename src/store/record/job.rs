@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Stored;
+use super::{Damage, Stored, decode};
 use crate::chance::Id;
 use crate::clock::Timestamp;
 
@@ -25,6 +25,8 @@ pub struct Job {
     pub attempts: u32,
     /// Lines of log it has.
     pub lines: u32,
+    /// What went wrong at the last try; empty after one that went well.
+    pub last_error: String,
 }
 
 /// The kinds of work, in DTR's spelling where DTR has one.
@@ -100,9 +102,53 @@ pub struct Cron {
     pub job: Option<Id>,
 }
 
+/// A job before it kept the reason of its last failure.
+#[derive(serde::Deserialize)]
+struct Job1 {
+    action: JobAction,
+    policy: Option<Id>,
+    parameters: BTreeMap<String, String>,
+    status: JobStatus,
+    scheduled_at: Timestamp,
+    updated_at: Timestamp,
+    attempts: u32,
+    lines: u32,
+}
+
+impl From<Job1> for Job {
+    fn from(old: Job1) -> Self {
+        let Job1 { action, policy, parameters, status, scheduled_at, updated_at, attempts, lines } = old;
+        let last_error = String::new();
+        Self { action, policy, parameters, status, scheduled_at, updated_at, attempts, lines, last_error }
+    }
+}
+
 impl Stored for Job {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
+
+    fn decode_old(version: u8, rest: &[u8]) -> Result<Self, Damage> {
+        match version {
+            1 => Ok(decode::<Job1>(rest)?.into()),
+            other => Err(Damage::Version(other)),
+        }
+    }
 }
 impl Stored for Cron {
     const VERSION: u8 = 1;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_of_the_first_version_is_read() {
+        let (id, at) = (crate::chance::Chance::system().id(), Timestamp::from_micros(7));
+        let parameters = BTreeMap::from([("tag".to_owned(), "1.0".to_owned())]);
+        let fields = (JobAction::PollMirror, Some(id), &parameters, JobStatus::Waiting, at, at, 3_u32, 5_u32);
+        let stored = postcard::to_extend(&fields, vec![1]).expect("encodes");
+        let job = Job::decode(&stored).expect("is read");
+        assert_eq!((job.parameters, job.attempts, job.lines), (parameters, 3, 5));
+        assert_eq!((job.policy, job.last_error.as_str()), (Some(id), ""));
+    }
 }

@@ -55,6 +55,11 @@ impl Transfer {
     pub fn is_owed(&self) -> bool {
         self.done < self.generation
     }
+
+    /// Whether it ended without bringing what was wanted: called off.
+    pub fn is_short(&self) -> bool {
+        !self.is_owed() && self.have != Some(self.want)
+    }
 }
 
 impl Stored for Transfer {

@@ -44,6 +44,7 @@ fn calls() -> Vec<(Method, String, ApiRoute, &'static str)> {
     add(delete.clone(), &below("/tags/1.0"), ApiRoute::DeleteTag(repo(), tag()), "read-write");
     add(get.clone(), &below("/tags/1.0/decisions"), ApiRoute::Decisions(repo(), tag()), "read-only");
     add(post.clone(), &below("/tags/1.0/promotion"), ApiRoute::PromoteTag(repo(), tag()), "read-only");
+    add(post.clone(), &below("/tags/1.0/pushMirroring"), ApiRoute::PushTag(repo(), tag()), "read-only");
     add(get.clone(), &below("/manifests"), ApiRoute::ListManifests(repo()), "read-only");
     let manifest = below(&format!("/manifests/{digest}"));
     add(delete.clone(), &manifest, ApiRoute::DeleteManifest(repo(), digest), "read-write");
