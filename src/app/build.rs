@@ -1,22 +1,25 @@
 //! Opens the store, makes or loads certificates and keys, binds listeners,
 //! and puts the parts together. Nothing runs yet.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::chance::Chance;
 use crate::clock::Clock;
-use crate::config::Config;
 use crate::config::rehearsal::Pace;
+use crate::config::{Config, When};
 use crate::http::connection::Options as ConnectionOptions;
 use crate::http::listen::{Bound, Spec, bind};
 use crate::http::{State, Tls, state};
 use crate::identity::{Authority, CertificateNames, Keyring, Passwords, ServerCertificate};
+use crate::jobs::timetable::Entry;
 use crate::jobs::{self, Remotes, Runner};
 use crate::lifecycle::{Scope, blocking};
 use crate::registry::Registry;
 use crate::remote::{Names, Outbound, OutboundOptions, Subnet, Timing};
+use crate::store::record::JobAction;
 use crate::store::{DATABASE, Store, policy};
 
 use super::AppError;
@@ -37,6 +40,8 @@ pub struct App {
     pub outgoing: Scope,
     /// How soon things are done that are done from time to time.
     pub pace: Pace,
+    /// What is done on the daemon's own schedules.
+    pub timetable: Vec<Entry>,
     /// The certificate that listeners use, when it is one of ours.
     pub certificate: Option<OwnCertificate>,
 }
@@ -68,8 +73,8 @@ pub async fn build(config: &Config, clock: Clock, chance: Chance) -> Result<App,
         try_addresses(config).await?;
     }
     let store = {
-        let (root, clock, chance) = (config.data.clone(), clock.clone(), chance.clone());
-        blocking(move || Store::open(&root, clock, chance)).await?
+        let (root, keep, clock, chance) = (config.data.clone(), config.keep_free, clock.clone(), chance.clone());
+        blocking(move || Store::open_keeping(&root, keep, clock, chance)).await?
     };
     let registry = {
         let store = store.clone();
@@ -95,11 +100,22 @@ pub async fn build(config: &Config, clock: Clock, chance: Chance) -> Result<App,
     });
     let keys = keyring(config, &store, &chance).await?;
     let remotes = Remotes::new(outbound, keys, chance.clone());
-    let runner = Runner::new(registry.clone(), remotes.clone(), jobs::Options::default());
+    let options = jobs::Options { collection: config.gc.how, ..jobs::Options::default() };
+    let runner = Runner::new(registry.clone(), remotes.clone(), options);
     let passwords = Passwords::new(&chance);
     let state = State::new(state::Parts { registry: registry.clone(), passwords, ca_pem, remotes });
     let connections = ConnectionOptions::default();
-    Ok(App { state, registry, runner, bound, connections, outgoing, pace: config.pace.clone(), certificate })
+    let (pace, timetable) = (config.pace.clone(), timetable(config));
+    Ok(App { state, registry, runner, bound, connections, outgoing, pace, timetable, certificate })
+}
+
+/// What the daemon does by itself, and when.
+fn timetable(config: &Config) -> Vec<Entry> {
+    let on = |action: JobAction, when: &When| match when {
+        When::On(schedule) => Some(Entry { action, schedule: schedule.clone(), parameters: BTreeMap::new() }),
+        When::Never => None,
+    };
+    on(JobAction::OnlineGc, &config.gc.schedule).into_iter().collect()
 }
 
 /// Whether the listeners' addresses can be had: a first start that fails for

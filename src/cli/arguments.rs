@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::account::AccountCommand;
 use super::dial::DaemonUrl;
+use super::gc::GcCommand;
 use super::generate::{CompletionsArgs, ManArgs};
 use super::job::JobCommand;
 use super::promotion::PromotionCommand;
@@ -75,6 +76,9 @@ pub enum Command {
     /// Work that outlives a request
     #[command(subcommand)]
     Job(JobCommand),
+    /// Room on the disk: remove what nothing needs
+    #[command(subcommand)]
+    Gc(GcCommand),
     /// Say why an image moved, or did not
     Why(WhyArgs),
     /// Prove that what is stored is whole

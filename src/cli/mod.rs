@@ -24,8 +24,10 @@ pub mod daemon;
 pub mod dial;
 /// What went wrong, and the exit code it has.
 pub mod error;
+/// `gc run`.
+pub mod gc;
 /// `completions` and `man`.
-pub mod generate;
+mod generate;
 /// `job list|show|logs`, and waiting for one.
 pub mod job;
 /// Where the daemon is.

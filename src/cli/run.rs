@@ -13,7 +13,7 @@ use super::client::Client;
 use super::error::CliError;
 use super::locate::locate;
 use super::terminal::{Exit, Terminal, cell, rows};
-use super::{account, daemon, generate, job, promotion, pull_mirror, push_mirror, repository, verify, why};
+use super::{account, daemon, gc, generate, job, promotion, pull_mirror, push_mirror, repository, verify, why};
 use crate::config::Environment;
 
 /// A command that speaks to the daemon: who to ask, how to answer.
@@ -113,6 +113,7 @@ async fn dispatch(
         | Command::PushMirror(_)
         | Command::PullMirror(_)
         | Command::Job(_)
+        | Command::Gc(_)
         | Command::Why(_) => {
             let client = locate(arguments, environment).await?;
             let json = arguments.json;
@@ -130,6 +131,7 @@ async fn ask(command: &Command, session: &mut Session<'_, '_>) -> Result<(), Cli
         Command::PushMirror(command) => push_mirror::run(command, session).await,
         Command::PullMirror(command) => pull_mirror::run(command, session).await,
         Command::Job(command) => job::run(command, session).await,
+        Command::Gc(command) => gc::run(command, session).await,
         Command::Why(wanted) => why::run(wanted, session).await,
         // Handled without a daemon, above.
         Command::Serve(_) | Command::Demo | Command::Verify(_) | Command::Completions(_) | Command::Man(_) => Ok(()),

@@ -36,6 +36,12 @@ pub struct RawConfig {
     /// `[remote]`.
     #[serde(default)]
     pub remote: RawRemote,
+    /// `[gc]`.
+    #[serde(default)]
+    pub gc: RawGc,
+    /// `[disk]`.
+    #[serde(default)]
+    pub disk: RawDisk,
 }
 
 /// One `[[listener]]`.
@@ -76,6 +82,26 @@ pub struct RawAdmin {
 pub struct RawRemote {
     /// Private networks that mirrors of ordinary accounts may reach.
     pub allow_private: Option<Vec<Spanned<String>>>,
+}
+
+/// `[gc]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawGc {
+    /// When collection runs.
+    pub schedule: Option<Spanned<String>>,
+    /// How long blobs that no manifest names are kept.
+    pub grace: Option<Spanned<String>>,
+    /// How long manifests that no tag leads to are kept.
+    pub untagged: Option<Spanned<String>>,
+}
+
+/// `[disk]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawDisk {
+    /// What is kept free.
+    pub keep_free: Option<Spanned<String>>,
 }
 
 /// A file's name and text, to say where something stands.

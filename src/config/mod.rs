@@ -12,6 +12,8 @@
 //! folder. It is not the place of any module's defaults beyond what an
 //! operator may set: bounds live in `limits`.
 
+/// How long, how much, how often.
+pub mod amount;
 /// The variables and the folder the process was started with.
 pub mod environment;
 /// What is wrong with a configuration, and where.
@@ -25,7 +27,8 @@ pub mod resolve;
 /// Listeners, networks, log formats, names.
 pub mod value;
 
+pub use amount::When;
 pub use environment::Environment;
 pub use error::ConfigError;
-pub use resolve::{CertificateFiles, Config, Overrides, Remote, Tls};
+pub use resolve::{CertificateFiles, Config, Gc, Overrides, Remote, Tls};
 pub use value::{Listener, LogFilter, LogFormat, Network, TlsName};

@@ -10,15 +10,20 @@ use std::str::FromStr;
 
 use toml::Spanned;
 
+use super::amount::{KeepFree, Lasting, When};
 use super::environment::Environment;
 use super::error::ConfigError;
-use super::file::{Document, RawConfig, RawListener, RawTls};
+use super::file::{Document, RawConfig, RawGc, RawListener, RawTls};
 use super::rehearsal::{CrashAt, Pace};
 use super::value::{self, Listener, LogFilter, LogFormat, Network, TlsName};
+use crate::jobs::gc::Collection;
 use crate::limits;
+use crate::store::file::Keep;
 
 /// The port a registry listens on when nothing else is said.
 const REGISTRY_PORT: u16 = 5000;
+/// When collection runs when nothing else is said: at night, UTC.
+const GC_SCHEDULE: &str = "0 17 2 * * *";
 /// The data folder when nothing else is said.
 const DATA_DIR: &str = "tidegate-data";
 /// The credential that holds the key that seals mirrors' passwords.
@@ -47,6 +52,10 @@ pub struct Config {
     /// The file with the key that seals mirrors' passwords, where the service
     /// manager passed one on; in the data folder otherwise.
     pub sealing_key: Option<PathBuf>,
+    /// Collection.
+    pub gc: Gc,
+    /// What is kept free on the disk.
+    pub keep_free: Keep,
     /// How soon things are done that are done from time to time.
     pub pace: Pace,
     /// Where a daemon under test dies.
@@ -79,6 +88,15 @@ pub struct CertificateFiles {
 pub struct Remote {
     /// Private networks that mirrors saved by ordinary accounts may reach.
     pub allow_private: Vec<Network>,
+}
+
+/// Collection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gc {
+    /// When it runs by itself.
+    pub schedule: When,
+    /// How it runs, where nothing else is said.
+    pub how: Collection,
 }
 
 /// What the command line puts in place of the file's settings.
@@ -133,6 +151,9 @@ impl Config {
                 .as_ref()
                 .map(|folder| folder.join(SEALING_KEY_CREDENTIAL))
                 .filter(|path| path.exists()),
+            gc: gc(document, &raw.gc)?,
+            keep_free: parsed::<KeepFree>(document, "disk.keep_free", raw.disk.keep_free.as_ref())?
+                .map_or(Keep::Usual, |keep| keep.0),
             pace: environment.pace.as_deref().map(Pace::parse).transpose()?.unwrap_or_default(),
             crash_at: environment.crash_at.as_deref().map(CrashAt::parse).transpose()?,
             supervised: environment.runtime_dir.is_some() || environment.state_dir.is_some(),
@@ -252,6 +273,24 @@ fn tls(document: &Document, raw: &RawTls, environment: &Environment) -> Result<T
         }
     }
     Ok(Tls { names: all_parsed(document, "tls.names", names.map(|names| names.get_ref().as_slice()))?, files })
+}
+
+fn gc(document: &Document, raw: &RawGc) -> Result<Gc, ConfigError> {
+    let mut how = Collection::default();
+    if let Some(grace) = parsed::<Lasting>(document, "gc.grace", raw.grace.as_ref())? {
+        how.grace = grace.0;
+    }
+    if let Some(untagged) = raw.untagged.as_ref() {
+        how.untagged = match untagged.get_ref().as_str() {
+            "keep" => None,
+            _ => parsed::<Lasting>(document, "gc.untagged", Some(untagged))?.map(|lasting| lasting.0),
+        };
+    }
+    let schedule = match parsed(document, "gc.schedule", raw.schedule.as_ref())? {
+        Some(schedule) => schedule,
+        None => GC_SCHEDULE.parse().expect("it is a schedule"),
+    };
+    Ok(Gc { schedule, how })
 }
 
 fn path_of(

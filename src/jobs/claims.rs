@@ -12,6 +12,8 @@ use crate::limits;
 use crate::oci::Tag;
 use crate::remote::Origin;
 
+use super::gc::Collection;
+
 /// How many run at once, in all, for one policy and for one remote.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -23,6 +25,8 @@ pub struct Options {
     pub workers_per_policy: usize,
     /// For one remote.
     pub workers_per_remote: usize,
+    /// How collection runs where nothing else is said.
+    pub collection: Collection,
 }
 
 impl Default for Options {
@@ -32,6 +36,7 @@ impl Default for Options {
             reserve: limits::JOB_WORKERS_RESERVE,
             workers_per_policy: limits::JOB_WORKERS / 2,
             workers_per_remote: limits::JOB_WORKERS_PER_REMOTE,
+            collection: Collection::default(),
         }
     }
 }

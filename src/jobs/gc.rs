@@ -8,10 +8,11 @@
 //! slices are walked again and removed in small commits of the background
 //! lane, with a pause after each.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::backoff::Retry;
 use crate::clock::Timestamp;
 use crate::lifecycle;
 use crate::limits;
@@ -20,6 +21,7 @@ use crate::registry::{Registry, RegistryError};
 use crate::store::gc::CutOff;
 
 use super::log::JobLog;
+use super::settle::Outcome;
 
 /// How often a run says how far it is.
 const TELL_EVERY: Duration = Duration::from_secs(2);
@@ -54,6 +56,101 @@ pub struct Report {
     pub done: Collected,
     /// It would have removed too much, and nobody had consented.
     pub blown: bool,
+}
+
+/// Why parameters of a run are refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name}: {why}")]
+pub struct BadParameter {
+    /// Which.
+    pub name: &'static str,
+    /// What is wrong with it, and what is allowed.
+    pub why: String,
+}
+
+impl Collection {
+    /// Reads a job's parameters; what is not there is as it is here.
+    ///
+    /// # Errors
+    /// The first that is wrong.
+    pub fn with(self, parameters: &BTreeMap<String, String>) -> Result<Self, BadParameter> {
+        let mut how = self;
+        if let Some(text) = parameters.get(GRACE) {
+            how.grace = duration(GRACE, text)?;
+        }
+        if let Some(text) = parameters.get(UNTAGGED) {
+            how.untagged = if text == KEEP { None } else { Some(duration(UNTAGGED, text)?) };
+        }
+        how.dry_run = flag(DRY_RUN, parameters)?;
+        how.consent = flag(CONSENT, parameters)?;
+        Ok(how)
+    }
+}
+
+/// How long a blob that no manifest names is kept.
+pub const GRACE: &str = "grace";
+/// How long a manifest that no tag leads to is kept, or [`KEEP`].
+pub const UNTAGGED: &str = "untagged";
+/// For ever.
+pub const KEEP: &str = "keep";
+/// Only say what would go.
+pub const DRY_RUN: &str = "dryRun";
+/// More than a fifth of the bytes may go.
+pub const CONSENT: &str = "consent";
+
+fn duration(name: &'static str, text: &str) -> Result<Duration, BadParameter> {
+    let why = || format!("{text:?} is no duration; write one such as 36h, 14d or 0s");
+    humantime::parse_duration(text).map_err(|_| BadParameter { name, why: why() })
+}
+
+fn flag(name: &'static str, parameters: &BTreeMap<String, String>) -> Result<bool, BadParameter> {
+    match parameters.get(name).map(String::as_str) {
+        None | Some("" | "false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(other) => Err(BadParameter { name, why: format!("{other:?} is neither true nor false") }),
+    }
+}
+
+/// Runs the collection that `parameters` ask for: how it went, and what it
+/// found, for programs.
+pub(super) async fn collect(
+    registry: &Registry,
+    usual: Collection,
+    parameters: &BTreeMap<String, String>,
+    log: &JobLog,
+) -> (Outcome, BTreeMap<String, String>) {
+    let how = match usual.with(parameters) {
+        Ok(how) => how,
+        Err(error) => return (Outcome::Gone { why: error.to_string() }, BTreeMap::new()),
+    };
+    let report = match (Collecting { registry, how, log }).run().await {
+        Ok(report) => report,
+        Err(error) => {
+            let why = crate::store::error_chain(&error);
+            return (Outcome::Failed { why, retry: Retry::Soon, bytes: 0 }, BTreeMap::new());
+        }
+    };
+    let numbers = |which: &str, sum: &Collected| {
+        [("Manifests", sum.manifests), ("Blobs", sum.files), ("Bytes", sum.bytes)]
+            .map(|(what, count)| (format!("{which}{what}"), count.to_string()))
+    };
+    let mut found: BTreeMap<String, String> = numbers("collectable", &report.would).into();
+    found.extend(numbers("collected", &report.done));
+    found.insert("storedBytes".to_owned(), report.would.of.to_string());
+    if report.blown {
+        let why = format!(
+            "{} of {} can go, more than a fifth: nothing was removed; if that is meant, run `tidegate gc run --yes`",
+            bytesize::ByteSize(report.would.bytes),
+            bytesize::ByteSize(report.would.of)
+        );
+        tracing::warn!(why, "collection");
+        return (Outcome::Gone { why }, found);
+    }
+    let Collected { manifests, files, bytes, .. } = report.done;
+    if !how.dry_run && files + manifests > 0 {
+        tracing::info!(manifests, files, bytes, "collected");
+    }
+    (Outcome::Done { bytes, moved: files > 0 }, found)
 }
 
 /// One run at work.

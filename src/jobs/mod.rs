@@ -7,10 +7,10 @@
 //! owed is still there at the next start, and doing it twice does nothing the
 //! second time. A job that shows a transfer carries its history and log.
 
-/// Garbage collection.
-pub mod gc;
 /// What runs now, and what may run next.
 mod claims;
+/// Garbage collection.
+pub mod gc;
 /// The log of one job while it runs.
 pub mod log;
 /// What is due now.
@@ -37,8 +37,12 @@ pub mod runner;
 pub mod settle;
 /// What a mirror lacks.
 pub mod standing;
+/// Jobs of the daemon's own.
+pub mod system;
 #[cfg(test)]
 mod tests;
+/// The daemon's own schedules.
+pub mod timetable;
 /// Orphans, unlinks, idle uploads, purges, bounded histories.
 pub mod upkeep;
 

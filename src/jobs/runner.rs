@@ -3,6 +3,7 @@
 //! A remote has a few workers at most, and each of them ends some day, so that
 //! one far side that hangs or trickles delays only its own.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::AtomicU64;
@@ -23,6 +24,7 @@ use crate::store::record::{Direction, Job, JobAction, JobStatus, Policy, Transfe
 use crate::store::{Lane, Read as _, StoreError, Stored as _, Table, policy, queue, transfer};
 
 use super::claims::{Claim, Options};
+use super::gc::collect;
 use super::log::JobLog;
 use super::look::{LOOK_EVERY, Place, Round};
 use super::poll_queue::SettlePoll;
@@ -30,6 +32,7 @@ use super::pull_mirror::{Poll, Pull};
 use super::push_mirror::Push;
 use super::remote::Remotes;
 use super::settle::{Begin, BeginTransfer, Forget, Outcome, SettleTransfer};
+use super::system::SettleSystem;
 
 /// Shortest time between two rounds: commits come faster than that matters.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -242,10 +245,35 @@ impl Runner {
                 (Outcome::Gone { why: "the policy is switched off".to_owned() }, String::new())
             }
             (JobAction::PollMirror, None) => (Outcome::Gone { why: "the policy is gone".to_owned() }, String::new()),
+            (JobAction::OnlineGc, _) => {
+                store.submit(Lane::Background, Begin { job: *id }).await?.unwrap_or_else(|never| match never {});
+                return self.collect(id, &job, &log, scope).await;
+            }
             // These only show a transfer, which is driven by its own row.
             (JobAction::PullMirrorTag | JobAction::PushMirrorTag, _) => return Ok(()),
         };
         let settle = SettlePoll { job: *id, outcome, summary, lines: log.take(), random: store.chance().next() };
+        store.submit(Lane::Background, settle).await?.unwrap_or_else(|never| match never {});
+        Ok(())
+    }
+}
+
+impl Runner {
+    async fn collect(&self, id: &Id, job: &Job, log: &JobLog, scope: &Scope) -> Result<(), StoreError> {
+        let store = self.0.registry.store();
+        let found = Mutex::new(BTreeMap::new());
+        let outcome = watched(
+            async {
+                let (outcome, what) = collect(&self.0.registry, self.0.options.collection, &job.parameters, log).await;
+                *found.lock().unwrap_or_else(PoisonError::into_inner) = what;
+                outcome
+            },
+            log,
+            scope,
+        )
+        .await;
+        let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let settle = SettleSystem { job: *id, outcome, found, lines: log.take(), random: store.chance().next() };
         store.submit(Lane::Background, settle).await?.unwrap_or_else(|never| match never {});
         Ok(())
     }

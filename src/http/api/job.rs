@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::chance::Id;
 use crate::clock::Timestamp;
+use crate::jobs::gc;
 use crate::jobs::query::{self, Cancel, Filter, NothingToPoll};
+use crate::jobs::system::{QueueSystem, Queued};
 use crate::oci::RepoName;
 use crate::store::record::{Job, JobAction, JobStatus, Policy, PolicyBody};
 use crate::store::{Lane, Read, Store, StoreError, policy, queue, repo};
@@ -97,9 +99,10 @@ pub(super) async fn create(call: Call<'_>) -> Result<Answer, ApiError> {
     let form: JobForm = call.form()?;
     match form.action.as_deref() {
         Some(word) if word == JobAction::PollMirror.as_str() => {}
+        Some(word) if word == JobAction::OnlineGc.as_str() => return system(call, JobAction::OnlineGc, form).await,
         other => {
             let given = other.unwrap_or_default();
-            let why = format!("{given:?} cannot be started by hand; \"poll_mirror\" can");
+            let why = format!("{given:?} cannot be started by hand; \"poll_mirror\" and \"onlinegc\" can");
             return Err(ApiError::Parameter { name: "action", why });
         }
     }
@@ -158,6 +161,35 @@ pub(super) async fn create(call: Call<'_>) -> Result<Answer, ApiError> {
         Some(first) => Ok(Answer::accepted(&QueuedShape { first, jobs, skipped })),
         None => Err(ApiError::NoSuchJob),
     }
+}
+
+/// Starts a job of the daemon's own, or gives the one that waits or runs.
+async fn system(call: Call<'_>, action: JobAction, form: JobForm) -> Result<Answer, ApiError> {
+    not_later(call, form.scheduled_at.as_deref())?;
+    let mut parameters = BTreeMap::new();
+    for (name, value) in form.parameters.unwrap_or_default() {
+        let text = match value {
+            serde_json::Value::Null => continue,
+            serde_json::Value::String(text) => text,
+            other => other.to_string(),
+        };
+        parameters.insert(name, text);
+    }
+    gc::Collection::default().with(&parameters).map_err(|bad| ApiError::Parameter { name: bad.name, why: bad.why })?;
+    let store = call.registry().store();
+    let id = store.chance().id();
+    let queue = QueueSystem { action, parameters, job: id, after: None };
+    let (id, job) = match store.submit(Lane::Foreground, queue).await?.unwrap_or_else(|never| match never {}) {
+        Queued::New(job) => (id, job),
+        Queued::Busy(busy, job) => {
+            let why = format!("job {busy} of the same kind is {}; wait for it or call it off", job.status.as_str());
+            return Err(ApiError::Parameter { name: "action", why });
+        }
+        Queued::Overtaken => return Err(ApiError::NoSuchJob),
+    };
+    let read = store.snapshot()?;
+    let first = shape(call, &read, id, job)?;
+    Ok(Answer::accepted(&QueuedShape { jobs: vec![first.clone()], first, skipped: Vec::new() }))
 }
 
 /// The pull mirrors with their repositories, by name.

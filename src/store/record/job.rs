@@ -38,16 +38,25 @@ pub enum JobAction {
     PullMirrorTag,
     /// Send one tag to another registry.
     PushMirrorTag,
+    /// Remove what nothing needs.
+    OnlineGc,
 }
 
 impl JobAction {
     /// All kinds.
-    pub const ALL: [Self; 3] = [Self::PollMirror, Self::PullMirrorTag, Self::PushMirrorTag];
+    pub const ALL: [Self; 4] = [Self::PollMirror, Self::PullMirrorTag, Self::PushMirrorTag, Self::OnlineGc];
 
     /// Whether the job itself waits in the queue; the others only show how a
     /// transfer fares, which has a row of its own.
     pub const fn is_queued(self) -> bool {
-        matches!(self, Self::PollMirror)
+        matches!(self, Self::PollMirror | Self::OnlineGc)
+    }
+
+    /// The key of the schedule of a job that belongs to no policy.
+    pub const fn schedule_id(self) -> Id {
+        let mut bytes = [0; 16];
+        bytes[15] = self as u8;
+        Id::from_bytes(bytes)
     }
 
     /// The spelling in the API.
@@ -56,6 +65,7 @@ impl JobAction {
             Self::PollMirror => "poll_mirror",
             Self::PullMirrorTag => "pull_mirror_tag",
             Self::PushMirrorTag => "push_mirror_tag",
+            Self::OnlineGc => "onlinegc",
         }
     }
 }
