@@ -336,3 +336,11 @@ pub const API_PAGE_ENTRIES: usize = 10;
 pub const PREVIEW_TAGS: usize = 1_000;
 /// Accounts that are read from one snapshot while they are listed.
 pub const ACCOUNT_SLICE: usize = 1_000;
+
+// What comes later than what it belongs to.
+
+/// Tags of one manifest whose mirrors are asked to look again.
+pub const FOLLOW_TAGS: usize = 256;
+/// Places that one operation of the reactor follows to: each is a closure to be
+/// linked, and pushes wait meanwhile.
+pub const FOLLOW_STEPS: usize = 16;

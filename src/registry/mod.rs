@@ -31,6 +31,8 @@ pub mod repository;
 pub mod tag;
 /// Tags with their values, for listings.
 pub mod tag_list;
+/// The way that a tag's value came.
+pub mod trail;
 /// Upload sessions.
 pub mod upload;
 
