@@ -344,3 +344,9 @@ pub const FOLLOW_TAGS: usize = 256;
 /// Places that one operation of the reactor follows to: each is a closure to be
 /// linked, and pushes wait meanwhile.
 pub const FOLLOW_STEPS: usize = 16;
+/// Repositories whose pulls are counted between two looks of the sweep; those
+/// of further ones are not.
+pub const PULLS_PENDING: usize = 65_536;
+/// Largest request head that is read, in bytes. Beyond [`REQUEST_HEAD_BYTES`]
+/// it is read to be refused in words; beyond this, without any.
+pub const REQUEST_HEAD_READ_BYTES: usize = 2 * REQUEST_HEAD_BYTES;

@@ -20,7 +20,7 @@ use crate::registry::trail::came_through;
 use crate::registry::{Caller, RegistryError};
 use crate::store::crash::crash_point;
 use crate::store::record::{Decided, Direction, Policy, PolicyStatus, TagValue, Verdict};
-use crate::store::{Change, Read, RepoId, StoreError, policy, tag};
+use crate::store::{Change, Read, RepoId, StoreError, policy, repo, tag};
 
 use super::view::Basis;
 
@@ -175,6 +175,10 @@ impl Deciding {
             Ok(checked) => checked,
             Err(refusal) => {
                 let reason = match refusal {
+                    // Not a right that was lost: it can be made again.
+                    _ if repo::get(change, target)?.is_none() => {
+                        Reason::target_refused(format_args!("the repository {target} does not exist"))
+                    }
                     RegistryError::Denied { .. } | RegistryError::RepositoryUnknown { .. } => {
                         Reason::right_lost(owner.label(), refusal)
                     }

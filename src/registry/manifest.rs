@@ -10,7 +10,9 @@ use crate::oci::{Digest, Links, Manifest, ManifestError, MediaType, Reference, R
 use crate::store::file::{BlobFile, SealError, UploadId};
 use crate::store::record::manifest::Bytes as Stored;
 use crate::store::record::{ManifestBody, ManifestLinks, Referrer, Repository};
-use crate::store::{Change, Lane, Operation, Read, RepoId, Snapshot, StoreError, blob, event, manifest, referrer, tag};
+use crate::store::{
+    Change, Lane, Operation, Read, RepoId, Snapshot, StoreError, blob, event, manifest, referrer, repo, tag,
+};
 
 use super::tag::{Setting, may_change, set};
 use super::upload::OwnUpload;
@@ -46,6 +48,8 @@ pub struct Served {
     pub kind: MediaType,
     /// Its length in bytes.
     pub size: u64,
+    /// Where it was asked for.
+    repository: RepoId,
     /// Where its bytes are.
     body: Stored,
 }
@@ -116,6 +120,9 @@ impl Operation for PutManifest {
                 chain: new.chain.clone(),
             };
             set(tables, (&new.repository, &repository), tag, setting)?;
+        }
+        if new.cause == Cause::Push && !new.tags.is_empty() {
+            repo::count(tables, number, 0, 1)?;
         }
         Ok(())
     }
@@ -262,12 +269,17 @@ impl Registry {
             Reference::Tag(name) => tag::get(&read, record.number, name)?.ok_or_else(unknown)?.digest,
         };
         let body = manifest::body_in(&read, record.number, &digest)?.ok_or_else(unknown)?;
-        Ok(Served { digest, kind: body.kind, size: body.size, body: body.bytes })
+        Ok(Served { digest, kind: body.kind, size: body.size, repository: record.number, body: body.bytes })
     }
 
-    /// The bytes of a manifest that was found.
+    /// The bytes of a manifest that was found. That of an image counts as a
+    /// pull.
     pub async fn manifest_bytes(&self, served: Served) -> Result<Vec<u8>, RegistryError> {
-        read_body(self, &served.digest, served.size, served.body).await
+        let bytes = read_body(self, &served.digest, served.size, served.body).await?;
+        if !served.kind.is_index() {
+            self.store().pulls().add(served.repository);
+        }
+        Ok(bytes)
     }
 
     /// The bytes and kind of a manifest in one repository, for the daemon's

@@ -17,6 +17,8 @@ pub mod caller;
 pub mod catalog;
 /// Moving an image to another repository here.
 pub mod copy;
+/// How often repositories are used.
+pub mod count;
 /// Why the registry says no.
 pub mod error;
 /// Manifests: put, get, delete.

@@ -1,13 +1,13 @@
 //! What arrives after what it belongs to was promoted or mirrored.
 
-use super::world::{World, index};
+use super::world::{World, index, remote};
 use crate::chance::Id;
 use crate::limits;
 use crate::oci::{Digest, MediaType, RepoName};
 use crate::reactor::follow::Late;
 use crate::reactor::sweep;
 use crate::registry::Caller;
-use crate::store::record::{PolicyBody, Remote, Transfer};
+use crate::store::record::{PolicyBody, Transfer};
 use crate::store::{event, repo, transfer};
 
 const IMAGE: MediaType = MediaType::OciManifest;
@@ -23,17 +23,7 @@ async fn put(world: &World, repository: &str, kind: MediaType, bytes: &str) -> D
 }
 
 async fn mirror(world: &World, source: &str) -> Id {
-    let remote = Remote {
-        host: "https://127.0.0.1:1".into(),
-        repository: "far/website".into(),
-        username: String::new(),
-        password: None,
-        token: None,
-        ca: String::new(),
-        skip_tls_verification: false,
-        private: true,
-    };
-    world.save(&Caller::System, source, |saving| saving.body = PolicyBody::Push { remote }).await
+    world.save(&Caller::System, source, |saving| saving.body = PolicyBody::Push { remote: remote() }).await
 }
 
 fn owed(world: &World, policy: Id, tag: &str) -> Transfer {

@@ -1,13 +1,13 @@
 //! Pushes in, promotions and transfers out.
 
-use super::world::World;
+use super::world::{World, remote};
 use crate::event::Cause;
 use crate::oci::{Digest, MediaType, Reference, RepoName, Tag};
 use crate::policy::{Outcome, Reason};
 use crate::reactor::sweep;
 use crate::registry::Caller;
 use crate::registry::repository::Settings;
-use crate::store::record::{PolicyBody, Remote};
+use crate::store::record::PolicyBody;
 use crate::store::{Read as _, policy, transfer};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,19 +155,9 @@ async fn an_attachment_moves_with_its_image_or_follows_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_push_mirror_owes_each_value_once() {
     let world = World::new(&["dev/website"]).await;
-    let remote = Remote {
-        host: "https://127.0.0.1:1".into(),
-        repository: "far/website".into(),
-        username: String::new(),
-        password: None,
-        token: None,
-        ca: String::new(),
-        skip_tls_verification: false,
-        private: true,
-    };
     let id = world
         .save(&Caller::System, "dev/website", |saving| {
-            saving.body = PolicyBody::Push { remote };
+            saving.body = PolicyBody::Push { remote: remote() };
             saving.tag_template = "far-%n".into();
         })
         .await;

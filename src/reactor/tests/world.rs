@@ -13,7 +13,7 @@ use crate::registry::repository::Settings;
 use crate::registry::upload::BrokenBody;
 use crate::registry::{Caller, Registry};
 use crate::store::file::Files;
-use crate::store::record::{PolicyBody, TagValue, Verdict};
+use crate::store::record::{PolicyBody, Remote, TagValue, Verdict};
 use crate::store::verify::{Depth, verify};
 use crate::store::{Store, policy, repo, tag};
 
@@ -173,6 +173,20 @@ impl World {
         let record = repo::get(&read, &repository.parse().expect("a name")).expect("reads").expect("is there");
         let verdict = policy::verdict(&read, record.number, &name.parse().expect("a tag")).expect("reads");
         verdict.expect("a verdict")
+    }
+}
+
+/// Another registry, which nobody asks here.
+pub(super) fn remote() -> Remote {
+    Remote {
+        host: "https://127.0.0.1:1".into(),
+        repository: "far/website".into(),
+        username: String::new(),
+        password: None,
+        token: None,
+        ca: String::new(),
+        skip_tls_verification: false,
+        private: true,
     }
 }
 
