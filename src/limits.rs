@@ -420,3 +420,16 @@ pub const REMOTE_TAG_EXAMPLES: usize = 5;
 /// Times a change of a policy is merged again because somebody else's came
 /// between.
 pub const POLICY_SAVE_TRIES: usize = 8;
+// What comes later than what it belongs to.
+
+/// Tags of one manifest whose mirrors are asked to look again.
+pub const FOLLOW_TAGS: usize = 256;
+/// Places that one operation of the reactor follows to: each is a closure to be
+/// linked, and pushes wait meanwhile.
+pub const FOLLOW_STEPS: usize = 16;
+/// Repositories whose pulls are counted between two looks of the sweep; those
+/// of further ones are not.
+pub const PULLS_PENDING: usize = 65_536;
+/// Largest request head that is read, in bytes. Beyond [`REQUEST_HEAD_BYTES`]
+/// it is read to be refused in words; beyond this, without any.
+pub const REQUEST_HEAD_READ_BYTES: usize = 2 * REQUEST_HEAD_BYTES;

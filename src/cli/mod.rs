@@ -27,7 +27,7 @@ pub mod error;
 /// `gc run`.
 pub mod gc;
 /// `completions` and `man`.
-mod generate;
+pub mod generate;
 /// `job list|show|logs`, and waiting for one.
 pub mod job;
 /// Where the daemon is.

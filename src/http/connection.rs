@@ -6,6 +6,12 @@
 //! between requests. What a handler reads of a request body is its own affair
 //! ([`crate::http::body`]).
 //!
+//! What never becomes a request is answered by hyper itself, with a status and
+//! an empty body: 400 for bytes that are no HTTP, 414 for a target beyond
+//! 65 534 bytes, 431 for more than 100 header lines or for a head beyond what
+//! is read at all ([`limits::REQUEST_HEAD_READ_BYTES`]). A head that is merely
+//! too large is refused here, in words.
+//!
 //! A panic in a handler ends at its request: logged once, counted, answered
 //! with 500; the connection and the daemon go on.
 
@@ -22,7 +28,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::rt::{Read, Write};
@@ -180,7 +186,7 @@ where
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(context.options.request_head)
-        .max_header_size(limits::REQUEST_HEAD_BYTES)
+        .max_header_size(limits::REQUEST_HEAD_READ_BYTES)
         .max_buf_size(limits::CONNECTION_BUFFER_BYTES)
         .half_close(false)
         .keep_alive(true)
@@ -206,7 +212,7 @@ where
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits::STREAMS)
         .max_pending_accept_reset_streams(limits::STREAMS_RESET)
-        .max_header_list_size(limits::REQUEST_HEAD_BYTES as u32)
+        .max_header_list_size(limits::REQUEST_HEAD_READ_BYTES as u32)
         .initial_stream_window_size(limits::STREAM_WINDOW_BYTES)
         .initial_connection_window_size(limits::CONNECTION_WINDOW_BYTES)
         .max_send_buf_size(limits::STREAM_SEND_BYTES)
@@ -288,6 +294,9 @@ where
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     tally.requests.fetch_add(1, Ordering::Relaxed);
+    if head_bytes(&request) > limits::REQUEST_HEAD_BYTES {
+        return head_too_large(request.version()).map(|body| Answer { body, tally, _running: running });
+    }
     // Calling the handler may panic as well as awaiting it.
     let response = AssertUnwindSafe(async move { handler(request, peer).await }).catch_unwind().await;
     let response = response.unwrap_or_else(|panic| {
@@ -302,6 +311,25 @@ fn report(panic: &(dyn Any + Send), tally: &Tally) {
     tally.panics.fetch_add(1, Ordering::Relaxed);
     let message = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     tracing::error!(panic = message.unwrap_or("of another type than text"), "a request's handler panicked");
+}
+
+/// The length of a request's head, as HTTP/1.1 writes it.
+fn head_bytes<B>(request: &Request<B>) -> usize {
+    let line = request.uri().path_and_query().map_or(1, |path| path.as_str().len());
+    request.headers().iter().fold(line, |bytes, (name, value)| bytes + name.as_str().len() + value.len() + 4)
+}
+
+fn head_too_large(version: Version) -> Response<Body> {
+    let message = format!("the head of a request has at most {} bytes", limits::REQUEST_HEAD_BYTES);
+    let body = serde_json::json!({ "errors": [{ "code": "UNSUPPORTED", "message": message }] });
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    // Nothing of a body is read. HTTP/2 has no such header.
+    if version < Version::HTTP_2 {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 fn internal_error() -> Response<Body> {

@@ -8,7 +8,7 @@ use super::Digest;
 /// The parts of a descriptor that a registry reads. Unknown fields of the
 /// original stay in the manifest's own bytes, which are never rewritten.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "a descriptor")]
 pub struct Descriptor {
     /// What the content is.
     pub media_type: String,
@@ -29,6 +29,7 @@ pub struct Descriptor {
 
 /// The platform of an index entry.
 #[derive(Clone, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(expecting = "a platform")]
 pub struct Platform {
     /// `amd64`, `arm64`, …
     #[serde(default)]

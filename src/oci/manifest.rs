@@ -7,8 +7,12 @@
 //! with the type it was sent under: the kind is a function of the bytes.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::descriptor::Platform;
 use super::media_type::{SCHEMA_1, is_non_distributable};
@@ -103,6 +107,9 @@ pub enum ManifestError {
         /// The header's value.
         sent: String,
     },
+    /// JSON, perhaps, and no object.
+    #[error("a manifest is a JSON object, from `{{` to `}}`; this is none")]
+    NotAnObject,
     /// Not JSON, or not of the shape.
     #[error("the manifest is not valid: {0}")]
     Json(serde_json::Error),
@@ -126,21 +133,51 @@ pub enum ManifestError {
         /// How many it has.
         entries: usize,
     },
+    /// What it names has another length than it says. Found by who has it.
+    #[error("the manifest says that {digest} has {stated} bytes; it has {found}")]
+    Size {
+        /// What it names: a blob, or an entry of an index.
+        digest: Digest,
+        /// The length that the manifest states.
+        stated: u64,
+        /// The real one.
+        found: u64,
+    },
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "a manifest")]
 struct Raw {
     schema_version: Option<serde_json::Value>,
     media_type: Option<String>,
     artifact_type: Option<String>,
-    config: Option<Descriptor>,
-    layers: Option<Vec<Descriptor>>,
-    manifests: Option<Vec<Descriptor>>,
-    subject: Option<Descriptor>,
+    config: Option<Object<Descriptor>>,
+    layers: Option<Vec<Object<Descriptor>>>,
+    manifests: Option<Vec<Object<Descriptor>>>,
+    subject: Option<Object<Descriptor>>,
     annotations: Option<BTreeMap<String, String>>,
     #[serde(rename = "fsLayers")]
     fs_layers: Option<serde::de::IgnoredAny>,
+}
+
+/// A `T` from a JSON object alone: serde's own reading of a structure takes an
+/// array of its fields as well, which no client means.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = Object<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(members)).map(Object)
+            }
+        }
+        deserializer.deserialize_map(Members(PhantomData))
+    }
 }
 
 impl Manifest {
@@ -157,6 +194,9 @@ impl Manifest {
         let sent = content_type
             .map(|text| MediaType::of(text).ok_or_else(|| ManifestError::Type(text.to_owned())))
             .transpose()?;
+        if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+            return Err(ManifestError::NotAnObject);
+        }
         let raw: Raw = serde_json::from_slice(bytes).map_err(ManifestError::Json)?;
         if raw.fs_layers.is_some() {
             return Err(ManifestError::Schema1);
@@ -205,7 +245,7 @@ fn kind_of(raw: &Raw, sent: Option<MediaType>) -> Result<MediaType, ManifestErro
 impl Raw {
     fn reduce(self, kind: MediaType) -> Result<Manifest, ManifestError> {
         let missing = |field| ManifestError::Missing { kind, field };
-        let mut links = Links { subject: self.subject.map(|subject| subject.digest), ..Links::default() };
+        let mut links = Links { subject: self.subject.map(|Object(subject)| subject.digest), ..Links::default() };
         let mut artifact_type = self.artifact_type.unwrap_or_default();
         if kind.is_index() {
             let manifests = self.manifests.ok_or_else(|| missing("manifests"))?;
@@ -214,7 +254,7 @@ impl Raw {
             }
             links.children = manifests
                 .into_iter()
-                .map(|entry| Child {
+                .map(|Object(entry)| Child {
                     digest: entry.digest,
                     size: entry.size,
                     is_manifest: MediaType::of(&entry.media_type).is_some(),
@@ -222,7 +262,7 @@ impl Raw {
                 })
                 .collect();
         } else {
-            let config = self.config.ok_or_else(|| missing("config"))?;
+            let Object(config) = self.config.ok_or_else(|| missing("config"))?;
             let layers = match self.layers {
                 Some(layers) => layers,
                 // Artifacts may come without layers; Docker images never do.
@@ -236,7 +276,7 @@ impl Raw {
                 artifact_type.clone_from(&config.media_type);
             }
             links.config = Some(Link { digest: config.digest, size: config.size });
-            for layer in layers {
+            for Object(layer) in layers {
                 let link = Link { digest: layer.digest, size: layer.size };
                 if is_non_distributable(&layer.media_type) { links.foreign.push(link) } else { links.layers.push(link) }
             }
@@ -285,7 +325,13 @@ mod tests {
     fn refuses_with_a_reason() {
         for (text, kind, words) in [
             ("{", None, "not valid"),
-            ("[]", None, "not valid"),
+            ("", None, "a manifest is a JSON object"),
+            ("[]", None, "a manifest is a JSON object"),
+            (" null", None, "a manifest is a JSON object"),
+            (r#""x""#, None, "a manifest is a JSON object"),
+            (r#"{"schemaVersion":2,"config":["x","sha256:1",1]}"#, None, "expected an object"),
+            (r#"{"schemaVersion":2,"layers":[null]}"#, None, "expected an object"),
+            (r#"{"schemaVersion":2,"layers":{}}"#, None, "expected a sequence"),
             (r#"{"schemaVersion":1,"fsLayers":[]}"#, None, "schema 1"),
             (r#"{"schemaVersion":3}"#, None, "schemaVersion must be 2"),
             (r#"{"schemaVersion":2}"#, None, "`config`"),
@@ -297,6 +343,7 @@ mod tests {
         ] {
             let error = Manifest::parse(text.as_bytes(), kind).expect_err(text).to_string();
             assert!(error.contains(words), "{text}: {error}");
+            assert!(!error.contains("struct") && !error.contains("Raw"), "{text}: {error}");
         }
     }
 

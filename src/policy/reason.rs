@@ -120,6 +120,13 @@ pub enum Reason {
         /// What went wrong.
         detail: String,
     },
+    /// The target is a tag that the image came through. Set by who applies.
+    CameThrough {
+        /// The repository of that tag.
+        repository: RepoName,
+        /// The tag.
+        tag: Tag,
+    },
 }
 
 /// One rule and what it found.
@@ -141,6 +148,14 @@ pub struct Check {
 }
 
 impl Decision {
+    /// The same decision, denied for `reason`.
+    #[must_use]
+    pub fn denied(mut self, reason: Reason) -> Self {
+        self.outcome = Outcome::Deny;
+        self.reason = reason;
+        self
+    }
+
     /// The same decision, blocked for `reason`.
     #[must_use]
     pub fn blocked(mut self, reason: Reason) -> Self {
@@ -266,6 +281,9 @@ impl fmt::Display for Reason {
             Self::TargetRefused { detail } => write!(f, "the target refused: {detail}"),
             Self::RightLost { owner, detail } => write!(f, "the policy's owner {owner} may not: {detail}"),
             Self::Failed { detail } => write!(f, "could not be handled: {detail}"),
+            Self::CameThrough { repository, tag } => {
+                write!(f, "the image came here through {repository}:{tag}: going back would be a loop")
+            }
         }
     }
 }
@@ -365,6 +383,10 @@ mod tests {
             Reason::target_refused("dev/x is immutable"),
             Reason::right_lost("ann", "write on qa/website"),
             Reason::failed("the manifest is gone"),
+            Reason::CameThrough {
+                repository: "dev/website".parse().expect("a name"),
+                tag: "1.0".parse().expect("a tag"),
+            },
         ];
         for reason in reasons {
             let decision = Decision {

@@ -16,10 +16,11 @@ use crate::jobs::settle::SUCCESS;
 use crate::oci::{Digest, RepoName, Tag};
 use crate::policy::{Decision, Intent, Outcome, Plan, PolicyId, Reason};
 use crate::registry::copy::Promotion;
+use crate::registry::trail::came_through;
 use crate::registry::{Caller, RegistryError};
 use crate::store::crash::crash_point;
 use crate::store::record::{Decided, Direction, Policy, PolicyStatus, TagValue, Verdict};
-use crate::store::{Change, Read, RepoId, StoreError, policy, tag};
+use crate::store::{Change, Read, RepoId, StoreError, policy, repo, tag};
 
 use super::view::Basis;
 
@@ -67,7 +68,7 @@ impl Deciding {
         Ok(if same { Standing::Good } else { Standing::Moved })
     }
 
-    /// Applies the plan and writes the verdict; how many tags moved.
+    /// Applies the plan and writes the verdict; how many things moved.
     pub fn apply(&self, change: &mut Change<'_>) -> Result<usize, StoreError> {
         let before = policy::verdict(change, self.repository, &self.tag)?.filter(|verdict| verdict.seq == self.seq);
         let mut decisions = before.map(|verdict| verdict.decisions).unwrap_or_default();
@@ -83,8 +84,8 @@ impl Deciding {
             }
             let made = match intents.get(&decision.policy) {
                 Some((place, intent)) => {
-                    let made = self.act(change, decision, intent, self.jobs.get(*place).copied())?;
-                    moved += usize::from(made.outcome == Outcome::Allow);
+                    let (made, has_moved) = self.act(change, decision, intent, self.jobs.get(*place).copied())?;
+                    moved += usize::from(has_moved);
                     made
                 }
                 None => decision.clone(),
@@ -103,26 +104,27 @@ impl Deciding {
         Ok(moved)
     }
 
-    /// Does what a policy allows; the decision as it turned out.
+    /// Does what a policy allows; the decision as it turned out, and whether
+    /// anything is elsewhere, or owed there, that was not.
     fn act(
         &self,
         change: &mut Change<'_>,
         decision: &Decision,
         intent: &Intent,
         job: Option<Id>,
-    ) -> Result<Decision, StoreError> {
+    ) -> Result<(Decision, bool), StoreError> {
         let id = *decision.policy.id();
         let Some(policy) = policy::get(change, &id)? else {
-            return Ok(decision.clone().blocked(Reason::failed("the policy is gone")));
+            return Ok((decision.clone().blocked(Reason::failed("the policy is gone")), false));
         };
         let Some(value) = tag::get(change, self.repository, &self.tag)? else {
-            return Ok(decision.clone().blocked(Reason::failed("the tag is gone")));
+            return Ok((decision.clone().blocked(Reason::failed("the tag is gone")), false));
         };
         match intent {
             Intent::Promote { target, tag, .. } => self.promote(change, decision, &policy, &value, target, tag),
             Intent::Mirror { remote_tag, .. } => {
                 if let Err(why) = owner_may(change, &policy, Level::ReadOnly)? {
-                    return Ok(decision.clone().blocked(Reason::right_lost(&policy.owner.label(), why)));
+                    return Ok((decision.clone().blocked(Reason::right_lost(&policy.owner.label(), why)), false));
                 }
                 let owed = Owed {
                     policy: id,
@@ -133,10 +135,11 @@ impl Deciding {
                     version: policy.version,
                     seq: self.seq,
                 };
-                if let Some(job) = job {
-                    owe(change, &owed, job)?;
-                }
-                Ok(decision.clone())
+                let is_new = match job {
+                    Some(job) => owe(change, &owed, job)?,
+                    None => false,
+                };
+                Ok((decision.clone(), is_new))
             }
         }
     }
@@ -149,10 +152,15 @@ impl Deciding {
         value: &TagValue,
         target: &RepoName,
         target_tag: &Tag,
-    ) -> Result<Decision, StoreError> {
+    ) -> Result<(Decision, bool), StoreError> {
+        // What stands on the way that the image came is the same or newer.
+        if came_through(change, value)?.iter().any(|(repository, tag)| (repository, tag) == (target, target_tag)) {
+            let reason = Reason::CameThrough { repository: target.clone(), tag: target_tag.clone() };
+            return Ok((decision.clone().denied(reason), false));
+        }
         let Some(owner) = Caller::of_owner(change, policy.owner)? else {
             let reason = Reason::right_lost(&policy.owner.label(), "the account is gone; save the policy again");
-            return self.block(change, decision, policy, reason);
+            return Ok((self.block(change, decision, policy, reason)?, false));
         };
         let promotion = Promotion {
             source: self.name.clone(),
@@ -167,22 +175,28 @@ impl Deciding {
             Ok(checked) => checked,
             Err(refusal) => {
                 let reason = match refusal {
+                    // Not a right that was lost: it can be made again.
+                    _ if repo::get(change, target)?.is_none() => {
+                        Reason::target_refused(format_args!("the repository {target} does not exist"))
+                    }
                     RegistryError::Denied { .. } | RegistryError::RepositoryUnknown { .. } => {
                         Reason::right_lost(owner.label(), refusal)
                     }
                     other => Reason::target_refused(other),
                 };
-                return self.block(change, decision, policy, reason);
+                return Ok((self.block(change, decision, policy, reason)?, false));
             }
         };
-        promotion.apply(checked, Actor::Policy(policy.id), change)?;
+        let has_moved = promotion.apply(checked, Actor::Policy(policy.id), change)?;
         crash_point!("promotion-applied");
         policy::set_sent(change, self.repository, &self.digest, target, &policy.id)?;
         let now = change.now();
-        let detail = format!("{}:{} to {target}:{target_tag}", self.name, self.tag);
-        let status = PolicyStatus { last_moved_at: Some(now), code: SUCCESS.to_owned(), detail, at: Some(now) };
+        let last_moved_at = if has_moved { Some(now) } else { policy::status(change, &policy.id)?.last_moved_at };
+        let how = if has_moved { "to" } else { "was already at" };
+        let detail = format!("{}:{} {how} {target}:{target_tag}", self.name, self.tag);
+        let status = PolicyStatus { last_moved_at, code: SUCCESS.to_owned(), detail, at: Some(now) };
         policy::set_status(change, &policy.id, &status)?;
-        Ok(decision.clone())
+        Ok((decision.clone(), has_moved))
     }
 
     fn block(

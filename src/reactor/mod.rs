@@ -16,7 +16,7 @@
 pub mod decide;
 /// The walk over existing tags after a policy was saved.
 pub mod evaluate;
-/// What is attached later follows what it is attached to.
+/// What comes later follows what it belongs to.
 pub mod follow;
 /// The event log, followed.
 pub mod react;

@@ -7,14 +7,15 @@ use std::time::Duration;
 use crate::event::{Event, Kind};
 use crate::lifecycle::Scope;
 use crate::limits;
-use crate::oci::Tag;
+use crate::oci::{Digest, Tag};
 use crate::policy::Trigger;
 use crate::store::crash::crash_point;
-use crate::store::{Change, Lane, Operation, Read, RepoId, Store, StoreError, error_chain, event, policy, tag};
+use crate::store::{Change, Lane, Operation, Read, RepoId, Store, StoreError, error_chain, event, tag};
 
 use super::decide::{Deciding, Standing};
-use super::follow::Attached;
-use super::view::{View, attached_to};
+use super::evaluate::{deciding, follows_subject};
+use super::follow::{Follow, Late};
+use super::view::View;
 
 /// Events that are planned from one snapshot and handed in together.
 const BATCH: usize = 64;
@@ -26,17 +27,25 @@ enum Work {
     Pass,
     /// Decisions about a tag.
     Decide(Box<Deciding>),
-    /// Something was attached to a manifest.
-    Follow(Attached),
+    /// Something came later than what it belongs to.
+    Follow(Follow),
 }
 
-/// Handles one event and moves the cursor.
+/// Handles one event, or a slice of it; the last slice moves the cursor.
 struct React {
     /// The cursor this was planned behind.
     after: u64,
-    /// The event.
-    seq: u64,
+    /// The event, for its last slice.
+    seq: Option<u64>,
     work: Arc<Work>,
+}
+
+/// An event and what it asks for: at least one piece of work.
+struct Planned {
+    /// The cursor it was planned behind.
+    after: u64,
+    event: Event,
+    works: Vec<Arc<Work>>,
 }
 
 /// The state moved on; plan again.
@@ -69,11 +78,13 @@ impl Operation for React {
     fn apply(&self, acts: bool, tables: &mut Change<'_>) -> Result<usize, StoreError> {
         let moved = match &*self.work {
             Work::Decide(deciding) if acts => deciding.apply(tables)?,
-            Work::Follow(attached) if acts => attached.apply(tables)?,
+            Work::Follow(follow) if acts => follow.apply(tables)?,
             Work::Pass | Work::Decide(_) | Work::Follow(_) => 0,
         };
-        event::set_cursor(tables, self.seq)?;
-        crash_point!("cursor-moved");
+        if let Some(seq) = self.seq {
+            event::set_cursor(tables, seq)?;
+            crash_point!("cursor-moved");
+        }
         Ok(moved)
     }
 }
@@ -109,20 +120,25 @@ pub async fn catch_up(store: &Store) -> Result<(), StoreError> {
     let mut again = 0_u32;
     loop {
         let planned = plan_batch(store)?;
-        let Some(&(first, _, _)) = planned.first() else { return Ok(()) };
-        let submitted = planned.iter().map(|(after, event, work)| {
-            let react = React { after: *after, seq: event.seq, work: Arc::clone(work) };
-            store.submit(Lane::Foreground, react)
-        });
+        let Some(first) = planned.first().map(|planned| planned.after) else { return Ok(()) };
         // They go into the inbox in order; each expects the one before it.
-        let answers = futures_util::future::join_all(submitted).await;
+        let submitted = planned.iter().flat_map(|Planned { after, event, works }| {
+            let slices = works.iter().enumerate().map(move |(place, work)| {
+                let seq = (place + 1 == works.len()).then_some(event.seq);
+                (event, React { after: *after, seq, work: Arc::clone(work) })
+            });
+            slices.map(|(event, react)| async move {
+                let (after, work) = (react.after, Arc::clone(&react.work));
+                (after, event, work, store.submit(Lane::Foreground, react).await)
+            })
+        });
         let mut failure = None;
-        for ((after, event, work), answer) in planned.iter().zip(answers) {
+        for (after, event, work, answer) in futures_util::future::join_all(submitted).await {
             match answer {
                 Ok(Ok(moved)) => tell(event, moved),
                 Ok(Err(PlanAgain)) => break,
                 Err(error) => {
-                    failure = Some((*after, event.seq, Arc::clone(work), error));
+                    failure = Some((after, event.seq, work, error));
                     break;
                 }
             }
@@ -150,7 +166,7 @@ async fn give_up(store: &Store, after: u64, seq: u64, work: &Work, error: StoreE
         Work::Pass | Work::Follow(_) => Work::Pass,
     };
     for work in [failed, Work::Pass] {
-        let react = React { after, seq, work: Arc::new(work) };
+        let react = React { after, seq: Some(seq), work: Arc::new(work) };
         match store.submit(Lane::Foreground, react).await {
             Ok(_) => return Ok(()),
             Err(StoreError::Panicked(_) | StoreError::Damaged { .. }) => {}
@@ -160,47 +176,38 @@ async fn give_up(store: &Store, after: u64, seq: u64, work: &Work, error: StoreE
     Err(error)
 }
 
-type Planned = (u64, Event, Arc<Work>);
-
 fn plan_batch(store: &Store) -> Result<Vec<Planned>, StoreError> {
     let read = store.snapshot()?;
     let mut after = event::cursor(&read)?;
     let mut planned = Vec::new();
     for event in event::after(&read, after, BATCH)? {
-        let work = plan_event(store, &read, &event)?;
+        let works = plan_event(store, &read, &event)?.into_iter().map(Arc::new).collect();
         let seq = event.seq;
-        planned.push((after, event, Arc::new(work)));
+        planned.push(Planned { after, event, works });
         after = seq;
     }
     Ok(planned)
 }
 
-fn plan_event(store: &Store, read: &impl Read, event: &Event) -> Result<Work, StoreError> {
+fn plan_event(store: &Store, read: &impl Read, event: &Event) -> Result<Vec<Work>, StoreError> {
     let number = RepoId(event.repository_number);
-    let ids = |count: usize| (0..count).map(|_| store.chance().id()).collect::<Vec<_>>();
     match &event.kind {
-        Kind::TagSet { tag, digest, .. } => {
-            if let Some(subject) = attached_to(tag)
-                && crate::store::manifest::is_linked(read, number, &subject)?
-            {
-                return follow(read, number, subject, *digest, Some(tag.clone()), ids);
-            }
+        Kind::TagSet { tag, .. } => {
             let Some(value) = tag::get(read, number, tag)?.filter(|value| value.seq == event.seq) else {
-                return Ok(Work::Pass);
+                return Ok(vec![Work::Pass]);
             };
+            if follows_subject(read, number, tag)? {
+                return follow(store, read, event, (value.digest, Some(tag.clone())));
+            }
             let view = View::read(read, number, event.repository.clone())?;
             if view.is_empty() {
-                return Ok(Work::Pass);
+                return Ok(vec![Work::Pass]);
             }
-            let plan = view.plan(Trigger::TagSet, tag, &value);
-            let jobs = ids(plan.intents.len());
-            let (name, basis) = (view.name.clone(), view.basis());
-            let (tag, seq, digest) = (tag.clone(), event.seq, value.digest);
-            Ok(Work::Decide(Box::new(Deciding { repository: number, name, tag, seq, digest, plan, basis, jobs })))
+            let deciding = deciding(store, &view, Trigger::TagSet, tag.clone(), &value);
+            Ok(vec![Work::Decide(Box::new(deciding))])
         }
-        Kind::ManifestLinked { digest, subject: Some(subject) } => follow(read, number, *subject, *digest, None, ids),
-        Kind::ManifestLinked { subject: None, .. }
-        | Kind::RepositoryCreated
+        Kind::ManifestLinked { digest, .. } => follow(store, read, event, (*digest, None)),
+        Kind::RepositoryCreated
         | Kind::RepositoryDeleted
         | Kind::TagDeleted { .. }
         | Kind::ManifestDeleted { .. }
@@ -208,24 +215,20 @@ fn plan_event(store: &Store, read: &impl Read, event: &Event) -> Result<Work, St
         | Kind::PolicyDeleted { .. }
         | Kind::Promoted { .. }
         | Kind::PushMirrored { .. }
-        | Kind::PullMirrored { .. } => Ok(Work::Pass),
+        | Kind::PullMirrored { .. } => Ok(vec![Work::Pass]),
     }
 }
 
 fn follow(
+    store: &Store,
     read: &impl Read,
-    repository: RepoId,
-    subject: crate::oci::Digest,
-    digest: crate::oci::Digest,
-    tag: Option<Tag>,
-    ids: impl Fn(usize) -> Vec<crate::chance::Id>,
-) -> Result<Work, StoreError> {
-    let is_needed = !policy::sent(read, repository, &subject)?.is_empty() || !policy::of(read, repository)?.is_empty();
-    Ok(if is_needed {
-        Work::Follow(Attached { repository, subject, digest, tag, jobs: ids(BATCH) })
-    } else {
-        Work::Pass
-    })
+    event: &Event,
+    (digest, tag): (Digest, Option<Tag>),
+) -> Result<Vec<Work>, StoreError> {
+    let repository = RepoId(event.repository_number);
+    let late = Late { repository, name: event.repository.clone(), digest, tag };
+    let slices = late.plan(read, || store.chance().id())?;
+    Ok(if slices.is_empty() { vec![Work::Pass] } else { slices.into_iter().map(Work::Follow).collect() })
 }
 
 fn tell(event: &Event, moved: usize) {

@@ -14,6 +14,7 @@ use crate::oci::{RepoName, Tag};
 use crate::policy::{Intent, Outcome, Trigger};
 use crate::registry::Caller;
 use crate::registry::copy::Promotion;
+use crate::registry::count::write_pulls;
 use crate::store::record::TagValue;
 use crate::store::{Lane, Read, RepoId, Store, StoreError, error_chain, event, policy, repo, tag};
 
@@ -37,7 +38,8 @@ impl Default for Options {
     }
 }
 
-/// Sweeps from time to time until the scope is told to stop.
+/// Sweeps from time to time until the scope is told to stop. Pulls that were
+/// counted since are written down with each sweep, and at the end.
 pub async fn run(store: Store, scope: Scope, options: Options) {
     while scope.until_stopped(tokio::time::sleep(options.every)).await.is_some() {
         match scope.until_stopped(sweep(&store)).await {
@@ -47,6 +49,15 @@ pub async fn run(store: Store, scope: Scope, options: Options) {
             Some(Ok(missed)) => tracing::warn!(tags = missed, "the sweep found tags without a verdict"),
             Some(Err(error)) => tracing::error!(error = %error_chain(&error), "the sweep failed; it is tried again"),
         }
+        write(&store).await;
+    }
+    write(&store).await;
+}
+
+async fn write(store: &Store) {
+    match write_pulls(store).await {
+        Ok(()) | Err(StoreError::Stopped) => {}
+        Err(error) => tracing::error!(error = %error_chain(&error), "pulls could not be written down; they are kept"),
     }
 }
 

@@ -6,7 +6,7 @@
 //! would now say otherwise is no news about it.
 
 use crate::oci::{RepoName, Tag};
-use crate::policy::{Decision, Outcome, Trigger};
+use crate::policy::{Decision, Outcome, Reason, Trigger};
 use crate::store::record::{Decided, Repository, TagValue};
 use crate::store::{Read, StoreError, policy};
 
@@ -48,6 +48,8 @@ fn differs(stored: &Decision, planned: &Decision) -> bool {
             (Outcome::Allow, _) => return false,
             // The plan does not ask the target, which refused.
             (Outcome::Blocked, Outcome::Allow) => return false,
+            // Nor does it know the way that the image came.
+            (Outcome::Deny, Outcome::Allow) if matches!(stored.reason, Reason::CameThrough { .. }) => return false,
             (Outcome::Deny | Outcome::Defer | Outcome::Blocked, _) => {}
         }
     }
@@ -59,7 +61,7 @@ fn differs(stored: &Decision, planned: &Decision) -> bool {
 mod tests {
     use super::*;
     use crate::chance::Chance;
-    use crate::policy::{Kind, PolicyId, Reason};
+    use crate::policy::{Kind, PolicyId};
 
     #[test]
     fn only_news_differs() {
@@ -73,6 +75,10 @@ mod tests {
             tag: None,
         };
         let matched = || Reason::Matched { rules: 0, checks: Vec::new() };
+        let looped = || {
+            let (repository, tag) = ("qa/website".parse().expect("a name"), "1".parse().expect("a tag"));
+            decision(1, Outcome::Deny, Reason::CameThrough { repository, tag })
+        };
         let allowed = || decision(1, Outcome::Allow, matched());
         let denied = || decision(1, Outcome::Deny, Reason::Disabled);
         let blocked = || decision(1, Outcome::Blocked, Reason::failed("full"));
@@ -83,6 +89,8 @@ mod tests {
             (denied(), allowed(), true),
             (blocked(), allowed(), false),
             (blocked(), denied(), true),
+            (looped(), allowed(), false),
+            (looped(), denied(), true),
             (allowed(), decision(2, Outcome::Deny, Reason::Disabled), true),
             (allowed(), decision(2, Outcome::Allow, matched()), true),
         ] {

@@ -18,6 +18,7 @@ use crate::store::record::{Repository, TagValue};
 use crate::store::{Change, Lane, Operation, Read, RepoId, StoreError, blob, event, manifest, referrer, tag};
 
 use super::tag::{Setting, may_change, set};
+use super::trail::came_through;
 use super::{Caller, Registry, RegistryError};
 
 /// Everything that moves with a manifest, as one repository has it.
@@ -144,17 +145,27 @@ impl Promotion {
         Ok(closure(read, source.number, &self.digest)?.map(|closure| Checked { source, target, value, closure }))
     }
 
-    /// Links the closure into the target and sets the tag there.
-    pub fn apply(&self, checked: Checked, actor: Actor, change: &mut Change<'_>) -> Result<u64, StoreError> {
+    /// Links the closure into the target and sets the tag there; whether the
+    /// tag moved. Where a policy finds the image under its tag already, what
+    /// was attached since follows and the tag is left alone: setting it again
+    /// would send the same image through the policies of the target again. A
+    /// person's act is a new one.
+    pub fn apply(&self, checked: Checked, actor: Actor, change: &mut Change<'_>) -> Result<bool, StoreError> {
         let Checked { source, target, value, closure } = checked;
         let place = (&self.target, &target);
+        let stands = tag::get(change, target.number, &self.target_tag)?;
+        let is_there = self.policy.is_some() && stands.is_some_and(|stands| stands.digest == self.digest);
         link_closure(change, source.number, place, &closure, &actor)?;
         let cause = Cause::Promotion { policy: self.policy, repository: self.source.clone(), tag: self.tag.clone() };
         let mut chain = self.chain.clone();
         chain.extend(self.policy);
+        // Attachments keep their tags. Back in a repository that the image
+        // came through, what stands there is the same or newer.
+        let came_back = self.policy.is_some()
+            && came_through(change, &value)?.iter().any(|(repository, _)| *repository == self.target);
         for (name, digest) in &closure.attachments {
             let stands = tag::get(change, target.number, name)?;
-            if stands.as_ref().is_some_and(|value| value.digest == *digest)
+            if stands.as_ref().is_some_and(|value| came_back || value.digest == *digest)
                 || may_change(change, place, name, Some(digest))?.is_err()
             {
                 continue;
@@ -171,6 +182,9 @@ impl Promotion {
             };
             set(change, place, name, setting)?;
         }
+        if is_there {
+            return Ok(false);
+        }
         let promoted = Kind::Promoted {
             policy: self.policy,
             tag: self.tag.clone(),
@@ -180,7 +194,8 @@ impl Promotion {
         };
         event::append(change, actor.clone(), (source.number, &self.source), promoted)?;
         let setting = Setting { digest: self.digest, kind: value.kind, size: value.size, actor, cause, chain };
-        set(change, place, &self.target_tag, setting)
+        set(change, place, &self.target_tag, setting)?;
+        Ok(true)
     }
 }
 

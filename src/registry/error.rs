@@ -87,7 +87,7 @@ pub enum RegistryError {
         repository: RepoName,
     },
     /// No such manifest or tag in this repository.
-    #[error("the manifest {reference} is not in {repository}")]
+    #[error("{} is not in {repository}", named(reference))]
     ManifestUnknown {
         /// The tag or digest.
         reference: Reference,
@@ -200,6 +200,14 @@ impl From<StoreError> for RegistryError {
             StoreError::Full => Self::Full,
             error => Self::Store(error),
         }
+    }
+}
+
+/// What a client asked for, in words.
+fn named(reference: &Reference) -> String {
+    match reference {
+        Reference::Tag(tag) => format!("the tag {:?}", tag.as_str()),
+        Reference::Digest(digest) => format!("the manifest {digest}"),
     }
 }
 

@@ -6,11 +6,13 @@ use crate::access::Level;
 use crate::chance::Id;
 use crate::event::{Actor, Cause, Kind};
 use crate::limits;
-use crate::oci::{Digest, Manifest, MediaType, Reference, RepoName, Tag};
+use crate::oci::{Digest, Links, Manifest, ManifestError, MediaType, Reference, RepoName, Tag};
 use crate::store::file::{BlobFile, SealError, UploadId};
 use crate::store::record::manifest::Bytes as Stored;
 use crate::store::record::{ManifestBody, ManifestLinks, Referrer, Repository};
-use crate::store::{Change, Lane, Operation, Read, RepoId, Snapshot, StoreError, blob, event, manifest, referrer, tag};
+use crate::store::{
+    Change, Lane, Operation, Read, RepoId, Snapshot, StoreError, blob, event, manifest, referrer, repo, tag,
+};
 
 use super::tag::{Setting, may_change, set};
 use super::upload::OwnUpload;
@@ -46,6 +48,8 @@ pub struct Served {
     pub kind: MediaType,
     /// Its length in bytes.
     pub size: u64,
+    /// Where it was asked for.
+    repository: RepoId,
     /// Where its bytes are.
     body: Stored,
 }
@@ -71,11 +75,8 @@ impl Operation for PutManifest {
             Ok(repository) => repository,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        for link in self.new.manifest.links.blobs() {
-            if !blob::is_linked(tables, repository.number, &link.digest)? {
-                let (digest, repository) = (link.digest, name.clone());
-                return Ok(Err(RegistryError::ManifestBlobUnknown { digest, repository }));
-            }
+        if let Err(refusal) = check_links(tables, (name, repository.number), &self.new.manifest.links)? {
+            return Ok(Err(refusal));
         }
         for tag in &self.new.tags {
             if let Err(refusal) = may_change(tables, (name, &repository), tag, Some(&self.new.digest))? {
@@ -119,6 +120,9 @@ impl Operation for PutManifest {
                 chain: new.chain.clone(),
             };
             set(tables, (&new.repository, &repository), tag, setting)?;
+        }
+        if new.cause == Cause::Push && !new.tags.is_empty() {
+            repo::count(tables, number, 0, 1)?;
         }
         Ok(())
     }
@@ -266,12 +270,17 @@ impl Registry {
             Reference::Tag(name) => tag::get(&read, record.number, name)?.ok_or_else(unknown)?.digest,
         };
         let body = manifest::body_in(&read, record.number, &digest)?.ok_or_else(unknown)?;
-        Ok(Served { digest, kind: body.kind, size: body.size, body: body.bytes })
+        Ok(Served { digest, kind: body.kind, size: body.size, repository: record.number, body: body.bytes })
     }
 
-    /// The bytes of a manifest that was found.
+    /// The bytes of a manifest that was found. That of an image counts as a
+    /// pull.
     pub async fn manifest_bytes(&self, served: Served) -> Result<Vec<u8>, RegistryError> {
-        read_body(self, &served.digest, served.size, served.body).await
+        let bytes = read_body(self, &served.digest, served.size, served.body).await?;
+        if !served.kind.is_index() {
+            self.store().pulls().add(served.repository);
+        }
+        Ok(bytes)
     }
 
     /// The bytes and kind of a manifest in one repository, for the daemon's
@@ -315,6 +324,43 @@ impl Registry {
         })?;
         Ok(found)
     }
+}
+
+/// Whether what a manifest names is there (blobs that it needs) and as long as
+/// it says (all that is there). A client checks lengths when it pulls, so a
+/// wrong one makes an image that nobody can pull.
+fn check_links(
+    read: &impl Read,
+    (name, number): (&RepoName, RepoId),
+    links: &Links,
+) -> Result<Result<(), RegistryError>, StoreError> {
+    let wrong = |digest, stated, found| Ok(Err(ManifestError::Size { digest, stated, found }.into()));
+    for link in links.blobs() {
+        match blob::get_in(read, number, &link.digest)? {
+            Some(blob) if blob.size != link.size => return wrong(link.digest, link.size, blob.size),
+            Some(_) => {}
+            None => {
+                let (digest, repository) = (link.digest, name.clone());
+                return Ok(Err(RegistryError::ManifestBlobUnknown { digest, repository }));
+            }
+        }
+    }
+    for link in &links.foreign {
+        if let Some(blob) = blob::get_in(read, number, &link.digest)?.filter(|blob| blob.size != link.size) {
+            return wrong(link.digest, link.size, blob.size);
+        }
+    }
+    for child in &links.children {
+        let found = if child.is_manifest {
+            manifest::body_in(read, number, &child.digest)?.map(|body| body.size)
+        } else {
+            blob::get_in(read, number, &child.digest)?.map(|blob| blob.size)
+        };
+        if let Some(found) = found.filter(|found| *found != child.size) {
+            return wrong(child.digest, child.size, found);
+        }
+    }
+    Ok(Ok(()))
 }
 
 async fn read_body(registry: &Registry, digest: &Digest, size: u64, body: Stored) -> Result<Vec<u8>, RegistryError> {

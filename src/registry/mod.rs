@@ -21,6 +21,8 @@ mod claims;
 pub mod collect;
 /// Moving an image to another repository here.
 pub mod copy;
+/// How often repositories are used.
+pub mod count;
 /// Why the registry says no.
 pub mod error;
 /// Manifests: put, get, delete.
@@ -35,6 +37,8 @@ pub mod repository;
 pub mod tag;
 /// Tags with their values, for listings.
 pub mod tag_list;
+/// The way that a tag's value came.
+pub mod trail;
 /// Upload sessions.
 pub mod upload;
 

@@ -1,11 +1,12 @@
 //! Repositories: made, looked at, changed, removed.
 
 use crate::access::Level;
+use crate::chance::Id;
 use crate::event::Kind;
-use crate::oci::RepoName;
-use crate::store::record::{Account, Repository};
+use crate::oci::{RepoName, Tag};
+use crate::store::record::{Account, JobStatus, PolicyStatus, Repository};
 use crate::store::{Change, Key, Lane, Operation, Parts, Read, RepoId, Span, StoreError, Table};
-use crate::store::{account, event, policy, repo};
+use crate::store::{account, event, policy, queue, repo, transfer};
 
 use super::{Caller, Registry, RegistryError};
 
@@ -49,7 +50,7 @@ struct CreateRepository {
     caller: Caller,
     name: RepoName,
     settings: Settings,
-    id: crate::chance::Id,
+    id: Id,
 }
 
 impl Operation for CreateRepository {
@@ -125,7 +126,8 @@ struct DeleteRepository {
 
 impl Operation for DeleteRepository {
     type Plan = Repository;
-    type Done = ();
+    /// The policies of other repositories that lead here, and where they stand.
+    type Done = Vec<(RepoName, Id)>;
     type Refusal = RegistryError;
     const NAME: &'static str = "delete repository";
     const ADDS: bool = false;
@@ -134,15 +136,26 @@ impl Operation for DeleteRepository {
         self.caller.require(tables, &self.name, Level::Admin)
     }
 
-    fn apply(&self, record: Repository, tables: &mut Change<'_>) -> Result<(), StoreError> {
+    fn apply(&self, record: Repository, tables: &mut Change<'_>) -> Result<Self::Done, StoreError> {
         for policy in policy::of(tables, record.number)? {
             policy::remove(tables, &policy)?;
             tables.put_mark(Table::Purges, &Key::new().id(&policy.id))?;
         }
+        // Those that lead here stay, for they are others' and the repository
+        // may be made again; each says what is wrong.
+        let mut left = Vec::new();
+        for policy in policy::into(tables, &self.name)? {
+            let Some(source) = repo::name_of(tables, policy.repository)? else { continue };
+            let last_moved_at = policy::status(tables, &policy.id)?.last_moved_at;
+            let detail = format!("the target {} was deleted; nothing is promoted until it is made again", self.name);
+            let (code, at) = ("NO_SUCH_REPOSITORY".to_owned(), Some(tables.now()));
+            policy::set_status(tables, &policy.id, &PolicyStatus { last_moved_at, code, detail, at })?;
+            left.push((source, policy.id));
+        }
         repo::remove(tables, &self.name, &record)?;
         tables.put_mark(Table::Purges, &Key::new().repo(record.number))?;
         event::append(tables, self.caller.actor(), (record.number, &self.name), Kind::RepositoryDeleted)?;
-        Ok(())
+        Ok(left)
     }
 }
 
@@ -151,7 +164,7 @@ pub struct Purge;
 
 /// The tables whose keys begin with a repository's number, with the table of
 /// the way back where there is one.
-const OF_REPOSITORY: [(Table, Option<Table>); 9] = [
+const OF_REPOSITORY: [(Table, Option<Table>); 10] = [
     (Table::Tags, None),
     (Table::TagHistory, None),
     (Table::DigestTags, None),
@@ -161,6 +174,7 @@ const OF_REPOSITORY: [(Table, Option<Table>); 9] = [
     (Table::Verdicts, None),
     (Table::Sent, None),
     (Table::PoliciesOf, None),
+    (Table::RepositoryCounts, None),
 ];
 
 /// The tables whose keys begin with a policy's id.
@@ -217,7 +231,7 @@ fn purge_repository(tables: &mut Change<'_>, number: RepoId) -> Result<usize, St
     Ok(0)
 }
 
-fn purge_policy(tables: &mut Change<'_>, id: &crate::chance::Id) -> Result<usize, StoreError> {
+fn purge_policy(tables: &mut Change<'_>, id: &Id) -> Result<usize, StoreError> {
     let prefix = Key::new().id(id).prefix();
     for table in OF_POLICY {
         let keys = tables.keys(table, &prefix, crate::limits::BACKGROUND_ROWS)?;
@@ -227,7 +241,8 @@ fn purge_policy(tables: &mut Change<'_>, id: &crate::chance::Id) -> Result<usize
             match (table, parts.tag()) {
                 // Takes it off the row of due ones too.
                 (Table::Transfers, Some(tag)) => {
-                    crate::store::transfer::remove(tables, id, &tag)?;
+                    call_off(tables, id, &tag)?;
+                    transfer::remove(tables, id, &tag)?;
                 }
                 _ => {
                     tables.remove_raw(table, key)?;
@@ -239,6 +254,17 @@ fn purge_policy(tables: &mut Change<'_>, id: &crate::chance::Id) -> Result<usize
         }
     }
     Ok(0)
+}
+
+/// Ends the job that shows a transfer, which nothing drives any more.
+fn call_off(tables: &mut Change<'_>, id: &Id, tag: &Tag) -> Result<(), StoreError> {
+    let Some(row) = transfer::get(tables, id, tag)? else { return Ok(()) };
+    let Some(mut job) = queue::get(tables, &row.job)?.filter(|job| !job.status.is_over()) else { return Ok(()) };
+    let line = format!("{} the policy was deleted", tables.now());
+    queue::log(tables, &row.job, &mut job, &[line])?;
+    job.status = JobStatus::Canceled;
+    job.updated_at = tables.now();
+    queue::put(tables, &row.job, &job)
 }
 
 impl Registry {
@@ -265,10 +291,21 @@ impl Registry {
         self.store().submit(Lane::Foreground, operation).await?
     }
 
-    /// Removes a repository with everything in it.
-    pub async fn delete_repository(&self, caller: &Caller, name: &RepoName) -> Result<(), RegistryError> {
+    /// Removes a repository with everything in it, its policies too. Policies
+    /// of other repositories that promote into it stay; they are what is given
+    /// back, with the repositories that they stand on.
+    pub async fn delete_repository(
+        &self,
+        caller: &Caller,
+        name: &RepoName,
+    ) -> Result<Vec<(RepoName, Id)>, RegistryError> {
         let operation = DeleteRepository { caller: caller.clone(), name: name.clone() };
-        self.store().submit(Lane::Foreground, operation).await?
+        let left = self.store().submit(Lane::Foreground, operation).await??;
+        for (source, policy) in &left {
+            let (source, target) = (source.as_str(), name.as_str());
+            tracing::warn!(repo.name = source, policy.id = %policy, target, "a policy promotes into a repository that was deleted");
+        }
+        Ok(left)
     }
 
     /// A repository that the caller may see, and the account of its namespace.

@@ -69,6 +69,22 @@ pub fn is_named_in(read: &impl Read, repo: RepoId, digest: &Digest) -> Result<bo
     Ok(named)
 }
 
+/// Up to `limit` manifests in `repo` that name `digest`.
+pub fn parents_in(read: &impl Read, repo: RepoId, digest: &Digest, limit: usize) -> Result<Vec<Digest>, StoreError> {
+    let mut found = Vec::new();
+    read.walk(Table::Parents, &Key::new().digest(digest).prefix(), Order::Forward, |key, _| {
+        let mut parts = Parts::of(key);
+        parts.digest();
+        if let Some(parent) = parts.digest()
+            && is_linked(read, repo, &parent)?
+        {
+            found.push(parent);
+        }
+        Ok(if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
+    Ok(found)
+}
+
 /// Writes a manifest that was not there: body, links and back indexes.
 pub fn put(
     change: &mut Change<'_>,

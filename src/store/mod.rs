@@ -96,6 +96,7 @@ struct Inner {
     writer: Writer,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     files: Files,
+    pulls: repo::Pulls,
     instance: Id,
     clock: Clock,
     chance: Chance,
@@ -150,6 +151,7 @@ impl Store {
             writer,
             thread: Mutex::new(Some(thread)),
             files,
+            pulls: repo::Pulls::default(),
             instance: opened.instance,
             clock,
             chance,
@@ -178,6 +180,11 @@ impl Store {
     /// Blob files and upload sessions.
     pub fn files(&self) -> &Files {
         &self.0.files
+    }
+
+    /// Pulls that are not written down yet.
+    pub fn pulls(&self) -> &repo::Pulls {
+        &self.0.pulls
     }
 
     /// The id of this data folder, made when it was.

@@ -1,13 +1,68 @@
-//! Repositories: names, numbers, settings.
+//! Repositories: names, numbers, settings, and how often they are used.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::record::Repository;
+use super::record::{Counts, Repository};
 use super::{Change, Key, Order, Read, RepoId, Span, StoreError, Stored as _, Table};
+use crate::limits;
 use crate::oci::RepoName;
 
 fn key(name: &RepoName) -> Key {
     Key::new().text(name.as_str())
+}
+
+/// Pulls that were answered and are not written down yet: a read path that
+/// wrote would be as slow as a push. Clones of the store share it.
+#[derive(Debug, Default)]
+pub struct Pulls(Mutex<HashMap<RepoId, u64>>);
+
+impl Pulls {
+    /// Counts one.
+    pub fn add(&self, repo: RepoId) {
+        let mut pending = self.lock();
+        if pending.len() < limits::PULLS_PENDING || pending.contains_key(&repo) {
+            *pending.entry(repo).or_default() += 1;
+        }
+    }
+
+    /// Those of one repository.
+    pub fn of(&self, repo: RepoId) -> u64 {
+        self.lock().get(&repo).copied().unwrap_or(0)
+    }
+
+    /// Takes those of up to `limit` repositories out, to be written down.
+    pub fn take(&self, limit: usize) -> Vec<(RepoId, u64)> {
+        let mut pending = self.lock();
+        let repos: Vec<RepoId> = pending.keys().take(limit).copied().collect();
+        repos.into_iter().filter_map(|repo| pending.remove_entry(&repo)).collect()
+    }
+
+    /// Puts those back that could not be written down.
+    pub fn put_back(&self, taken: &[(RepoId, u64)]) {
+        let mut pending = self.lock();
+        for (repo, pulls) in taken {
+            *pending.entry(*repo).or_default() += pulls;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<RepoId, u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How often a repository was used, as far as it is written down.
+pub fn counts(read: &impl Read, number: RepoId) -> Result<Counts, StoreError> {
+    Ok(read.record(Table::RepositoryCounts, &Key::new().repo(number))?.unwrap_or_default())
+}
+
+/// Adds to how often a repository was used.
+pub fn count(change: &mut Change<'_>, number: RepoId, pulls: u64, pushes: u64) -> Result<(), StoreError> {
+    let before = counts(change, number)?;
+    let pulls = before.pulls.saturating_add(pulls);
+    let pushes = before.pushes.saturating_add(pushes);
+    change.put(Table::RepositoryCounts, &Key::new().repo(number), &Counts { pulls, pushes })
 }
 
 /// The repository called `name`.

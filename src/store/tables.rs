@@ -12,6 +12,7 @@
 //! | `account_ids` | account id | account name | account calls | ids of the accounts API |
 //! | `repositories` | repository name | `Repository` | repository calls | what exists, its settings |
 //! | `repository_ids` | repository number | repository name | repository calls | numbers back to names |
+//! | `repository_counts` | repository number | `Counts` | manifest put, sweep | pulls and pushes |
 //! | `tags` | repository, tag | `TagValue` | manifest put, promotion, mirror | the current value |
 //! | `tag_history` | repository, tag, 0, sequence | `TagValue` | whatever moves a tag | past values, bounded |
 //! | `digest_tags` | repository, digest, tag | empty | whatever moves a tag | tags of a manifest |
@@ -82,11 +83,12 @@ pub enum Table {
     JobLogs,
     Crons,
     Purges,
+    RepositoryCounts,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::Meta,
         Self::Accounts,
         Self::AccountIds,
@@ -122,6 +124,7 @@ impl Table {
         Self::JobLogs,
         Self::Crons,
         Self::Purges,
+        Self::RepositoryCounts,
     ];
 
     /// The name in the database file.
@@ -162,6 +165,7 @@ impl Table {
             Self::JobLogs => "job_logs",
             Self::Crons => "crons",
             Self::Purges => "purges",
+            Self::RepositoryCounts => "repository_counts",
         }
     }
 

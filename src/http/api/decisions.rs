@@ -157,7 +157,8 @@ pub(super) fn rule(reason: &Reason) -> Option<RuleShape> {
         | Reason::NotATag { .. }
         | Reason::TargetRefused { .. }
         | Reason::RightLost { .. }
-        | Reason::Failed { .. } => return None,
+        | Reason::Failed { .. }
+        | Reason::CameThrough { .. } => return None,
     };
     Some(RuleShape {
         index: check.rule,

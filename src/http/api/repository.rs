@@ -8,7 +8,7 @@ use crate::oci::RepoName;
 use crate::oci::page::Page;
 use crate::registry::repository::Settings;
 use crate::registry::{Caller, Registry, RegistryError};
-use crate::store::record::Repository;
+use crate::store::record::{Counts, Repository};
 
 use super::answer::Answer;
 use super::call::{Call, Paging};
@@ -42,7 +42,6 @@ struct RepositoryShape {
     scan_on_push: bool,
     immutable_tags: bool,
     enable_manifest_lists: bool,
-    /// Not counted yet.
     pulls: u64,
     pushes: u64,
     tag_limit: u64,
@@ -82,13 +81,14 @@ pub(super) async fn create(call: Call<'_>, namespace: &str) -> Result<Answer, Ap
     let made = call.registry().create_repository(call.caller, &name, settings(form)?).await?;
     let read = call.registry().store().snapshot()?;
     let is_org = call.registry().namespace_is_org(&read, namespace)?;
-    Ok(Answer::created(&shape(&name, made, is_org)))
+    Ok(Answer::created(&shape(&name, made, is_org, Counts::default())))
 }
 
 /// `GET /api/v0/repositories/{namespace}/{reponame}`
 pub(super) fn get(call: Call<'_>, name: &RepoName) -> Result<Answer, ApiError> {
     let (record, owner) = call.registry().repository(call.caller, name)?;
-    Ok(Answer::ok(&shape(name, record, owner.is_some_and(|owner| owner.is_org))))
+    let counts = call.registry().counts(&call.registry().store().snapshot()?, record.number)?;
+    Ok(Answer::ok(&shape(name, record, owner.is_some_and(|owner| owner.is_org), counts)))
 }
 
 /// `PATCH /api/v0/repositories/{namespace}/{reponame}`
@@ -102,7 +102,13 @@ pub(super) async fn update(call: Call<'_>, name: &RepoName) -> Result<Answer, Ap
 /// gone, for whoever would own it; for others it might just be hidden.
 pub(super) async fn delete(call: Call<'_>, name: &RepoName) -> Result<Answer, ApiError> {
     match call.registry().delete_repository(call.caller, name).await {
-        Ok(()) => Ok(Answer::nothing()),
+        Ok(left) => {
+            let warnings: Vec<String> = left
+                .iter()
+                .map(|(source, policy)| format!("policy {policy} of {source} promotes into {name}, which is gone"))
+                .collect();
+            Ok(Answer::nothing().warn(&warnings))
+        }
         Err(unknown @ RegistryError::RepositoryUnknown { .. }) => {
             let read = call.registry().store().snapshot()?;
             match call.caller.level(&read, name.namespace(), None)? {
@@ -135,7 +141,8 @@ fn gather(
     let mut shapes = Vec::with_capacity(found.len());
     for (name, record) in found {
         let is_org = registry.namespace_is_org(&read, name.namespace())?;
-        shapes.push(shape(&name, record, is_org));
+        let counts = registry.counts(&read, record.number)?;
+        shapes.push(shape(&name, record, is_org, counts));
     }
     let count = if page.count {
         let all = Page { entries: usize::MAX, last: None };
@@ -164,7 +171,7 @@ fn settings(form: RepositoryForm) -> Result<Settings, ApiError> {
     })
 }
 
-fn shape(name: &RepoName, record: Repository, is_org: bool) -> RepositoryShape {
+fn shape(name: &RepoName, record: Repository, is_org: bool, counts: Counts) -> RepositoryShape {
     RepositoryShape {
         id: record.id.to_string(),
         namespace: name.namespace().to_owned(),
@@ -176,8 +183,8 @@ fn shape(name: &RepoName, record: Repository, is_org: bool) -> RepositoryShape {
         scan_on_push: record.scan_on_push,
         immutable_tags: record.immutable_tags,
         enable_manifest_lists: record.enable_manifest_lists,
-        pulls: 0,
-        pushes: 0,
+        pulls: counts.pulls,
+        pushes: counts.pushes,
         tag_limit: record.tag_limit,
     }
 }

@@ -199,6 +199,8 @@ fn of_registry(error: &RegistryError) -> (StatusCode, ErrorCode) {
         RegistryError::Manifest(ManifestError::TooLarge { .. }) | RegistryError::ClosureTooLarge { .. } => {
             (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::ManifestInvalid)
         }
+        // "Provided length did not match content length."
+        RegistryError::Manifest(ManifestError::Size { .. }) => (StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid),
         RegistryError::Manifest(_) => (StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid),
         RegistryError::DigestMismatch { .. } => (StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid),
         // Docker prints `<code>: <message>`; DTR's users know this refusal as
@@ -309,6 +311,8 @@ mod tests {
             (R::ManifestBlobUnknown { digest, repository: name() }.into(), 404, "MANIFEST_BLOB_UNKNOWN", &[]),
             (R::Manifest(ManifestError::TooLarge { bytes: 9 }).into(), 413, "MANIFEST_INVALID", &[]),
             (R::Manifest(ManifestError::Ambiguous).into(), 400, "MANIFEST_INVALID", &[]),
+            (R::Manifest(ManifestError::NotAnObject).into(), 400, "MANIFEST_INVALID", &[]),
+            (R::Manifest(ManifestError::Size { digest, stated: 1, found: 2 }).into(), 400, "SIZE_INVALID", &[]),
             (
                 R::Manifest(ManifestError::Missing { kind: MediaType::OciIndex, field: "manifests" }).into(),
                 400,

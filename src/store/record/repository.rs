@@ -33,3 +33,17 @@ pub struct Repository {
 impl Stored for Repository {
     const VERSION: u8 = 1;
 }
+
+/// How often a repository was used. The key is its number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Counts {
+    /// Image manifests that were read. Pulls since the last look of the sweep
+    /// are in memory alone, and a crash loses them.
+    pub pulls: u64,
+    /// Manifests that clients put under a tag.
+    pub pushes: u64,
+}
+
+impl Stored for Counts {
+    const VERSION: u8 = 1;
+}

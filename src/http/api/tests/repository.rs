@@ -42,6 +42,36 @@ async fn a_repository_is_made_changed_and_removed() {
     site.close().await;
 }
 
+/// Both were 0 for ever.
+#[tokio::test]
+async fn pulls_and_pushes_are_counted() {
+    let site = Site::open().await;
+    let counts = async || {
+        let shown = site.expect(200, Ask::get(&at("ann/app", "")).user("ann")).await.json();
+        let listed = site.expect(200, Ask::get("/api/v0/repositories/ann").user("ann")).await.json();
+        let listed =
+            listed["repositories"].as_array().unwrap().iter().find(|one| one["name"] == "app").unwrap().clone();
+        assert_eq!((&shown["pulls"], &shown["pushes"]), (&listed["pulls"], &listed["pushes"]));
+        (shown["pulls"].as_u64().unwrap(), shown["pushes"].as_u64().unwrap())
+    };
+    assert_eq!(counts().await, (0, 0));
+    let digest = site.push_image("ann", "ann/app", "1", b"layer").await;
+    let commits = *site.state.registry().store().writer().commits().borrow();
+    for reference in ["1", &digest.to_string()] {
+        site.expect(200, Ask::get(&format!("/v2/ann/app/manifests/{reference}")).user("ann")).await;
+        site.expect(200, Ask::head(&format!("/v2/ann/app/manifests/{reference}")).user("ann")).await;
+    }
+    assert_eq!(counts().await, (2, 1));
+    let store = site.state.registry().store();
+    assert_eq!(*store.writer().commits().borrow(), commits, "a pull wrote");
+    crate::registry::count::write_pulls(store).await.unwrap();
+    assert_eq!(*store.writer().commits().borrow(), commits + 1);
+    assert_eq!(counts().await, (2, 1));
+    crate::registry::count::write_pulls(store).await.unwrap();
+    assert_eq!(*store.writer().commits().borrow(), commits + 1, "nothing to write wrote");
+    site.close().await;
+}
+
 #[tokio::test]
 async fn a_listed_repository_can_be_posted_back_as_a_copy() {
     let site = Site::open().await;

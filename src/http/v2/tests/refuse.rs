@@ -30,7 +30,7 @@ async fn malformed_names_tags_digests_and_numbers() {
         (Method::PUT, "/v2/ann/app/blobs/uploads/x", 400, "DIGEST_INVALID", "?digest="),
         (Method::GET, "/v2/ann/app/blobs/uploads/x", 404, "BLOB_UPLOAD_UNKNOWN", "begin with POST"),
         (Method::GET, "/v2/ann/app", 404, "UNSUPPORTED", "no such path"),
-        (Method::GET, "/v2/ann/app/manifests/none", 404, "MANIFEST_UNKNOWN", "none is not in ann/app"),
+        (Method::GET, "/v2/ann/app/manifests/none", 404, "MANIFEST_UNKNOWN", "the tag \"none\" is not in ann/app"),
         (Method::GET, "/v2/ann/none/tags/list", 404, "NAME_UNKNOWN", "tidegate repository create ann/none"),
     ] {
         let answer = site.expect(status, Ask::new(method, path).user("ann")).await;
@@ -75,6 +75,7 @@ async fn manifests_that_are_none() {
     let hollow = image(&config, 2, &[(absent, 10)], None);
     for (body, kind, status, code, words) in [
         ("{".to_owned(), oci, 400, "MANIFEST_INVALID", "not valid"),
+        ("[]".to_owned(), oci, 400, "MANIFEST_INVALID", "a manifest is a JSON object"),
         (both.to_string(), oci, 400, "MANIFEST_INVALID", "never both"),
         (good.to_string(), index, 400, "MANIFEST_INVALID", "was sent as"),
         (good.to_string(), "text/html", 400, "MANIFEST_INVALID", "no manifest media type"),
@@ -90,6 +91,45 @@ async fn manifests_that_are_none() {
     let other = Ask::put(&format!("/v2/ann/app/manifests/{absent}")).user("ann").header("content-type", oci);
     let answer = site.expect(400, other.body(good.to_string())).await;
     assert_eq!(answer.code(), "DIGEST_INVALID");
+    site.close().await;
+}
+
+/// A client compares lengths when it pulls: an image with a wrong one was taken
+/// and could never be pulled.
+#[tokio::test]
+async fn a_manifest_that_misstates_a_length_is_refused() {
+    let site = Site::open().await;
+    let config = site.push_blob("ann", "ann/app", b"{}").await;
+    let layer = site.push_blob("ann", "ann/app", b"layer").await;
+    let refused = async |manifest: &serde_json::Value, digest: &Digest, stated: u64, found: u64| {
+        let kind = manifest["mediaType"].as_str().unwrap();
+        let put = Ask::put("/v2/ann/app/manifests/bad").user("ann").header("content-type", kind);
+        let answer = site.expect(400, put.body(manifest.to_string())).await;
+        let words = format!("the manifest says that {digest} has {stated} bytes; it has {found}");
+        assert_eq!((answer.code().as_str(), answer.message()), ("SIZE_INVALID", words));
+        site.expect(404, Ask::head("/v2/ann/app/manifests/bad").user("ann")).await;
+    };
+    refused(&image(&config, 3, &[(layer, 5)], None), &config, 3, 2).await;
+    refused(&image(&config, 2, &[(layer, 4)], None), &layer, 4, 5).await;
+    let mut foreign = image(&config, 2, &[(layer, 6)], None);
+    foreign["layers"][0]["mediaType"] = "application/vnd.oci.image.layer.nondistributable.v1.tar".into();
+    refused(&foreign, &layer, 6, 5).await;
+    let good = image(&config, 2, &[(layer, 5)], None);
+    let entry = site.push_manifest("ann", "ann/app", "good", &good).await;
+    let length = good.to_string().len() as u64;
+    let absent = Digest::sha256_of(b"of another platform");
+    let index = |size: u64, blob: u64| {
+        let kind = MediaType::OciManifest.as_str();
+        serde_json::json!({ "schemaVersion": 2, "mediaType": MediaType::OciIndex.as_str(), "manifests": [
+            { "mediaType": kind, "digest": entry, "size": size },
+            { "mediaType": "application/vnd.buildkit.cacheconfig.v0", "digest": layer, "size": blob },
+            // What is not here has no length to compare with.
+            { "mediaType": kind, "digest": absent, "size": 1 },
+        ] })
+    };
+    refused(&index(length + 1, 5), &entry, length + 1, length).await;
+    refused(&index(length, 7), &layer, 7, 5).await;
+    site.push_manifest("ann", "ann/app", "list", &index(length, 5)).await;
     site.close().await;
 }
 

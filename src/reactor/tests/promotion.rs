@@ -1,151 +1,14 @@
-//! The reactor over a real store: pushes in, promotions and transfers out.
+//! Pushes in, promotions and transfers out.
 
-use bytes::Bytes;
-
-use crate::chance::{Chance, Id};
-use crate::clock::Clock;
+use super::world::{World, remote};
 use crate::event::Cause;
 use crate::oci::{Digest, MediaType, Reference, RepoName, Tag};
-use crate::policy::{Outcome, RawRule, Reason};
-use crate::registry::account::NewAccount;
-use crate::registry::policy::Saving;
+use crate::policy::{Outcome, Reason};
+use crate::reactor::sweep;
+use crate::registry::Caller;
 use crate::registry::repository::Settings;
-use crate::registry::upload::BrokenBody;
-use crate::registry::{Caller, Registry};
-use crate::store::file::Files;
-use crate::store::record::{PolicyBody, Remote, TagValue, Verdict};
-use crate::store::verify::{Depth, verify};
-use crate::store::{Read as _, Store, policy, repo, tag, transfer};
-
-use super::{evaluate, react, sweep};
-
-/// A registry with a folder of its own; `verify` must be clean when it goes.
-struct World {
-    folder: tempfile::TempDir,
-    registry: Registry,
-}
-
-impl World {
-    async fn new(repositories: &[&str]) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let store = Store::open(&folder.path().join("data"), Clock::system(), Chance::seeded(3)).expect("opens");
-        let registry = Registry::new(store).expect("sessions");
-        let world = Self { folder, registry };
-        for name in repositories {
-            let name: RepoName = name.parse().expect("a name");
-            world.organization(name.namespace()).await;
-            world.registry.create_repository(&Caller::System, &name, Settings::default()).await.expect("is made");
-        }
-        world
-    }
-
-    async fn organization(&self, name: &str) -> Option<Id> {
-        self.account(name, true, false).await
-    }
-
-    async fn account(&self, name: &str, is_org: bool, is_admin: bool) -> Option<Id> {
-        let name = name.to_owned();
-        let new = NewAccount { name, full_name: String::new(), is_org, is_admin, is_active: true, password_hash: None };
-        self.registry.create_account(&Caller::System, new).await.ok().map(|account| account.id)
-    }
-
-    fn store(&self) -> &Store {
-        self.registry.store()
-    }
-
-    async fn blob(&self, repository: &str, bytes: &[u8]) -> Digest {
-        let digest = Digest::sha256_of(bytes);
-        let body = futures_util::stream::iter([Ok::<_, BrokenBody>(Bytes::copy_from_slice(bytes))]);
-        let name = repository.parse().expect("a name");
-        self.registry.store_blob(&Caller::System, &name, &digest, body).await.expect("is stored");
-        digest
-    }
-
-    /// Pushes an image whose content is `seed`, and gives its digest.
-    async fn push(&self, repository: &str, tag: &str, seed: &str) -> Digest {
-        let config = self.blob(repository, format!("{{\"seed\":\"{seed}\"}}").as_bytes()).await;
-        let layer = self.blob(repository, seed.as_bytes()).await;
-        let bytes = format!(
-            r#"{{"schemaVersion":2,"config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{config}","size":{}}},"layers":[{{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"{layer}","size":{}}}]}}"#,
-            seed.len() + 11,
-            seed.len()
-        );
-        self.manifest(repository, tag, bytes, MediaType::OciManifest).await
-    }
-
-    /// Pushes something attached to `subject`.
-    async fn attach(&self, repository: &str, subject: Digest, seed: &str) -> Digest {
-        let config = self.blob(repository, seed.as_bytes()).await;
-        let bytes = format!(
-            r#"{{"schemaVersion":2,"artifactType":"application/vnd.example.sbom","config":{{"mediaType":"application/vnd.oci.empty.v1+json","digest":"{config}","size":{}}},"layers":[],"subject":{{"mediaType":"{}","digest":"{subject}","size":10}}}}"#,
-            seed.len(),
-            MediaType::OciManifest
-        );
-        let digest = Digest::sha256_of(bytes.as_bytes());
-        self.manifest(repository, &digest.to_string(), bytes, MediaType::OciManifest).await
-    }
-
-    async fn manifest(&self, repository: &str, reference: &str, bytes: String, kind: MediaType) -> Digest {
-        let name = repository.parse().expect("a name");
-        let reference: Reference = reference.parse().expect("a reference");
-        let bytes = bytes.into_bytes();
-        let put =
-            self.registry.put_manifest(&Caller::System, &name, &reference, Vec::new(), Some(kind.as_str()), bytes);
-        put.await.expect("is taken").0
-    }
-
-    async fn save(&self, caller: &Caller, source: &str, saving: impl FnOnce(&mut Saving)) -> Id {
-        let mut policy = Saving {
-            id: None,
-            repository: source.parse().expect("a name"),
-            enabled: true,
-            rules: vec![RawRule { field: "tag".into(), operator: "ew".into(), values: vec!["-stable".into()] }],
-            tag_template: "%n".into(),
-            time_zone: "UTC".into(),
-            body: PolicyBody::Promotion { target: "qa/website".into() },
-            evaluate: true,
-        };
-        saving(&mut policy);
-        self.registry.save_policy(caller, policy).await.expect("is saved").policy.id
-    }
-
-    async fn promote(&self, source: &str, target: &str) -> Id {
-        self.save(&Caller::System, source, |saving| saving.body = PolicyBody::Promotion { target: target.into() }).await
-    }
-
-    /// Lets everything happen that is owed.
-    async fn settle(&self) {
-        react::catch_up(self.store()).await.expect("reacts");
-        evaluate::walk_all(self.store()).await.expect("walks");
-        react::catch_up(self.store()).await.expect("reacts");
-    }
-
-    fn tag(&self, repository: &str, name: &str) -> Option<TagValue> {
-        let read = self.store().snapshot().expect("reads");
-        let record = repo::get(&read, &repository.parse().expect("a name")).expect("reads")?;
-        tag::get(&read, record.number, &name.parse().expect("a tag")).expect("reads")
-    }
-
-    fn verdict(&self, repository: &str, name: &str) -> Verdict {
-        let read = self.store().snapshot().expect("reads");
-        let record = repo::get(&read, &repository.parse().expect("a name")).expect("reads").expect("is there");
-        let verdict = policy::verdict(&read, record.number, &name.parse().expect("a tag")).expect("reads");
-        verdict.expect("a verdict")
-    }
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            return;
-        }
-        let files = Files::open(&self.folder.path().join("data")).expect("opens");
-        let read = self.store().snapshot().expect("reads");
-        let report = verify(&read, &files, Depth::Bytes, &Default::default()).expect("verifies");
-        assert!(report.is_clean(), "{:#?}", report.findings);
-        assert_eq!(report.orphans, 0);
-    }
-}
+use crate::store::record::PolicyBody;
+use crate::store::{Read as _, policy, transfer};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_push_is_promoted_with_its_blobs_and_a_reason() {
@@ -207,20 +70,6 @@ async fn saving_applies_to_existing_tags_unless_told_not_to() {
     world.push("dev/website", "new-stable", "two").await;
     world.settle().await;
     assert!(world.tag("ops/website", "new-stable").is_some());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn chains_go_on_and_loops_end() {
-    let world = World::new(&["dev/website", "qa/website", "prod/website"]).await;
-    world.promote("dev/website", "qa/website").await;
-    world.promote("qa/website", "prod/website").await;
-    world.promote("prod/website", "dev/website").await;
-    let digest = world.push("dev/website", "1-stable", "one").await;
-    world.settle().await;
-    let value = world.tag("prod/website", "1-stable").expect("went on");
-    assert_eq!((value.digest, value.chain.len()), (digest, 2));
-    let verdict = world.verdict("dev/website", "1-stable");
-    assert!(verdict.decisions.iter().any(|decided| decided.decision.reason == Reason::Loop), "{verdict:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -306,19 +155,9 @@ async fn an_attachment_moves_with_its_image_or_follows_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_push_mirror_owes_each_value_once() {
     let world = World::new(&["dev/website"]).await;
-    let remote = Remote {
-        host: "https://127.0.0.1:1".into(),
-        repository: "far/website".into(),
-        username: String::new(),
-        password: None,
-        token: None,
-        ca: String::new(),
-        skip_tls_verification: false,
-        private: true,
-    };
     let id = world
         .save(&Caller::System, "dev/website", |saving| {
-            saving.body = PolicyBody::Push { remote };
+            saving.body = PolicyBody::Push { remote: remote() };
             saving.tag_template = "far-%n".into();
         })
         .await;

@@ -1,0 +1,14 @@
+//! The reactor over a real store.
+
+/// Repositories that are deleted.
+mod gone;
+/// What comes after what it belongs to.
+mod late;
+/// Chains that come back.
+mod loops;
+/// How long it takes.
+mod measure;
+/// Pushes in, promotions and transfers out.
+mod promotion;
+/// A registry to try it on.
+mod world;
