@@ -69,6 +69,7 @@ impl std::fmt::Debug for App {
 /// # Errors
 /// One [`AppError`], one line, for whatever cannot be had.
 pub async fn build(config: &Config, clock: Clock, chance: Chance) -> Result<App, AppError> {
+    let given = given_certificate(config).await?;
     if !config.data.join(DATABASE).exists() {
         try_addresses(config).await?;
     }
@@ -80,7 +81,7 @@ pub async fn build(config: &Config, clock: Clock, chance: Chance) -> Result<App,
         let store = store.clone();
         blocking(move || Registry::new(store)).await?
     };
-    let (ca_pem, tls, certificate) = certificates(config, &clock, &chance).await?;
+    let (ca_pem, tls, certificate) = certificates(config, given, &clock, &chance).await?;
     let mut bound = vec![bind(Spec::Unix { path: config.admin_socket.clone() }, 0).await?];
     for (index, listener) in config.listeners.iter().enumerate() {
         let tls = listener.is_tls().then(|| tls.clone());
@@ -118,6 +119,13 @@ fn timetable(config: &Config) -> Vec<Entry> {
     on(JobAction::OnlineGc, &config.gc.schedule).into_iter().collect()
 }
 
+/// The operator's own certificate. It goes before everything else: with one
+/// that cannot be used nothing is made.
+async fn given_certificate(config: &Config) -> Result<Option<ServerCertificate>, AppError> {
+    let Some(files) = config.tls.files.clone() else { return Ok(None) };
+    Ok(Some(blocking(move || ServerCertificate::load(&files.certificate, &files.key)).await?))
+}
+
 /// Whether the listeners' addresses can be had: a first start that fails for
 /// one of them leaves no folder behind that looks like a registry's.
 async fn try_addresses(config: &Config) -> Result<(), AppError> {
@@ -134,6 +142,7 @@ fn subnet(text: &str) -> Option<Subnet> {
 /// The authority's certificate, what listeners present, and how it is renewed.
 async fn certificates(
     config: &Config,
+    given: Option<ServerCertificate>,
     clock: &Clock,
     chance: &Chance,
 ) -> Result<(String, Tls, Option<OwnCertificate>), AppError> {
@@ -141,9 +150,7 @@ async fn certificates(
     let (now, chance) = (clock.now(), chance.clone());
     let authority = blocking(move || Authority::open_or_create(&folder, now, &chance)).await?;
     let ca_pem = authority.certificate_pem().to_owned();
-    if let Some(files) = &config.tls.files {
-        let files = files.clone();
-        let given = blocking(move || ServerCertificate::load(&files.certificate, &files.key)).await?;
+    if let Some(given) = given {
         if given.not_after() <= now {
             tracing::warn!(expired_at = %given.not_after(), "the configured certificate has expired");
         }

@@ -31,6 +31,9 @@ impl Welcome<'_> {
         if self.is_first {
             lines.push(format!("\nNobody can sign in yet. In another terminal, {}:\n", self.place()));
         }
+        if !self.is_first && self.export().is_some() {
+            lines.push("\nFor the command line, in another terminal:\n".to_owned());
+        }
         let mut paste = |line: String| lines.push(format!("  {line}"));
         if let Some(export) = self.export() {
             paste(export);

@@ -124,7 +124,7 @@ pub enum OpenError {
     #[error(transparent)]
     Files(#[from] FileError),
     /// Anything else the store says.
-    #[error("cannot open the data folder: {0}")]
+    #[error("cannot open the data folder: {}", error_chain(.0))]
     Store(StoreError),
 }
 

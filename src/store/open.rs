@@ -8,7 +8,7 @@
 //! A database that is refused, for whatever reason, lies there afterwards byte
 //! for byte as it was found.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -133,7 +133,7 @@ fn create(root: &Path, path: &Path, chance: &Chance) -> Result<(), OpenError> {
     let folder = |source| OpenError::Folder { path: made.clone(), source };
     match std::fs::remove_file(&made) {
         Ok(()) => tracing::info!("an unfinished database of an earlier start was removed"),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(folder(error)),
     }
     let database = builder().create(&made).map_err(|error| refuse(&made, root, error))?;
@@ -227,7 +227,7 @@ fn refuse(path: &Path, root: &Path, error: DatabaseError) -> OpenError {
     match error {
         DatabaseError::DatabaseAlreadyOpen => OpenError::InUse(root.to_owned()),
         DatabaseError::Storage(redb::StorageError::Io(source))
-            if !matches!(source.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof) =>
+            if !matches!(source.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) =>
         {
             OpenError::Folder { path: path.to_owned(), source }
         }
@@ -257,7 +257,8 @@ fn has_blobs(root: &Path) -> Result<bool, OpenError> {
     while let Some(path) = folders.pop() {
         let entries = match std::fs::read_dir(&path) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            // What is no folder is told by who opens the files.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => continue,
             Err(source) => return Err(OpenError::Folder { path, source }),
         };
         for entry in entries {
@@ -295,13 +296,13 @@ fn read_marker(root: &Path) -> Result<Option<(Id, u64)>, OpenError> {
     let path = marker_path(root);
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(OpenError::Folder { path, source }),
     };
     let parsed = text.trim().split_once(' ').and_then(|(id, number)| Some((id.parse().ok()?, number.parse().ok()?)));
     parsed.map(Some).ok_or_else(|| OpenError::Folder {
         path,
-        source: std::io::Error::new(std::io::ErrorKind::InvalidData, "the generation marker is unreadable"),
+        source: std::io::Error::new(ErrorKind::InvalidData, "the generation marker is unreadable"),
     })
 }
 

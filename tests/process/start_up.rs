@@ -175,6 +175,9 @@ async fn a_wrong_configuration_is_one_line_with_file_line_and_key() {
         let line = home.refused(CONFIGURATION);
         assert!(line.contains(&format!("{file}{place}")) && line.contains(words), "{rest}: {line}");
     }
+    std::fs::write(home.folder.path().join("junk"), "no certificate").unwrap();
+    home.configure("[tls]\ncertificate = \"junk\"\nkey = \"junk\"\n");
+    assert!(home.refused(CONFIGURATION).contains("junk holds no certificate"));
     std::fs::remove_file(home.config()).unwrap();
     assert!(home.refused(CONFIGURATION).contains(&format!("cannot read {file}")));
     assert!(!home.data().exists(), "nothing is made for a configuration that is none");
