@@ -123,6 +123,9 @@ impl Push<'_> {
             .remote_tag
             .parse()
             .map_err(|error| TransferError::Content(format!("the tag {}: {error}", self.transfer.remote_tag)))?;
+        if let Some(child) = closure.lacks {
+            return Err(TransferError::Incomplete { child });
+        }
         if let Some(child) = self.hole(&closure)? {
             return Err(TransferError::Incomplete { child });
         }

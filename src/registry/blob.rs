@@ -127,8 +127,24 @@ impl Operation for DeleteBlob {
 impl Registry {
     /// The length of a blob that the caller may read.
     pub fn blob_size(&self, caller: &Caller, repository: &RepoName, digest: &Digest) -> Result<u64, RegistryError> {
-        let read = self.store().snapshot()?;
-        Ok(find(&read, caller, repository, digest)?.1)
+        let unknown = || RegistryError::BlobUnknown { digest: *digest, repository: repository.clone() };
+        let number = {
+            let read = self.store().snapshot()?;
+            let record = caller.require(&read, repository, Level::ReadOnly)??;
+            // Who may push and hears that it is here will not send it. The claim
+            // goes before the look, so that no collection comes between.
+            if caller.require(&read, repository, Level::ReadWrite)?.is_ok() {
+                let place = (record.number, *digest);
+                if blob::is_linked(&read, record.number, digest)?
+                    && !self.claims().claim(place, self.store().clock().monotonic())
+                {
+                    return Err(unknown());
+                }
+            }
+            record.number
+        };
+        let found = blob::get_in(&self.store().snapshot()?, number, digest)?;
+        found.map(|blob| blob.size).ok_or_else(unknown)
     }
 
     /// A reader over a blob that the caller may read.
@@ -144,6 +160,14 @@ impl Registry {
         self.store().files().open_blob(&file, size)?.ok_or_else(missing)
     }
 
+    /// Claims a blob for whoever is bringing it: its manifest comes next.
+    fn note_claim(&self, repository: &RepoName, digest: &Digest) -> Result<(), RegistryError> {
+        if let Some(record) = crate::store::repo::get(&self.store().snapshot()?, repository)? {
+            self.claims().note((record.number, *digest), self.store().clock().monotonic());
+        }
+        Ok(())
+    }
+
     /// Names a sealed upload and links it into `repository`.
     pub(super) async fn link_upload(
         &self,
@@ -152,6 +176,7 @@ impl Registry {
         sealed: Sealed,
         own: Option<OwnUpload>,
     ) -> Result<(), RegistryError> {
+        self.note_claim(repository, &sealed.digest)?;
         let operation = LinkUpload { caller: caller.clone(), repository: repository.clone(), sealed, _own: own };
         let answer = self.store().submit(Lane::Foreground, operation).await?;
         if answer.is_err() {
@@ -176,6 +201,7 @@ impl Registry {
         target: &RepoName,
         digest: &Digest,
     ) -> Result<bool, RegistryError> {
+        self.note_claim(target, digest)?;
         let operation =
             Mount { caller: caller.clone(), source: source.cloned(), target: target.clone(), digest: *digest };
         self.store().submit(Lane::Foreground, operation).await?

@@ -31,6 +31,8 @@ pub struct Closure {
     pub blobs: BTreeSet<Digest>,
     /// Tags that stand for attachments in the older scheme.
     pub attachments: Vec<(Tag, Digest)>,
+    /// A blob that one of the manifests needs and that the repository has not.
+    pub lacks: Option<Digest>,
 }
 
 /// Collects the closure of `root` in `repo`. Entries that the repository does
@@ -75,7 +77,14 @@ pub fn closure(read: &impl Read, repo: RepoId, root: &Digest) -> Result<Result<C
                 found.blobs.insert(child.digest);
             }
         }
-        for link in record.links.blobs().chain(record.links.foreign.iter().copied()) {
+        for link in record.links.blobs() {
+            if blob::is_linked(read, repo, &link.digest)? {
+                found.blobs.insert(link.digest);
+            } else {
+                found.lacks = Some(link.digest);
+            }
+        }
+        for link in &record.links.foreign {
             if blob::is_linked(read, repo, &link.digest)? {
                 found.blobs.insert(link.digest);
             }
@@ -142,7 +151,13 @@ impl Promotion {
         if let Err(refusal) = may_change(read, (&self.target, &target), &self.target_tag, Some(&self.digest))? {
             return Ok(Err(refusal));
         }
-        Ok(closure(read, source.number, &self.digest)?.map(|closure| Checked { source, target, value, closure }))
+        Ok(match closure(read, source.number, &self.digest)? {
+            // An image that lacks a layer is nothing to pass on.
+            Ok(Closure { lacks: Some(digest), .. }) => {
+                Err(RegistryError::ManifestBlobUnknown { digest, repository: self.source.clone() })
+            }
+            found => found.map(|closure| Checked { source, target, value, closure }),
+        })
     }
 
     /// Links the closure into the target and sets the tag there; whether the

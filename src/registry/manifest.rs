@@ -14,9 +14,10 @@ use crate::store::{
     Change, Lane, Operation, Read, RepoId, Snapshot, StoreError, blob, event, manifest, referrer, repo, tag,
 };
 
+use super::claims::Claims;
 use super::tag::{Setting, may_change, set};
 use super::upload::OwnUpload;
-use super::{Caller, Registry, RegistryError};
+use super::{Caller, Registry, RegistryError, Sparse};
 
 /// A manifest to be stored.
 #[derive(Clone, Debug)]
@@ -61,6 +62,26 @@ struct PutManifest {
     file: Option<UploadId>,
     /// Keeps that file from being taken for an orphan until it is named.
     _own: OwnUpload,
+    absence: Absence,
+}
+
+/// What a manifest may name that is not there.
+struct Absence {
+    sparse: Sparse,
+    claims: Claims,
+    now: tokio::time::Instant,
+}
+
+impl Absence {
+    /// Whether a layer may be absent: never one that a client was told is here,
+    /// and that was collected since.
+    fn takes_layer(&self, repo: RepoId, digest: &Digest) -> bool {
+        self.sparse == Sparse::Images && !self.claims.is_claimed(&(repo, *digest), self.now, limits::CLAIM)
+    }
+
+    fn takes_entry(&self) -> bool {
+        self.sparse != Sparse::Refused
+    }
 }
 
 impl Operation for PutManifest {
@@ -75,7 +96,7 @@ impl Operation for PutManifest {
             Ok(repository) => repository,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        if let Err(refusal) = check_links(tables, (name, repository.number), &self.new.manifest.links)? {
+        if let Err(refusal) = check_links(tables, (name, repository.number), &self.new.manifest.links, &self.absence)? {
             return Ok(Err(refusal));
         }
         for tag in &self.new.tags {
@@ -245,7 +266,14 @@ impl Registry {
             None
         };
         let named = file.map(|upload| BlobFile { digest: new.digest, upload });
-        let operation = PutManifest { caller: caller.clone(), new, file, _own: own };
+        // What the daemon brings itself it brings whole.
+        let sparse = match (&new.cause, self.0.options.sparse) {
+            (Cause::Push, sparse) => sparse,
+            (_, Sparse::Images) => Sparse::Indexes,
+            (_, sparse) => sparse,
+        };
+        let absence = Absence { sparse, claims: self.claims().clone(), now: self.store().clock().monotonic() };
+        let operation = PutManifest { caller: caller.clone(), new, file, _own: own, absence };
         let answer = self.store().submit(Lane::Foreground, operation).await?;
         if let (Err(_), Some(file)) = (&answer, named) {
             self.discard(file).await?;
@@ -333,12 +361,16 @@ fn check_links(
     read: &impl Read,
     (name, number): (&RepoName, RepoId),
     links: &Links,
+    absence: &Absence,
 ) -> Result<Result<(), RegistryError>, StoreError> {
     let wrong = |digest, stated, found| Ok(Err(ManifestError::Size { digest, stated, found }.into()));
     for link in links.blobs() {
         match blob::get_in(read, number, &link.digest)? {
             Some(blob) if blob.size != link.size => return wrong(link.digest, link.size, blob.size),
             Some(_) => {}
+            // What an image is cannot be told without its configuration.
+            None if links.config.is_none_or(|config| config.digest != link.digest)
+                && absence.takes_layer(number, &link.digest) => {}
             None => {
                 let (digest, repository) = (link.digest, name.clone());
                 return Ok(Err(RegistryError::ManifestBlobUnknown { digest, repository }));
@@ -356,8 +388,14 @@ fn check_links(
         } else {
             blob::get_in(read, number, &child.digest)?.map(|blob| blob.size)
         };
-        if let Some(found) = found.filter(|found| *found != child.size) {
-            return wrong(child.digest, child.size, found);
+        match found {
+            Some(found) if found != child.size => return wrong(child.digest, child.size, found),
+            Some(_) => {}
+            None if absence.takes_entry() => {}
+            None => {
+                let (digest, repository) = (child.digest, name.clone());
+                return Ok(Err(RegistryError::ManifestBlobUnknown { digest, repository }));
+            }
         }
     }
     Ok(Ok(()))

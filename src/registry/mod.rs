@@ -55,8 +55,31 @@ use upload::Sessions;
 #[derive(Clone, Debug)]
 pub struct Registry(Arc<Inner>);
 
+/// What an operator may set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Which manifests may name what is not there.
+    pub sparse: Sparse,
+}
+
+/// Which manifests may name what is not there ("Pushing Manifests" leaves it to
+/// the registry). What is absent is marked, and policies do not move an image
+/// that lacks a layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sparse {
+    /// Indexes without some of their images, images without some of their
+    /// layers.
+    #[default]
+    Images,
+    /// Only indexes.
+    Indexes,
+    /// None.
+    Refused,
+}
+
 #[derive(Debug)]
 struct Inner {
+    options: Options,
     store: Store,
     sessions: Sessions,
     claims: Claims,
@@ -65,8 +88,13 @@ struct Inner {
 impl Registry {
     /// Takes over a store and the upload sessions that its folder holds.
     pub fn new(store: Store) -> Result<Self, StoreError> {
+        Self::with(store, Options::default())
+    }
+
+    /// The same, set up by an operator.
+    pub fn with(store: Store, options: Options) -> Result<Self, StoreError> {
         let sessions = Sessions::rebuild(&store)?;
-        Ok(Self(Arc::new(Inner { store, sessions, claims: Claims::default() })))
+        Ok(Self(Arc::new(Inner { options, store, sessions, claims: Claims::default() })))
     }
 
     /// The store below.

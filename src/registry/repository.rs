@@ -164,7 +164,7 @@ pub struct Purge;
 
 /// The tables whose keys begin with a repository's number, with the table of
 /// the way back where there is one.
-const OF_REPOSITORY: [(Table, Option<Table>); 10] = [
+const OF_REPOSITORY: [(Table, Option<Table>); 11] = [
     (Table::Tags, None),
     (Table::TagHistory, None),
     (Table::DigestTags, None),
@@ -174,6 +174,7 @@ const OF_REPOSITORY: [(Table, Option<Table>); 10] = [
     (Table::Verdicts, None),
     (Table::Sent, None),
     (Table::PoliciesOf, None),
+    (Table::Holes, None),
     (Table::RepositoryCounts, None),
 ];
 

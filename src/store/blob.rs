@@ -59,7 +59,8 @@ pub fn name(change: &mut Change<'_>, digest: &Digest, size: u64, upload: UploadI
 pub fn link(change: &mut Change<'_>, repo: RepoId, digest: &Digest) -> Result<(), StoreError> {
     let linked = Linked { at: change.now() };
     change.put(Table::RepositoryBlobs, &Key::new().repo(repo).digest(digest), &linked)?;
-    change.put_mark(Table::BlobRepositories, &Key::new().digest(digest).repo(repo))
+    change.put_mark(Table::BlobRepositories, &Key::new().digest(digest).repo(repo))?;
+    super::hole::fill(change, repo, digest)
 }
 
 /// Makes a blob unreadable in `repo`; whether it was readable.

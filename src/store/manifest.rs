@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use super::file::UploadId;
 use super::record::manifest::Bytes;
 use super::record::{Linked, ManifestBody, ManifestLinks};
-use super::{Change, Key, Order, Parts, Read, RepoId, StoreError, Table};
+use super::{Change, Key, Order, Parts, Read, RepoId, StoreError, Table, hole};
 use crate::oci::{Digest, Links};
 
 /// Kind and bytes, whoever may read it.
@@ -119,13 +119,33 @@ pub fn link(change: &mut Change<'_>, repo: RepoId, digest: &Digest) -> Result<bo
     let linked = Linked { at: change.now() };
     change.put(Table::RepositoryManifests, &key, &linked)?;
     change.put_mark(Table::ManifestRepositories, &Key::new().digest(digest).repo(repo))?;
+    if is_new {
+        hole::fill(change, repo, digest)?;
+        if let Some(record) = links(change, digest)? {
+            hole::mark(change, repo, digest, &record.links)?;
+        }
+    }
     Ok(is_new)
+}
+
+/// Counts from now how long a manifest has been needed by nothing: it has just
+/// lost a tag.
+pub fn touch(change: &mut Change<'_>, repo: RepoId, digest: &Digest) -> Result<(), StoreError> {
+    if !is_linked(change, repo, digest)? {
+        return Ok(());
+    }
+    let linked = Linked { at: change.now() };
+    change.put(Table::RepositoryManifests, &Key::new().repo(repo).digest(digest), &linked)
 }
 
 /// Makes a manifest unreadable in `repo`; whether it was readable.
 pub fn unlink(change: &mut Change<'_>, repo: RepoId, digest: &Digest) -> Result<bool, StoreError> {
     change.remove(Table::ManifestRepositories, &Key::new().digest(digest).repo(repo))?;
-    change.remove(Table::RepositoryManifests, &Key::new().repo(repo).digest(digest))
+    let was_linked = change.remove(Table::RepositoryManifests, &Key::new().repo(repo).digest(digest))?;
+    if was_linked {
+        hole::gone(change, repo, digest)?;
+    }
+    Ok(was_linked)
 }
 
 /// Every digest that a manifest names: blobs, entries, foreign layers.

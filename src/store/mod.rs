@@ -30,6 +30,8 @@ pub mod gc;
 mod guard;
 /// The database file while it is being opened.
 mod held;
+/// What a manifest names and is not there.
+pub mod hole;
 /// Keys and stretches of keys.
 pub mod key;
 /// Opening and creating a data folder.

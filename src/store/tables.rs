@@ -18,6 +18,7 @@
 //! | `digest_tags` | repository, digest, tag | empty | whatever moves a tag | tags of a manifest |
 //! | `manifests` | digest | `ManifestBody` | manifest put | kind and bytes, or the file that holds them |
 //! | `manifest_links` | digest | `ManifestLinks` | manifest put | what a manifest names |
+//! | `holes` | repository, absent digest, manifest digest | empty | manifest put, delete | what a manifest names and is not there |
 //! | `repository_manifests` | repository, digest | `Linked` | manifest put, promotion, mirror | what is readable where |
 //! | `manifest_repositories` | digest, repository | empty | same | back index |
 //! | `parents` | digest, parent digest | empty | manifest put | which manifests name a digest |
@@ -84,11 +85,12 @@ pub enum Table {
     Crons,
     Purges,
     RepositoryCounts,
+    Holes,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::Meta,
         Self::Accounts,
         Self::AccountIds,
@@ -125,6 +127,7 @@ impl Table {
         Self::Crons,
         Self::Purges,
         Self::RepositoryCounts,
+        Self::Holes,
     ];
 
     /// The name in the database file.
@@ -166,6 +169,7 @@ impl Table {
             Self::Crons => "crons",
             Self::Purges => "purges",
             Self::RepositoryCounts => "repository_counts",
+            Self::Holes => "holes",
         }
     }
 

@@ -83,6 +83,9 @@ pub fn history(read: &impl Read, repo: RepoId, tag: &Tag, limit: usize) -> Resul
 pub fn put(change: &mut Change<'_>, repo: RepoId, tag: &Tag, value: &TagValue) -> Result<(), StoreError> {
     if let Some(before) = get(change, repo, tag)? {
         change.remove(Table::DigestTags, &Key::new().repo(repo).digest(&before.digest).tag(tag))?;
+        if before.digest != value.digest {
+            super::manifest::touch(change, repo, &before.digest)?;
+        }
         remember(change, repo, tag, &before)?;
     }
     change.put_mark(Table::DigestTags, &Key::new().repo(repo).digest(&value.digest).tag(tag))?;
@@ -94,6 +97,7 @@ pub fn remove(change: &mut Change<'_>, repo: RepoId, tag: &Tag, value: &TagValue
     change.remove(Table::DigestTags, &Key::new().repo(repo).digest(&value.digest).tag(tag))?;
     change.remove(Table::Tags, &key(repo, tag))?;
     change.remove(Table::Verdicts, &key(repo, tag))?;
+    super::manifest::touch(change, repo, &value.digest)?;
     remember(change, repo, tag, value)
 }
 

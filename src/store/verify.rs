@@ -14,7 +14,7 @@ use super::record::manifest::Bytes;
 use super::record::{
     Account, Blob, Job, ManifestBody, ManifestLinks, Policy, PolicyBody, Repository, TagValue, Transfer, Verdict,
 };
-use super::{Key, Order, Parts, Read, RepoId, Snapshot, Span, StoreError, Stored, Table, blob, event, manifest};
+use super::{Key, Order, Parts, Read, RepoId, Snapshot, Span, StoreError, Stored, Table, blob, event, hole, manifest};
 use crate::event::Event;
 use crate::oci::{Digest, Manifest};
 
@@ -278,6 +278,12 @@ impl Check<'_> {
                 || read.has(Table::BlobRepositories, &Key::new().digest(&digest).repo(repo))?
                     && blob::get(read, &digest)?.is_some())
         })?;
+        self.keys(Table::Holes, |read, key| {
+            let Some((repo, absent, parent)) = hole::parts(key) else { return Ok(false) };
+            let is_there = blob::is_linked(read, repo, &absent)? || manifest::is_linked(read, repo, &absent)?;
+            Ok(read.has(Table::Purges, &Key::new().repo(repo))?
+                || !is_there && manifest::is_linked(read, repo, &parent)?)
+        })?;
         for (back, forth) in [
             (Table::BlobRepositories, Table::RepositoryBlobs),
             (Table::ManifestRepositories, Table::RepositoryManifests),
@@ -302,11 +308,22 @@ impl Check<'_> {
             return Ok(());
         };
         for link in record.links.blobs() {
-            if !blob::is_linked(read, repo, &link.digest)? {
+            let is_there = blob::is_linked(read, repo, &link.digest)?;
+            if !is_there && !hole::is_known(read, repo, &link.digest, digest)? {
                 self.report.find("dangling blob", format!("{place}: {} is not there", link.digest));
             }
             if !read.has(Table::Parents, &Key::new().digest(&link.digest).digest(digest))? {
                 self.report.find("missing index row", format!("{place}: parents of {}", link.digest));
+            }
+        }
+        for child in &record.links.children {
+            let is_there = if child.is_manifest {
+                manifest::is_linked(read, repo, &child.digest)?
+            } else {
+                blob::is_linked(read, repo, &child.digest)?
+            };
+            if !is_there && !hole::is_known(read, repo, &child.digest, digest)? {
+                self.report.find("dangling entry", format!("{place}: {} is not there", child.digest));
             }
         }
         if let Some(subject) = record.links.subject
