@@ -2,6 +2,7 @@
 //! reactor::tests::measure -- --ignored --nocapture`.
 
 use super::world::World;
+use crate::oci::MediaType;
 use crate::reactor::react;
 use crate::store::{event, policy};
 
@@ -20,8 +21,12 @@ async fn a_thousand_tags_and_ten_policies() {
     let clock = world.store().clock().clone();
     // One at a time: what a push waits for until its image is promoted.
     let mut single = Vec::new();
+    let (one, two) = (world.image("dev/website", "one").await, world.image("dev/website", "two").await);
+    let push = async |number: usize, image: &str| {
+        world.manifest("dev/website", &format!("{number}-stable"), image.to_owned(), MediaType::OciManifest).await
+    };
     for number in 0..TAGS {
-        world.push("dev/website", &format!("{number}-stable"), "one").await;
+        push(number, &one).await;
         let begun = clock.monotonic();
         react::catch_up(world.store()).await.expect("reacts");
         single.push(begun.elapsed());
@@ -29,7 +34,7 @@ async fn a_thousand_tags_and_ten_policies() {
     // All at once: what a batch of pushes costs together.
     let before = event::last(&world.store().snapshot().expect("reads")).expect("reads");
     for number in 0..TAGS {
-        world.push("dev/website", &format!("{number}-stable"), "two").await;
+        push(number, &two).await;
     }
     let begun = clock.monotonic();
     react::catch_up(world.store()).await.expect("reacts");
