@@ -368,3 +368,6 @@ pub const REMOTE_TAG_EXAMPLES: usize = 5;
 /// Times a change of a policy is merged again because somebody else's came
 /// between.
 pub const POLICY_SAVE_TRIES: usize = 8;
+/// Bytes of nested indexes that one pull holds in memory while it brings their
+/// entries in: sixteen of the largest.
+pub const CLOSURE_HELD_BYTES: usize = 16 * MANIFEST_BYTES;
