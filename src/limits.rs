@@ -433,3 +433,6 @@ pub const PULLS_PENDING: usize = 65_536;
 /// Largest request head that is read, in bytes. Beyond [`REQUEST_HEAD_BYTES`]
 /// it is read to be refused in words; beyond this, without any.
 pub const REQUEST_HEAD_READ_BYTES: usize = 2 * REQUEST_HEAD_BYTES;
+/// Bytes of nested indexes that one pull holds in memory while it brings their
+/// entries in: sixteen of the largest.
+pub const CLOSURE_HELD_BYTES: usize = 16 * MANIFEST_BYTES;

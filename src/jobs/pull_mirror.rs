@@ -274,10 +274,12 @@ impl Pull<'_> {
         // the end.
         let mut work = vec![(want, false)];
         let mut fetched: Vec<(Digest, Manifest, Vec<u8>)> = Vec::new();
+        let mut held = 0;
         while let Some((digest, entered)) = work.pop() {
             if entered {
                 let at = fetched.iter().rposition(|(other, ..)| *other == digest);
                 let Some((_, manifest, bytes)) = at.map(|at| fetched.swap_remove(at)) else { continue };
+                held -= bytes.len();
                 self.store(&place, digest, manifest, bytes).await?;
                 continue;
             }
@@ -304,6 +306,12 @@ impl Pull<'_> {
             work.extend(
                 manifest.links.children.iter().filter(|child| child.is_manifest).map(|child| (child.digest, false)),
             );
+            // An index is held while its entries are brought in.
+            held += bytes.len();
+            if held > limits::CLOSURE_HELD_BYTES {
+                let why = format!("{want} nests more than {} bytes of indexes", limits::CLOSURE_HELD_BYTES);
+                return Err(TransferError::Content(why));
+            }
             fetched.push((digest, manifest, bytes));
         }
         let bytes = self.bytes.load(Ordering::Relaxed);

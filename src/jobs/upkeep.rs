@@ -162,6 +162,10 @@ async fn unlink(
     let store = registry.store();
     let now = store.clock().monotonic();
     let files = blob::files_to_unlink(&store.snapshot()?, limits::BACKGROUND_ROWS)?;
+    // One that is named again, or was removed by somebody else, is not waited
+    // for: what is kept here is bounded by what is listed.
+    let listed: HashSet<&BlobFile> = files.iter().collect();
+    waiting.retain(|file, _| listed.contains(file));
     let mut ripe = Vec::new();
     for file in files {
         let since = *waiting.entry(file).or_insert(now);

@@ -144,6 +144,12 @@ impl Writer {
         answer.await.unwrap_or(Err(StoreError::Stopped))
     }
 
+    /// How many operations wait for the next commit.
+    pub fn waiting(&self) -> usize {
+        let inbox = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        inbox.foreground.len() + inbox.background.len()
+    }
+
     /// The time of the last commit. Commits never go back in time, whatever the
     /// clock does.
     pub(super) fn last(&self) -> Timestamp {

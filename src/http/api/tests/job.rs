@@ -56,6 +56,22 @@ async fn a_look_for_changes_is_queued_for_every_pull_mirror() {
     let one = send(&site, 202, "root", Ask::post(&format!("{JOBS}/")), body).await.json();
     assert_eq!(one["jobs"].as_array().unwrap().len(), 1);
     assert_eq!(one["parameters"]["policyID"], policies[1]["id"]);
+    let disable =
+        at("ann/other", &format!("/pollMirroringPolicies/{}?check=false", policies[1]["id"].as_str().unwrap()));
+    send(&site, 200, "root", Ask::put(&disable), json!({ "enabled": false })).await;
+    let some = send(&site, 202, "root", Ask::post(JOBS), json!({ "action": "poll_mirror" })).await.json();
+    assert_eq!(some["jobs"].as_array().unwrap().len(), 1);
+    let skipped =
+        json!({ "policyID": policies[1]["id"], "repository": "ann/other", "reason": "the policy is disabled" });
+    assert_eq!(some["skipped"], json!([skipped]));
+    let of = |name: &str| json!({ "action": "poll_mirror", "parameters": { "repository": name } });
+    let none = send(&site, 202, "root", Ask::post(JOBS), of("ann/other")).await.json();
+    assert_eq!((&none["status"], &none["skipped"]), (&json!("done"), &json!([skipped])));
+    let lines = site.expect(200, Ask::get(&log(&none)).user("root")).await.json();
+    assert!(lines[0]["data"].as_str().unwrap().contains("1 disabled skipped"), "{lines}");
+    let one = send(&site, 202, "root", Ask::post(JOBS), of("ann/app")).await.json();
+    assert_eq!((&one["subject"], one["skipped"].as_array().unwrap().len()), (&json!("ann/app"), 0));
+    send(&site, 400, "root", Ask::post(JOBS), of("Ann//app")).await;
     for body in [
         json!({ "action": "onlinegc" }),
         json!({}),
@@ -85,6 +101,11 @@ async fn jobs_are_listed_called_off_and_removed() {
     let all = list("?action=any&worker=any&running=any").await;
     assert_eq!(all.len(), 2);
     assert_eq!((&all[0]["action"], &all[0]["status"]), (&json!("push_mirror_tag"), &json!("waiting")));
+    let mut subjects: Vec<&str> = all.iter().map(|job| job["subject"].as_str().unwrap()).collect();
+    subjects.sort_unstable();
+    assert_eq!((subjects, &all[1]["lastError"]), (vec!["ann/app:1.0", "ann/app:1.1"], &json!("")));
+    assert_eq!((&all[0]["attempts"], &all[0]["retriesLeft"]), (&json!(0), &json!(0)));
+    assert!(all[0]["nextTryAt"].as_str().unwrap().ends_with('Z'), "{}", all[0]);
     assert_eq!(list("?limit=1").await, all[..1]);
     assert_eq!(list("?start=1").await, all[1..]);
     assert_eq!(list("?running=true").await.len(), 0);
@@ -109,6 +130,10 @@ async fn jobs_are_listed_called_off_and_removed() {
     })
     .unwrap();
     assert_eq!(owed, 1, "what was called off is not owed, the other is");
+    let mirrors = site.expect(200, Ask::get(&at("ann/app", "/pushMirroringPolicies")).user("ann")).await.json();
+    let status = &mirrors[0]["lastStatus"];
+    assert_eq!(status["code"], "FAILED");
+    assert_eq!(status["detail"], "1 is missing: 1.0: called off by root");
     let decision = site.expect(200, why).await.json()["decisions"][0].clone();
     assert_eq!(decision["transfer"]["lastError"], "called off by root");
     let lines = site.expect(200, Ask::get(&format!("{job}/logs")).user("root")).await.json();

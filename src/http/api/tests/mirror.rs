@@ -261,3 +261,36 @@ async fn a_remote_is_checked_by_itself() {
     here.close().await;
     there.close().await;
 }
+
+#[tokio::test]
+async fn one_tag_is_sent_by_hand() {
+    let (here, there) = (Site::open().await, Site::open().await);
+    here.push_image("ann", "ann/app", "1.0", b"layer").await;
+    let path = at("ann/app", "/tags/1.0/pushMirroring");
+    let mut body = mirror(&there, "bob/app");
+    body["remoteTag"] = json!("sent");
+    let sent = send(&here, 201, "root", Ask::post(&path), body.clone()).await.json();
+    assert_eq!((&sent["remoteRepository"], &sent["remoteTag"]), (&json!("bob/app"), &json!("sent")));
+    let tag = |site: &Site, repository: &str, tag: &str| {
+        let (read, name) = (site.state.registry().store().snapshot().unwrap(), repository.parse().unwrap());
+        let number = crate::store::repo::get(&read, &name).unwrap().unwrap().number;
+        crate::store::tag::get(&read, number, &tag.parse().unwrap()).unwrap().map(|value| value.digest)
+    };
+    let digest = tag(&here, "ann/app", "1.0").unwrap();
+    assert_eq!(tag(&there, "bob/app", "sent"), Some(digest));
+    assert_eq!(sent["digest"], json!(digest.to_string()));
+    // Nothing of it stays here.
+    let left = here.expect(200, Ask::get(&at("ann/app", "/mirroringPolicies")).user("ann")).await.json();
+    assert_eq!(left, json!([]));
+    body["remoteTag"] = json!("no/tag");
+    assert_eq!(send(&here, 400, "root", Ask::post(&path), body.clone()).await.code(), "INVALID_TAG_NAME");
+    body["remoteTag"] = json!("");
+    let nothing = at("ann/app", "/tags/9.9/pushMirroring");
+    assert_eq!(send(&here, 404, "root", Ask::post(&nothing), body.clone()).await.code(), "NO_SUCH_TAG");
+    body["password"] = json!("wrong horse");
+    let refused = send(&here, 400, "root", Ask::post(&path), body).await;
+    assert_eq!(refused.code(), "REMOTE_REGISTRY_INVALID_PERMISSIONS");
+    assert_eq!(tag(&there, "bob/app", "1.0"), None);
+    here.close().await;
+    there.close().await;
+}
