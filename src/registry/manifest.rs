@@ -364,12 +364,18 @@ fn check_links(
     absence: &Absence,
 ) -> Result<Result<(), RegistryError>, StoreError> {
     let wrong = |digest, stated, found| Ok(Err(ManifestError::Size { digest, stated, found }.into()));
+    // An image without any of its layers is not sparse but a mistake.
+    let mut has_layer = false;
+    for link in &links.layers {
+        has_layer = has_layer || blob::is_linked(read, number, &link.digest)?;
+    }
     for link in links.blobs() {
         match blob::get_in(read, number, &link.digest)? {
             Some(blob) if blob.size != link.size => return wrong(link.digest, link.size, blob.size),
             Some(_) => {}
             // What an image is cannot be told without its configuration.
             None if links.config.is_none_or(|config| config.digest != link.digest)
+                && has_layer
                 && absence.takes_layer(number, &link.digest) => {}
             None => {
                 let (digest, repository) = (link.digest, name.clone());

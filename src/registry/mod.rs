@@ -67,8 +67,8 @@ pub struct Options {
 /// that lacks a layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sparse {
-    /// Indexes without some of their images, images without some of their
-    /// layers.
+    /// Indexes without some of their images, images without some (never all) of
+    /// their layers.
     #[default]
     Images,
     /// Only indexes.

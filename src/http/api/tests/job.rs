@@ -73,7 +73,7 @@ async fn a_look_for_changes_is_queued_for_every_pull_mirror() {
     assert_eq!((&one["subject"], one["skipped"].as_array().unwrap().len()), (&json!("ann/app"), 0));
     send(&site, 400, "root", Ask::post(JOBS), of("Ann//app")).await;
     for body in [
-        json!({ "action": "onlinegc" }),
+        json!({ "action": "update_vuln_db" }),
         json!({}),
         json!({ "action": "poll_mirror", "parameters": { "policyID": "x" } }),
         json!({ "action": "poll_mirror", "parameters": { "policyID": "6ca8bea5-0993-48f2-b279-9b3cbe3da042" } }),

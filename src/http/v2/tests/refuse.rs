@@ -159,3 +159,33 @@ async fn nobody_is_told_anything_before_signing_in() {
     assert_eq!(base.json(), serde_json::json!({}));
     site.close().await;
 }
+
+/// A sparse image is marked and taken; what it lacks is told to nobody, and
+/// what a client was told is here may not be among it.
+#[tokio::test]
+async fn an_image_may_lack_some_of_its_layers_and_never_all() {
+    let site = Site::open().await;
+    let config = site.push_blob("ann", "ann/app", b"{}").await;
+    let here = site.push_blob("ann", "ann/app", b"layer").await;
+    let absent = Digest::sha256_of(b"not pushed");
+    let oci = MediaType::OciManifest.as_str();
+    let put = |tag: &str, body: &serde_json::Value| {
+        let path = format!("/v2/ann/app/manifests/{tag}");
+        Ask::put(&path).user("ann").header("content-type", oci).body(body.to_string())
+    };
+    site.expect(201, put("sparse", &image(&config, 2, &[(here, 5), (absent, 10)], None))).await;
+    site.expect(404, Ask::get(&format!("/v2/ann/app/blobs/{absent}")).user("ann")).await;
+    site.expect(404, put("hollow", &image(&config, 2, &[(absent, 10)], None))).await;
+    site.expect(404, put("headless", &image(&absent, 10, &[(here, 5)], None))).await;
+    let depth = crate::store::verify::Depth::Bytes;
+    let verified = || {
+        let store = site.state.registry().store();
+        let live = std::collections::HashSet::new();
+        crate::store::verify::verify(&store.snapshot().unwrap(), store.files(), depth, &live).unwrap()
+    };
+    assert_eq!(verified().findings, []);
+    // The hole is filled, and nothing is left of it.
+    assert_eq!(site.push_blob("ann", "ann/app", b"not pushed").await, absent);
+    assert_eq!(verified().findings, []);
+    site.close().await;
+}
