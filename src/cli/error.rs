@@ -86,12 +86,24 @@ pub enum CliError {
         source: io::Error,
     },
     /// A job ended, and not well.
-    #[error("job {id} ended as {status}")]
+    #[error("job {id} ended as {status}: {why}")]
     JobFailed {
         /// The job.
         id: String,
         /// Its last status.
         status: String,
+        /// What it says of itself.
+        why: String,
+    },
+    /// A try of a job failed, and it is tried again.
+    #[error("job {id} failed: {why}; it is tried again at {next}")]
+    JobWaits {
+        /// The job.
+        id: String,
+        /// What it says of itself.
+        why: String,
+        /// When.
+        next: String,
     },
     /// The daemon could not be started or stopped with an error.
     #[error("{}", crate::store::error_chain(.0))]
@@ -169,7 +181,8 @@ impl CliError {
             | Self::Secret(_)
             | Self::Output(_)
             | Self::Pages { .. }
-            | Self::JobFailed { .. } => Exit::Failure,
+            | Self::JobFailed { .. }
+            | Self::JobWaits { .. } => Exit::Failure,
             Self::Daemon(error) if error.is_configuration() => Exit::Config,
             Self::Daemon(_) => Exit::Failure,
         }

@@ -62,7 +62,7 @@ async fn start(wanted: &RunArgs, session: &mut Session<'_, '_>) -> Result<(), Cl
         let line = format!("started job {}", cell(&job, "/id"));
         return session.say(&job, &line);
     }
-    job = follow(&cell(&job, "/id"), session).await?;
+    job = follow(&job, session).await?;
     succeeded(&job)?;
     let which = if wanted.dry_run { "collectable" } else { "collected" };
     let row = ["Manifests", "Blobs", "Bytes"].map(|what| cell(&job, &format!("/parameters/{which}{what}")));

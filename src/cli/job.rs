@@ -57,18 +57,20 @@ pub async fn run(command: &JobCommand, session: &mut Session<'_, '_>) -> Result<
     }
 }
 
-/// Waits until the job `id` has ended and gives its last state; what it
-/// writes is shown as it comes.
+/// Waits until the job that was `started` has ended, or a try of it has failed and it waits
+/// for the next, and gives its last state; what it writes is shown as it comes.
 ///
 /// # Errors
 /// [`CliError`]; a job that ended badly is none here.
-pub async fn follow(id: &str, session: &mut Session<'_, '_>) -> Result<Value, CliError> {
+pub async fn follow(started: &Value, session: &mut Session<'_, '_>) -> Result<Value, CliError> {
+    let attempts = |job: &Value| job.pointer("/attempts").and_then(Value::as_u64).unwrap_or(0);
+    let id = cell(started, "/id");
     let progress = spinner(session, &format!("job {id}"));
     let mut shown_to = None;
     loop {
         // The state goes first: what was written before an end is then read.
-        let job = session.client.get(&path(id)).await?;
-        let lines = session.client.get(&format!("{}/logs", path(id))).await?;
+        let job = session.client.get(&path(&id)).await?;
+        let lines = session.client.get(&format!("{}/logs", path(&id))).await?;
         for line in rows(&lines, "") {
             let number = line.pointer("/lineNum").and_then(Value::as_i64);
             if number > shown_to {
@@ -77,7 +79,8 @@ pub async fn follow(id: &str, session: &mut Session<'_, '_>) -> Result<Value, Cl
                 progress.suspend(|| session.note(&text))?;
             }
         }
-        if has_ended(&job) {
+        let has_failed = attempts(&job) > attempts(started) && cell(&job, "/status") == "waiting";
+        if has_ended(&job) || has_failed {
             progress.finish_and_clear();
             return Ok(job);
         }
@@ -87,13 +90,19 @@ pub async fn follow(id: &str, session: &mut Session<'_, '_>) -> Result<Value, Cl
     }
 }
 
-/// The error that a job which has ended is, unless it ended well.
+/// The error that a job which has ended is, unless it ended well; one that is
+/// tried again has not.
 ///
 /// # Errors
 /// [`CliError::JobFailed`].
 pub fn succeeded(job: &Value) -> Result<(), CliError> {
     let status = cell(job, "/status");
-    if status == "done" { Ok(()) } else { Err(CliError::JobFailed { id: cell(job, "/id"), status }) }
+    let (id, why) = (cell(job, "/id"), cell(job, "/lastError"));
+    match status.as_str() {
+        "done" => Ok(()),
+        "waiting" => Err(CliError::JobWaits { id, why, next: cell(job, "/nextTryAt") }),
+        _ => Err(CliError::JobFailed { id, status, why }),
+    }
 }
 
 /// A spinner on standard error where a person watches, nothing elsewhere.

@@ -124,7 +124,7 @@ async fn start(wanted: &RunArgs, session: &mut Session<'_, '_>) -> Result<(), Cl
     }
     if wanted.wait {
         for job in &mut jobs {
-            *job = follow(&cell(job, "/id"), session).await?;
+            *job = follow(job, session).await?;
             session.note(&format!("job {} ended as {}", cell(job, "/id"), cell(job, "/status")))?;
         }
     }
@@ -145,11 +145,15 @@ async fn runs(wanted: &RunArgs, session: &mut Session<'_, '_>) -> Result<Vec<Str
         return Ok(vec![run(id)]);
     }
     let found = session.client.get(&policies).await?;
-    let paths: Vec<String> = rows(&found, "").iter().map(|policy| run(&cell(policy, "/id"))).collect();
-    if paths.is_empty() {
-        session.note(&format!("{repository} has no pull mirror"))?;
+    let is_on = |policy: &&Value| policy.pointer("/enabled").and_then(Value::as_bool).unwrap_or(true);
+    let (on, off): (Vec<&Value>, Vec<&Value>) = rows(&found, "").iter().partition(is_on);
+    for policy in off {
+        session.note(&format!("passed over pull mirror {}: it is disabled", cell(policy, "/id")))?;
     }
-    Ok(paths)
+    if on.is_empty() {
+        session.note(&format!("{repository} has no pull mirror that is enabled"))?;
+    }
+    Ok(on.into_iter().map(|policy| run(&cell(policy, "/id"))).collect())
 }
 
 fn schedule(policy: &Value) -> String {
@@ -219,16 +223,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_job_that_ends_badly_is_a_failure() {
-        let fake = Fake::new(vec![
-            reply(&format!("GET {POLICIES}"), 200, json!([{"id": "m1"}])),
-            reply(&format!("POST {POLICIES}/m1/run"), 202, json!({"id": "j1"})),
-            reply("GET /api/v0/jobs/j1", 200, json!({"id": "j1", "status": "errored"})),
-            reply("GET /api/v0/jobs/j1/logs", 200, json!([])),
-        ]);
-        let ran = fake.run(&["--json", "pull-mirror", "run", "edge/x", "--wait"], "").await;
-        assert_eq!(ran.exit, Exit::Failure);
-        assert_eq!(serde_json::from_str::<Value>(&ran.out).unwrap(), json!([{"id": "j1", "status": "errored"}]));
-        assert!(ran.err.ends_with("error: job j1 ended as errored\n"), "{}", ran.err);
+    async fn a_job_that_ends_badly_or_has_to_be_tried_again_is_a_failure() {
+        for (job, said) in [
+            (json!({"id": "j1", "status": "errored", "lastError": "no"}), "error: job j1 ended as errored: no\n"),
+            (
+                json!({"id": "j1", "status": "waiting", "attempts": 1, "lastError": "no", "nextTryAt": "soon"}),
+                "error: job j1 failed: no; it is tried again at soon\n",
+            ),
+        ] {
+            let fake = Fake::new(vec![
+                reply(&format!("GET {POLICIES}"), 200, json!([{"id": "m1"}, {"id": "m2", "enabled": false}])),
+                reply(&format!("POST {POLICIES}/m1/run"), 202, json!({"id": "j1", "attempts": 0})),
+                reply("GET /api/v0/jobs/j1", 200, job.clone()),
+                reply("GET /api/v0/jobs/j1/logs", 200, json!([])),
+            ]);
+            let ran = fake.run(&["--json", "pull-mirror", "run", "edge/x", "--wait"], "").await;
+            assert_eq!(ran.exit, Exit::Failure);
+            assert_eq!(serde_json::from_str::<Value>(&ran.out).unwrap(), json!([job]));
+            assert!(ran.err.contains("passed over pull mirror m2: it is disabled"), "{}", ran.err);
+            assert!(ran.err.ends_with(said), "{}", ran.err);
+        }
     }
 }
