@@ -9,7 +9,7 @@
 //! What never becomes a request is answered by hyper itself, with a status and
 //! an empty body: 400 for bytes that are no HTTP, 414 for a target beyond
 //! 65 534 bytes, 431 for more than 100 header lines or for a head beyond what
-//! is read at all ([`limits::REQUEST_HEAD_READ_BYTES`]). A head that is merely
+//! is read at all ([`crate::limits::REQUEST_HEAD_READ_BYTES`]). A head that is merely
 //! too large is refused here, in words.
 //!
 //! A panic in a handler ends at its request: logged once, counted, answered
