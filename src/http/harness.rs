@@ -88,7 +88,10 @@ impl Site {
         let scope = Scope::new();
         let remotes = remotes(folder.path(), &scope, registry.store().clock());
         let ca_pem = "-----BEGIN CERTIFICATE-----\n".to_owned();
-        let state = State::new(Parts { registry, passwords, ca_pem, remotes });
+        let state = {
+            let key_files = vec![("sealing.key", folder.path().join("sealing-keys"))];
+            State::new(Parts { registry, passwords, ca_pem, remotes, key_files })
+        };
         state.set_ready(true);
         let tcp = Spec::Tcp { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), tls: None };
         let listeners = [tcp, Spec::Unix { path: folder.path().join(SOCKET) }];

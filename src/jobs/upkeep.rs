@@ -154,12 +154,16 @@ async fn round(
 
 /// Removes files whose name is gone, once their grace is over. Grace is
 /// counted on the monotonic clock, from when this process first saw the row.
+/// While a backup is made they stay: its snapshot may name them.
 async fn unlink(
     registry: &Registry,
     waiting: &mut HashMap<BlobFile, Instant>,
     grace: Duration,
 ) -> Result<(), RegistryError> {
     let store = registry.store();
+    if store.is_backed_up() {
+        return Ok(());
+    }
     let now = store.clock().monotonic();
     let files = blob::files_to_unlink(&store.snapshot()?, limits::BACKGROUND_ROWS)?;
     let mut ripe = Vec::new();
