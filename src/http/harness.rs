@@ -107,11 +107,16 @@ impl Site {
         Self { state, address: address.unwrap(), scope, clients: Scope::new(), is_closed: false, folder }
     }
 
+    /// The local socket.
+    pub(crate) fn socket(&self) -> std::path::PathBuf {
+        self.folder.path().join(SOCKET)
+    }
+
     /// Sends a request over a connection of its own.
     pub(crate) async fn send(&self, ask: Ask) -> Answer {
         let answered = async {
             if ask.is_local {
-                let stream = UnixStream::connect(self.folder.path().join(SOCKET)).await.unwrap();
+                let stream = UnixStream::connect(self.socket()).await.unwrap();
                 self.send_over(stream, ask).await
             } else {
                 self.send_over(TcpStream::connect(self.address).await.unwrap(), ask).await

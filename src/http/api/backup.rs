@@ -80,16 +80,12 @@ pub(super) fn end(call: Call<'_>, id: GivenId) -> Result<Answer, ApiError> {
 }
 
 /// `GET /api/v0/backups/{id}/files/{digest}/{upload}?size=…`
-pub(super) async fn file(
-    call: Call<'_>,
-    id: GivenId,
-    digest: Digest,
-    upload: UploadId,
-) -> Result<Answer, ApiError> {
+pub(super) async fn file(call: Call<'_>, id: GivenId, digest: Digest, upload: UploadId) -> Result<Answer, ApiError> {
     let store = call.registry().store().clone();
     let id = under_way(&store, id)?;
     let size = call.number("size")?;
-    let size = size.ok_or_else(|| ApiError::Parameter { name: "size", why: "the file's length is needed".to_owned() })?;
+    let size =
+        size.ok_or_else(|| ApiError::Parameter { name: "size", why: "the file's length is needed".to_owned() })?;
     let file = BlobFile { digest, upload };
     let opened = {
         let files = store.files().clone();

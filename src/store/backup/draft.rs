@@ -84,7 +84,9 @@ impl Draft {
         begun: impl FnOnce(&Head) -> Result<(), BackupError>,
     ) -> Result<Self, BackupError> {
         match std::fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(BackupError::on("remove", path)(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(BackupError::on("remove", path)(error));
+            }
             Ok(()) | Err(_) => {}
         }
         let mut reader = Reader::new(stream)?;

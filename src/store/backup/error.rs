@@ -89,7 +89,9 @@ pub enum BackupError {
         known: u64,
     },
     /// What was backed up does not fit together.
-    #[error("what was backed up does not fit together: {first}, {count} findings in all; `tidegate verify` says more, --no-verify backs it up as it is")]
+    #[error(
+        "what was backed up does not fit together: {first}, {count} findings in all; `tidegate verify` says more, --no-verify backs it up as it is"
+    )]
     Findings {
         /// The first finding.
         first: String,

@@ -116,11 +116,9 @@ impl BackupFolder {
     /// [`BackupError::Another`] when it does not.
     pub fn take_for(&self, instance: crate::chance::Id) -> Result<(), BackupError> {
         match self.before().filter(|before| before.instance != instance) {
-            Some(before) => Err(BackupError::Another {
-                path: self.0.path.clone(),
-                found: before.instance,
-                wanted: instance,
-            }),
+            Some(before) => {
+                Err(BackupError::Another { path: self.0.path.clone(), found: before.instance, wanted: instance })
+            }
             None => Ok(()),
         }
     }

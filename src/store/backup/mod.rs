@@ -32,9 +32,6 @@ mod rows;
 /// The form of the stream.
 pub mod stream;
 
-#[cfg(test)]
-mod tests;
-
 pub use draft::{Description, Draft};
 pub use error::BackupError;
 pub use folder::{BackupFolder, IncomingFile, KEY_FILES, Pruned, SEALING_KEY};

@@ -66,6 +66,8 @@ pub struct Restored {
 
 /// Where a restore is made.
 const STAGING: &str = "restoring";
+/// Said of a database with a damaged page, and of what is none.
+const UNREADABLE: &str = "does not read as a database";
 /// The folder of upload sessions.
 const UPLOADS: &str = "uploads";
 /// What a restore makes in the folder before the database stands in it.
@@ -183,11 +185,11 @@ impl<'a> Site<'a> {
         copy_bytes(database, &copy, |_| ())?;
         let refused = |error: OpenError| match error {
             OpenError::Folder { path, source } => BackupError::Io { action: "read", path, source },
-            OpenError::Corrupt { why, .. } => damaged(database, format!("is no database: {why}")),
+            OpenError::Corrupt { why, .. } => damaged(database, format!("{UNREADABLE}: {why}")),
             other => damaged(database, other.to_string()),
         };
         if let Some(why) = damaged_page(&self.staging).map_err(refused)? {
-            return Err(damaged(database, format!("has a damaged page: {why}")));
+            return Err(damaged(database, format!("{UNREADABLE}: {why}")));
         }
         guarded(|| open::builder().open(&copy)).map(Pages::new).map_err(BackupError::of(database))
     }
@@ -195,18 +197,16 @@ impl<'a> Site<'a> {
     /// Writes the marker: from now on no daemon takes the folder for a new one.
     fn mark(&self, instance: Id, generation: u64) -> Result<(), BackupError> {
         let path = self.how.data.join(open::MARKER);
-        open::write_marker(&self.how.data, instance, generation)
-            .map_err(|error| BackupError::Io { action: "write", path, source: io::Error::other(error) })
+        open::write_marker(&self.how.data, instance, generation).map_err(|error| BackupError::Io {
+            action: "write",
+            path,
+            source: io::Error::other(error),
+        })
     }
 
     /// Brings every file that the database names. That all are there is looked
     /// at before the first is copied.
-    fn bring_files(
-        &self,
-        read: &Snapshot,
-        total: u64,
-        progress: &mut impl FnMut(u64, u64),
-    ) -> Result<(), BackupError> {
+    fn bring_files(&self, read: &Snapshot, total: u64, progress: &mut impl FnMut(u64, u64)) -> Result<(), BackupError> {
         let database = self.how.backup.join(DATABASE);
         let each = |work: &mut dyn FnMut(&Named) -> Result<(), BackupError>| -> Result<(), BackupError> {
             let mut walk = NamedFiles::new();

@@ -50,7 +50,9 @@ pub enum StreamError {
     #[error("it is no stream of a backup")]
     NoStream,
     /// Of a later version.
-    #[error("it has version {found}, and this tidegate reads version {VERSION}: use the command line of the daemon's own version")]
+    #[error(
+        "it has version {found}, and this tidegate reads version {VERSION}: use the command line of the daemon's own version"
+    )]
     Newer {
         /// Its version.
         found: u16,
