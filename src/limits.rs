@@ -461,3 +461,5 @@ pub const BACKUP_COPY_BYTES: usize = 1024 * 1024;
 pub const BACKUP_GATHER_BYTES: usize = 1024 * 1024;
 /// A download of the command line that brings no byte for this long is given up.
 pub const COMMAND_STALL: Duration = Duration::from_secs(60);
+/// Longest name of a folder that a backup goes to, in bytes: a hash, or a path.
+pub const BACKUP_FOLDER_BYTES: usize = 1024;

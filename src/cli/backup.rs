@@ -151,7 +151,7 @@ async fn build(
             place.take_for(head.instance)
         })
     });
-    let (sent, built) = futures_util::future::join(source.send_rows(to), built).await;
+    let (sent, built) = futures_util::future::join(source.send_rows(folder, to), built).await;
     bar.finish_and_clear();
     // What was not sent is why it could not be built.
     sent?;

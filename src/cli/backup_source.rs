@@ -2,6 +2,7 @@
 //! the folder of one that does not.
 
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -17,6 +18,7 @@ use crate::app::key_files;
 use crate::chance::Id;
 use crate::lifecycle::blocking;
 use crate::limits;
+use crate::oci::Digest;
 use crate::store::Store;
 use crate::store::backup::{BackupError, BackupFolder, BackupOver, Named};
 use crate::store::file::BlobReader;
@@ -51,10 +53,11 @@ impl Source {
     ///
     /// # Errors
     /// When they cannot be had.
-    pub async fn send_rows(&self, to: mpsc::Sender<Bytes>) -> Result<(), CliError> {
+    pub async fn send_rows(&self, folder: &BackupFolder, to: mpsc::Sender<Bytes>) -> Result<(), CliError> {
         match self {
             Self::Daemon(client) => {
-                let mut download = client.download(Method::POST, "/api/v0/backups").await?;
+                let mut download =
+                    client.download(Method::POST, &format!("/api/v0/backups?folder={}", name_of(folder))).await?;
                 while let Some(piece) = download.next().await? {
                     if to.send(piece).await.is_err() {
                         break;
@@ -63,7 +66,7 @@ impl Source {
             }
             Self::Folder { store, .. } => {
                 let begun = store.clone();
-                let id = blocking(move || begun.begin_backup()).await.map_err(CliError::BackupOver)?;
+                let id = blocking(move || begun.begin_backup("")).await.map_err(CliError::BackupOver)?;
                 loop {
                     let store = store.clone();
                     let piece = blocking(move || store.backup_rows(&id)).await.map_err(CliError::BackupOver)?;
@@ -197,6 +200,14 @@ impl Read for Pieces {
         self.current.copy_to_slice(&mut buffer[..length]);
         Ok(length)
     }
+}
+
+/// A folder's name for the daemon, which need not know where it lies: the same
+/// for the same folder of the same host.
+fn name_of(folder: &BackupFolder) -> String {
+    let system = rustix::system::uname();
+    let place = [system.nodename().to_bytes(), folder.path().as_os_str().as_bytes()].join(&0);
+    Digest::sha256_of(&place).hex()
 }
 
 fn of_store(error: crate::store::file::FileError) -> CliError {

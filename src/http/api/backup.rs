@@ -3,9 +3,10 @@
 //! The daemon reads and the command line writes, because under a service
 //! manager the daemon can write nowhere but in its own folder. One backup is
 //!
-//! 1. `POST /api/v0/backups`: 200 and the stream of all rows as of one commit
+//! 1. `POST /api/v0/backups[?folder=…]`: 200 and the stream of all rows as of one commit
 //!    (`docs/FORMAT.md`), whose head names the backup's id. From here on blob
-//!    files that lose their name are not removed, until the backup is over.
+//!    files that lose their name are not removed, until the backup is over. A
+//!    folder, by any name, takes one at a time: an earlier one to it is over.
 //! 2. `GET /api/v0/backups/{id}/files/{digest}/{upload}?size={bytes}`: 200 and the bytes of
 //!    a file that the rows name, with its `Content-Length`; as often as needed.
 //! 3. `GET /api/v0/backups/{id}/keys`: 200 and `{"keys": [{"name", "text"}]}`,
@@ -17,6 +18,7 @@
 //! |---|---|---|
 //! | 404 | `NO_SUCH_BACKUP` | it is over, or there never was one |
 //! | 404 | `NO_SUCH_FILE` | the file is not there, or of another length |
+//! | 400 | `INVALID_PARAMETERS` | no `size` of a file, or a long name of a folder |
 //! | 403 | `NOT_AUTHORIZED` | no system admin; keys over the network |
 //! | 429 | `TOO_MANY_REQUESTS` | four backups are under way already |
 //!
@@ -29,12 +31,12 @@ use serde::Serialize;
 
 use crate::chance::Id;
 use crate::http::Body;
-use crate::lifecycle;
 use crate::oci::Digest;
 use crate::registry::Caller;
 use crate::store::backup::BackupOver;
 use crate::store::file::{BlobFile, FileError, UploadId};
 use crate::store::{Store, StoreError, error_chain};
+use crate::{lifecycle, limits};
 
 use super::answer::Answer;
 use super::call::Call;
@@ -52,18 +54,41 @@ struct KeyShape {
     text: String,
 }
 
+/// Rows on their way. Nobody goes on with a backup whose rows did not arrive:
+/// dropped before the last, it is over.
+struct Sending {
+    store: Store,
+    id: Id,
+    is_whole: bool,
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        if !self.is_whole {
+            self.store.end_backup(&self.id);
+        }
+    }
+}
+
 /// `POST /api/v0/backups`
 pub(super) async fn begin(call: Call<'_>) -> Result<Answer, ApiError> {
     let store = call.registry().store().clone();
+    let folder = call.query.filled("folder").unwrap_or_default().to_owned();
+    if folder.len() > limits::BACKUP_FOLDER_BYTES {
+        let why = format!("it has more than {} bytes", limits::BACKUP_FOLDER_BYTES);
+        return Err(ApiError::Parameter { name: "folder", why });
+    }
     let begun = {
         let store = store.clone();
-        lifecycle::blocking(move || store.begin_backup()).await
+        lifecycle::blocking(move || store.begin_backup(&folder)).await
     };
     let id = begun?;
     tracing::info!(backup.id = %id, "a backup begins");
-    let pieces = stream::try_unfold((store, id), |(store, id)| async move {
-        let piece = next_piece(store.clone(), id).await?;
-        Ok::<_, BackupOver>(piece.map(|piece| (piece, (store, id))))
+    let sending = Sending { store, id, is_whole: false };
+    let pieces = stream::try_unfold(sending, move |mut sending| async move {
+        let piece = next_piece(sending.store.clone(), id).await?;
+        sending.is_whole = piece.is_none();
+        Ok::<_, BackupOver>(piece.map(|piece| (piece, sending)))
     });
     let pieces = pieces.inspect_err(move |error| {
         tracing::error!(backup.id = %id, error = error_chain(error), "the rows of a backup broke off");

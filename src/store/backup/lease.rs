@@ -2,7 +2,8 @@
 //! and every blob file until the backup is over.
 //!
 //! In memory only. A lease is renewed by use, and one that nobody uses ends by
-//! itself, so a command line that is gone pauses nothing for long. The snapshot
+//! itself, so a command line that is gone pauses nothing for long; the next
+//! backup to the same folder ends it at once. The snapshot
 //! has an end of its own: a reader that takes a byte a minute would pin pages
 //! for ever.
 //!
@@ -29,6 +30,8 @@ use crate::store::{Store, StoreError, event};
 pub struct Leases(Mutex<HashMap<Id, Lease>>);
 
 struct Lease {
+    /// The folder that the backup goes to, as whoever writes it calls it.
+    folder: String,
     begun: Instant,
     used: Instant,
     rows: Arc<Mutex<Option<Rows>>>,
@@ -55,19 +58,21 @@ pub enum BackupOver {
 }
 
 impl Store {
-    /// Takes a lease and a snapshot. Blocks.
+    /// Takes a lease and a snapshot. Blocks. A `folder` that has a name takes
+    /// one backup at a time: an earlier one to it was cut off, and is over.
     ///
     /// # Errors
     /// [`BackupOver::TooMany`], or when the store cannot be read.
-    pub fn begin_backup(&self) -> Result<Id, BackupOver> {
+    pub fn begin_backup(&self, folder: &str) -> Result<Id, BackupOver> {
         let (id, now) = (self.chance().id(), self.clock().monotonic());
         let rows = Arc::new(Mutex::new(None));
         self.leases().hold(|leases| {
-            leases.retain(|_, lease| !lease.is_over(now));
+            leases.retain(|_, lease| !lease.is_over(now) && (folder.is_empty() || lease.folder != folder));
             if leases.len() >= limits::BACKUPS {
                 return Err(BackupOver::TooMany);
             }
-            leases.insert(id, Lease { begun: now, used: now, rows: Arc::clone(&rows) });
+            let folder = folder.to_owned();
+            leases.insert(id, Lease { folder, begun: now, used: now, rows: Arc::clone(&rows) });
             Ok(())
         })?;
         let filled = self.rows_of(id).map(|made| *rows.lock().unwrap_or_else(PoisonError::into_inner) = Some(made));

@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use http::Method;
 use serde_json::{Value, json};
 
 use super::{at, send};
@@ -214,7 +215,7 @@ async fn cut_off_anywhere_the_folder_holds_the_backup_before_or_the_new_one() {
     let held = |store: Store| tags(&store, "ann/app").iter().any(|(_, found)| *found == digest);
 
     // The rows end early, at every length of a stream.
-    let id = store.begin_backup().unwrap();
+    let id = store.begin_backup("").unwrap();
     let mut stream = Vec::new();
     while let Some(piece) = store.backup_rows(&id).unwrap() {
         stream.extend_from_slice(&piece);
@@ -417,7 +418,7 @@ async fn a_folder_without_a_daemon_is_backed_up_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_leave_over_the_local_socket_alone() {
     let site = Site::open().await;
-    let id = site.state.registry().store().begin_backup().unwrap();
+    let id = site.state.registry().store().begin_backup("").unwrap();
     let path = format!("/api/v0/backups/{id}/keys");
     let over_the_network = site.expect(403, Ask::get(&path).user("root")).await;
     assert!(over_the_network.message().contains("local socket"));
@@ -433,12 +434,35 @@ async fn keys_leave_over_the_local_socket_alone() {
     site.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_client_takes_over_the_socket_is_a_backup_until_it_ends_it() {
+    let site = Site::open().await;
+    let id = {
+        use crate::cli::client::Client;
+        use crate::cli::dial::Target;
+        let client = Client::new(Target::Socket(site.socket()));
+        let mut whole = client.download(Method::POST, "/api/v0/backups").await.unwrap();
+        let mut bytes = Vec::new();
+        while let Some(piece) = whole.next().await.unwrap() {
+            bytes.extend_from_slice(&piece);
+        }
+        assert!(site.state.registry().store().is_backed_up(), "its files are still to come");
+        let folder = tempfile::tempdir().unwrap();
+        Draft::build(&folder.path().join("draft"), bytes.as_slice(), |_| Ok(())).unwrap().lease()
+    };
+    site.expect(204, Ask::delete(&format!("/api/v0/backups/{id}")).user("root")).await;
+    assert!(!site.state.registry().store().is_backed_up());
+    let long = "x".repeat(limits::BACKUP_FOLDER_BYTES + 1);
+    site.expect(400, Ask::post(&format!("/api/v0/backups?folder={long}")).local()).await;
+    site.close().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_backup_that_nobody_goes_on_with_ends_by_itself() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path(), Clock::system(), Chance::seeded(1)).unwrap();
-    let used = store.begin_backup().unwrap();
-    let left = store.begin_backup().unwrap();
+    let used = store.begin_backup("").unwrap();
+    let left = store.begin_backup("").unwrap();
     for _ in 0..3 {
         tokio::time::advance(limits::BACKUP_IDLE / 2).await;
         assert!(store.is_backed_up());
@@ -457,10 +481,14 @@ async fn a_backup_that_nobody_goes_on_with_ends_by_itself() {
     assert!(store.backup_rows(&used).is_err(), "its rows are over");
     assert!(store.renew_backup(&used), "its files are not");
     assert!(store.end_backup(&used) && !store.is_backed_up());
+    // A folder takes one at a time: what was cut off is over with the next.
+    let cut_off = store.begin_backup("here").unwrap();
+    let next = store.begin_backup("here").unwrap();
+    assert!(!store.renew_backup(&cut_off) && store.end_backup(&next));
     // And there are not too many of them.
-    let all: Vec<Id> = (0..limits::BACKUPS).map(|_| store.begin_backup().unwrap()).collect();
-    assert!(store.begin_backup().unwrap_err().to_string().contains("under way already"));
+    let all: Vec<Id> = (0..limits::BACKUPS).map(|_| store.begin_backup("").unwrap()).collect();
+    assert!(store.begin_backup("").unwrap_err().to_string().contains("under way already"));
     tokio::time::advance(limits::BACKUP_IDLE).await;
-    store.begin_backup().unwrap();
+    store.begin_backup("").unwrap();
     assert!(all.iter().all(|id| !store.renew_backup(id)));
 }
