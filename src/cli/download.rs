@@ -58,11 +58,12 @@ impl Download {
                 Some(Err(error)) => {
                     return Err(CliError::Broken { at: self.at.clone(), reason: error.to_string() });
                 }
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(bytes) => return Ok(Some(bytes)),
+                Some(Ok(frame)) => {
                     // Trailers mean nothing here.
-                    Err(_) => {}
-                },
+                    if let Ok(bytes) = frame.into_data() {
+                        return Ok(Some(bytes));
+                    }
+                }
             }
         }
     }
