@@ -436,3 +436,33 @@ pub const REQUEST_HEAD_READ_BYTES: usize = 2 * REQUEST_HEAD_BYTES;
 /// Bytes of nested indexes that one pull holds in memory while it brings their
 /// entries in: sixteen of the largest.
 pub const CLOSURE_HELD_BYTES: usize = 16 * MANIFEST_BYTES;
+// Backup and restore.
+
+/// A piece of the stream of rows has about this many bytes.
+pub const BACKUP_PIECE_BYTES: usize = 256 * 1024;
+/// Longest frame of a stream of rows that is read, in bytes: a piece and the
+/// longest row there can be.
+pub const BACKUP_FRAME_BYTES: usize = 64 * 1024 * 1024;
+/// How long the rows of a backup may take to leave: they pin pages of the
+/// database, which grows meanwhile. 100 GB over a slow disk fit.
+pub const BACKUP_ROWS: Duration = Duration::from_secs(60 * 60);
+/// A backup that is not used for this long is over: the command line is gone,
+/// and files without a name are removed again. Longer than syncing a large
+/// database takes.
+pub const BACKUP_IDLE: Duration = Duration::from_secs(10 * 60);
+/// Backups that may be under way at once: each holds a snapshot.
+pub const BACKUPS: usize = 4;
+/// Files of a backup that are fetched at once, so that one is synced while
+/// others come.
+pub const BACKUP_FETCHES: usize = 4;
+/// Files that are looked at in one go when a backup is planned.
+pub const BACKUP_SLICE: usize = 1_024;
+/// A file of a backup is read, hashed and written in pieces of this many bytes.
+pub const BACKUP_COPY_BYTES: usize = 1024 * 1024;
+/// Bytes of a file that are gathered before they are written: what arrives is
+/// in smaller pieces.
+pub const BACKUP_GATHER_BYTES: usize = 1024 * 1024;
+/// A download of the command line that brings no byte for this long is given up.
+pub const COMMAND_STALL: Duration = Duration::from_secs(60);
+/// Longest name of a folder that a backup goes to, in bytes: a hash, or a path.
+pub const BACKUP_FOLDER_BYTES: usize = 1024;

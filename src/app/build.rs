@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::chance::Chance;
@@ -19,6 +19,7 @@ use crate::jobs::{self, Remotes, Runner};
 use crate::lifecycle::{Scope, blocking};
 use crate::registry::Registry;
 use crate::remote::{Names, Outbound, OutboundOptions, Subnet, Timing};
+use crate::store::backup::{KEY_FILES, SEALING_KEY};
 use crate::store::record::JobAction;
 use crate::store::{DATABASE, Store, policy};
 
@@ -104,10 +105,20 @@ pub async fn build(config: &Config, clock: Clock, chance: Chance) -> Result<App,
     let options = jobs::Options { collection: config.gc.how, ..jobs::Options::default() };
     let runner = Runner::new(registry.clone(), remotes.clone(), options);
     let passwords = Passwords::new(&chance);
-    let state = State::new(state::Parts { registry: registry.clone(), passwords, ca_pem, remotes });
+    let key_files = key_files(&config.data, config.sealing_key.as_deref());
+    let state = State::new(state::Parts { registry: registry.clone(), passwords, ca_pem, remotes, key_files });
     let connections = ConnectionOptions::default();
     let (pace, timetable) = (config.pace.clone(), timetable(config));
     Ok(App { state, registry, runner, bound, connections, outgoing, pace, timetable, certificate })
+}
+
+/// The key files of a data folder, by the name that a backup gives them.
+pub fn key_files(data: &Path, sealing_key: Option<&Path>) -> Vec<(&'static str, PathBuf)> {
+    let place = |name: &'static str| match sealing_key {
+        Some(path) if name == SEALING_KEY => (name, path.to_owned()),
+        _ => (name, data.join(name)),
+    };
+    KEY_FILES.into_iter().map(place).collect()
 }
 
 /// What the daemon does by itself, and when.
@@ -175,7 +186,7 @@ async fn certificates(
 /// yet: a new key over rows that another one sealed would hide that the old
 /// one was lost.
 async fn keyring(config: &Config, store: &Store, chance: &Chance) -> Result<Option<Arc<Keyring>>, AppError> {
-    let path = config.sealing_key.clone().unwrap_or_else(|| config.data.join("sealing.key"));
+    let path = config.sealing_key.clone().unwrap_or_else(|| config.data.join(SEALING_KEY));
     let has_sealed = policy::all(&store.snapshot()?)?
         .iter()
         .any(|policy| policy.remote().is_some_and(|remote| remote.password.is_some() || remote.token.is_some()));

@@ -15,6 +15,8 @@ pub mod demo;
 mod demo_client;
 /// Why the daemon does not start, or ended.
 pub mod error;
+/// Data folders that no daemon runs on, for backups.
+pub mod restore;
 /// Spawns, waits, drains.
 pub mod run;
 /// Opens a data folder that no daemon runs on, and proves it.
@@ -22,6 +24,6 @@ pub mod verify;
 /// What a person reads at the start.
 mod welcome;
 
-pub use build::{App, build};
+pub use build::{App, build, key_files};
 pub use error::AppError;
 pub use run::{Stop, run, serve};

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::account::AccountCommand;
+use super::backup::BackupArgs;
 use super::dial::DaemonUrl;
 use super::gc::GcCommand;
 use super::generate::{CompletionsArgs, ManArgs};
@@ -16,6 +17,7 @@ use super::promotion::PromotionCommand;
 use super::pull_mirror::PullMirrorCommand;
 use super::push_mirror::PushMirrorCommand;
 use super::repository::RepositoryCommand;
+use super::restore::RestoreArgs;
 use super::verify::VerifyArgs;
 use super::why::WhyArgs;
 use crate::config::{Listener, Overrides};
@@ -83,6 +85,10 @@ pub enum Command {
     Why(WhyArgs),
     /// Prove that what is stored is whole
     Verify(VerifyArgs),
+    /// Write a consistent copy of a running registry into a folder
+    Backup(BackupArgs),
+    /// Make a data folder from a backup
+    Restore(RestoreArgs),
     /// Print completions for a shell
     Completions(CompletionsArgs),
     /// Print the man page, or write all of them to a folder

@@ -118,16 +118,27 @@ impl Client {
         body: Option<&Value>,
         patience: Duration,
     ) -> Result<Answer, CliError> {
-        let stream = self.in_time(limits::COMMAND_CONNECT, self.target.dial()).await?;
-        let stream = stream.map_err(|source| CliError::Connect { at: self.target.shown(), source })?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|e| self.broken(&e))?;
-        let scope = Scope::new();
-        let driver = scope.clone();
-        // Its failure is the request's failure, which is reported below.
-        scope.spawn(async move { driver.until_stopped(connection).await });
+        let (sender, scope) = self.connect().await?;
         let exchanged = self.in_time(patience, self.exchange(sender, self.request(method, path, body))).await;
         scope.stop();
         exchanged?
+    }
+
+    /// A connection, and the scope that drives it.
+    pub(super) async fn connect(&self) -> Result<(http1::SendRequest<Full<Bytes>>, Scope), CliError> {
+        let stream = self.in_time(limits::COMMAND_CONNECT, self.target.dial()).await?;
+        let stream = stream.map_err(|source| CliError::Connect { at: self.shown(), source })?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|e| self.broken(&e))?;
+        let scope = Scope::new();
+        let driver = scope.clone();
+        // Its failure is the request's failure, which is reported there.
+        scope.spawn(async move { driver.until_stopped(connection).await });
+        Ok((sender, scope))
+    }
+
+    /// How the daemon is called in messages.
+    pub(super) fn shown(&self) -> String {
+        self.target.shown()
     }
 
     async fn exchange(
@@ -140,17 +151,25 @@ impl Client {
         let body = Limited::new(body, limits::COMMAND_BODY_BYTES).collect().await;
         let body = body.map_err(|error| self.broken(error.as_ref()))?.to_bytes();
         let parsed = if body.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(&body) };
-        let not_json = || CliError::NotJson { at: self.target.shown(), status: head.status.as_u16() };
         if !head.status.is_success() {
-            return Err(refusal(head.status, parsed.ok()).map_or_else(not_json, CliError::Api));
+            return Err(self.refused(head.status, parsed.ok()));
         }
-        let body = parsed.map_err(|_| not_json())?;
+        let body = parsed.map_err(|_| self.not_json(head.status))?;
         let header = head.headers.get("x-next-page-start").and_then(|value| value.to_str().ok());
         let next = header.map(str::to_owned).or_else(|| Some(cell(&body, "/nextPageStart")));
         Ok(Answer { next: next.filter(|next| !next.is_empty()), body })
     }
 
-    fn request(&self, method: Method, path: &str, body: Option<&Value>) -> Request<Full<Bytes>> {
+    /// A refusal in the daemon's words, or another program's.
+    pub(super) fn refused(&self, status: StatusCode, body: Option<Value>) -> CliError {
+        refusal(status, body).map_or_else(|| self.not_json(status), CliError::Api)
+    }
+
+    fn not_json(&self, status: StatusCode) -> CliError {
+        CliError::NotJson { at: self.shown(), status: status.as_u16() }
+    }
+
+    pub(super) fn request(&self, method: Method, path: &str, body: Option<&Value>) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()))));
         *request.method_mut() = method;
         *request.uri_mut() = path.parse().expect("paths are made here, of encoded segments");
@@ -169,12 +188,12 @@ impl Client {
         request
     }
 
-    async fn in_time<T>(&self, within: Duration, work: impl Future<Output = T>) -> Result<T, CliError> {
+    pub(super) async fn in_time<T>(&self, within: Duration, work: impl Future<Output = T>) -> Result<T, CliError> {
         let slow = |_| CliError::Slow { at: self.target.shown(), within };
         tokio::time::timeout(within, work).await.map_err(slow)
     }
 
-    fn broken(&self, error: &(dyn std::error::Error + 'static)) -> CliError {
+    pub(super) fn broken(&self, error: &(dyn std::error::Error + 'static)) -> CliError {
         CliError::Broken { at: self.target.shown(), reason: error.to_string() }
     }
 }

@@ -1,5 +1,5 @@
-//! The three calls into the rest of the program: `serve`, `demo`, and the
-//! folder behind `verify`.
+//! The calls into the rest of the program: `serve`, `demo`, and folders that no
+//! daemon runs on.
 
 use std::path::Path;
 
@@ -8,6 +8,8 @@ use super::error::CliError;
 use super::verify::VerifyReport;
 use crate::app;
 use crate::config::{Config, Environment};
+use crate::store::Store;
+use crate::store::backup::{Restored, Restoring};
 
 /// Reads the configuration and runs the daemon until it is told to stop.
 ///
@@ -40,4 +42,20 @@ pub async fn demo() -> Result<(), CliError> {
 /// [`CliError::Daemon`] when it cannot be opened or read.
 pub async fn verify_folder(path: &Path) -> Result<VerifyReport, CliError> {
     app::verify::folder(path).await.map(VerifyReport::from).map_err(CliError::Daemon)
+}
+
+/// Opens the store in the data folder `path`, which no daemon runs on.
+///
+/// # Errors
+/// [`CliError::Daemon`] when it cannot be opened.
+pub async fn open_store(path: &Path) -> Result<Store, CliError> {
+    app::restore::open(path).await.map_err(CliError::Daemon)
+}
+
+/// Restores a backup. `progress` is told how many bytes of how many are there.
+///
+/// # Errors
+/// [`CliError::Backup`]; the folder is then as it was found.
+pub async fn restore(how: Restoring, progress: impl FnMut(u64, u64) + Send + 'static) -> Result<Restored, CliError> {
+    app::restore::restore(how, progress).await.map_err(CliError::Backup)
 }

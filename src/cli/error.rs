@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::terminal::Exit;
 use crate::app::AppError;
 use crate::config::ConfigError;
+use crate::store::backup::{BackupError, BackupOver};
 
 /// Why a command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -105,6 +106,12 @@ pub enum CliError {
         /// When.
         next: String,
     },
+    /// A backup was not made, or not restored.
+    #[error("{}", crate::store::error_chain(.0))]
+    Backup(BackupError),
+    /// A folder could not be read for a backup.
+    #[error("{}", crate::store::error_chain(.0))]
+    BackupOver(BackupOver),
     /// The daemon could not be started or stopped with an error.
     #[error("{}", crate::store::error_chain(.0))]
     Daemon(AppError),
@@ -182,7 +189,9 @@ impl CliError {
             | Self::Output(_)
             | Self::Pages { .. }
             | Self::JobFailed { .. }
-            | Self::JobWaits { .. } => Exit::Failure,
+            | Self::JobWaits { .. }
+            | Self::Backup(_)
+            | Self::BackupOver(_) => Exit::Failure,
             Self::Daemon(error) if error.is_configuration() => Exit::Config,
             Self::Daemon(_) => Exit::Failure,
         }

@@ -9,19 +9,26 @@
 //!
 //! Nothing is decided here that the daemon decides: names are parsed because
 //! they become paths, everything else goes over as it was written and comes
-//! back with the daemon's own words. [`daemon`] holds the only three calls
-//! into the rest of the program.
+//! back with the daemon's own words. [`daemon`] holds the calls into the
+//! rest of the program; only backups ([`backup`], [`mod@restore`]) write files here,
+//! because under a service manager the daemon cannot.
 
 /// `account create|list`.
 pub mod account;
 /// The words of the command line.
 pub mod arguments;
+/// `backup`.
+pub mod backup;
+/// What a backup is made of.
+pub mod backup_source;
 /// Requests and answers in JSON.
 pub mod client;
-/// `serve`, `demo`, and the folder behind `verify`.
+/// `serve`, `demo`, and folders that no daemon runs on.
 pub mod daemon;
 /// Unix sockets, TCP and TLS.
 pub mod dial;
+/// Answers that are bytes.
+pub mod download;
 /// What went wrong, and the exit code it has.
 pub mod error;
 /// `gc run`.
@@ -42,6 +49,8 @@ pub mod pull_mirror;
 pub mod push_mirror;
 /// `repository create|list|delete`.
 pub mod repository;
+/// `restore`.
+pub mod restore;
 /// Rules as words.
 pub mod rule;
 /// From words to an exit code.

@@ -13,7 +13,9 @@ use super::client::Client;
 use super::error::CliError;
 use super::locate::locate;
 use super::terminal::{Exit, Terminal, cell, rows};
-use super::{account, daemon, gc, generate, job, promotion, pull_mirror, push_mirror, repository, verify, why};
+use super::{
+    account, backup, daemon, gc, generate, job, promotion, pull_mirror, push_mirror, repository, restore, verify, why,
+};
 use crate::config::Environment;
 
 /// A command that speaks to the daemon: who to ask, how to answer.
@@ -107,6 +109,8 @@ async fn dispatch(
         Command::Completions(wanted) => generate::completions(wanted, terminal)?,
         Command::Man(wanted) => generate::man(wanted, environment, terminal)?,
         Command::Verify(wanted) => return verify::run(wanted, arguments, environment, terminal).await,
+        Command::Backup(wanted) => backup::run(wanted, arguments, environment, terminal).await?,
+        Command::Restore(wanted) => restore::run(wanted, arguments, environment, terminal).await?,
         Command::Account(_)
         | Command::Repository(_)
         | Command::Promotion(_)
@@ -134,7 +138,13 @@ async fn ask(command: &Command, session: &mut Session<'_, '_>) -> Result<(), Cli
         Command::Gc(command) => gc::run(command, session).await,
         Command::Why(wanted) => why::run(wanted, session).await,
         // Handled without a daemon, above.
-        Command::Serve(_) | Command::Demo | Command::Verify(_) | Command::Completions(_) | Command::Man(_) => Ok(()),
+        Command::Serve(_)
+        | Command::Demo
+        | Command::Verify(_)
+        | Command::Backup(_)
+        | Command::Restore(_)
+        | Command::Completions(_)
+        | Command::Man(_) => Ok(()),
     }
 }
 

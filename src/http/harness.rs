@@ -88,7 +88,10 @@ impl Site {
         let scope = Scope::new();
         let remotes = remotes(folder.path(), &scope, registry.store().clock());
         let ca_pem = "-----BEGIN CERTIFICATE-----\n".to_owned();
-        let state = State::new(Parts { registry, passwords, ca_pem, remotes });
+        let state = {
+            let key_files = vec![("sealing.key", folder.path().join("sealing-keys"))];
+            State::new(Parts { registry, passwords, ca_pem, remotes, key_files })
+        };
         state.set_ready(true);
         let tcp = Spec::Tcp { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), tls: None };
         let listeners = [tcp, Spec::Unix { path: folder.path().join(SOCKET) }];
@@ -104,11 +107,16 @@ impl Site {
         Self { state, address: address.unwrap(), scope, clients: Scope::new(), is_closed: false, folder }
     }
 
+    /// The local socket.
+    pub(crate) fn socket(&self) -> std::path::PathBuf {
+        self.folder.path().join(SOCKET)
+    }
+
     /// Sends a request over a connection of its own.
     pub(crate) async fn send(&self, ask: Ask) -> Answer {
         let answered = async {
             if ask.is_local {
-                let stream = UnixStream::connect(self.folder.path().join(SOCKET)).await.unwrap();
+                let stream = UnixStream::connect(self.socket()).await.unwrap();
                 self.send_over(stream, ask).await
             } else {
                 self.send_over(TcpStream::connect(self.address).await.unwrap(), ask).await

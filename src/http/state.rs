@@ -1,5 +1,6 @@
 //! What every handler works with.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -18,6 +19,8 @@ pub struct Parts {
     pub ca_pem: String,
     /// Other registries, and the keys that seal their credentials.
     pub remotes: Remotes,
+    /// The daemon's key files, by the name that a backup gives them.
+    pub key_files: Vec<(&'static str, PathBuf)>,
 }
 
 /// What every handler works with. Clones share it.
@@ -65,6 +68,11 @@ impl State {
     /// Other registries, and the keys that seal their credentials.
     pub fn remotes(&self) -> &Remotes {
         &self.0.parts.remotes
+    }
+
+    /// The daemon's key files, by the name that a backup gives them.
+    pub fn key_files(&self) -> &[(&'static str, PathBuf)] {
+        &self.0.parts.key_files
     }
 
     /// Says to those who watch whether requests are welcome. It turns none

@@ -154,12 +154,16 @@ async fn round(
 
 /// Removes files whose name is gone, once their grace is over. Grace is
 /// counted on the monotonic clock, from when this process first saw the row.
+/// While a backup is made they stay: its snapshot may name them.
 async fn unlink(
     registry: &Registry,
     waiting: &mut HashMap<BlobFile, Instant>,
     grace: Duration,
 ) -> Result<(), RegistryError> {
     let store = registry.store();
+    if store.is_backed_up() {
+        return Ok(());
+    }
     let now = store.clock().monotonic();
     let files = blob::files_to_unlink(&store.snapshot()?, limits::BACKGROUND_ROWS)?;
     // One that is named again, or was removed by somebody else, is not waited
@@ -246,5 +250,57 @@ async fn sweep_orphans(registry: &Registry) -> Result<usize, RegistryError> {
             }
         })
         .await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chance::Chance;
+    use crate::clock::Clock;
+    use crate::oci::Digest;
+    use crate::store::Store;
+    use crate::store::file::UploadId;
+
+    /// Says that a file has no name any more.
+    struct Drop(BlobFile);
+
+    impl Operation for Drop {
+        type Plan = ();
+        type Done = ();
+        type Refusal = std::convert::Infallible;
+        const NAME: &'static str = "drop a file";
+
+        fn check(&self, _tables: &Change<'_>) -> Result<Result<(), Self::Refusal>, StoreError> {
+            Ok(Ok(()))
+        }
+
+        fn apply(&self, (): (), tables: &mut Change<'_>) -> Result<(), StoreError> {
+            blob::drop_file(tables, &self.0.digest, self.0.upload)
+        }
+    }
+
+    /// Collection once could have removed a file between the rows of a backup
+    /// and its turn to be fetched: a backup that restores to dangling blobs.
+    #[tokio::test(start_paused = true)]
+    async fn a_file_without_a_name_stays_while_a_backup_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), Clock::system(), Chance::seeded(1)).unwrap();
+        let registry = Registry::new(store.clone()).unwrap();
+        let (digest, bytes) = (Digest::sha256_of(b"kept"), b"kept");
+        let sealed = store.files().write_small(&digest, bytes, UploadId::from_bytes([1; 16])).unwrap();
+        let is_there = || store.files().open_blob(&sealed.file, 4).unwrap().is_some();
+        store.submit(Lane::Background, Drop(sealed.file)).await.unwrap().unwrap();
+
+        let backup = store.begin_backup("").unwrap();
+        let mut waiting = HashMap::new();
+        unlink(&registry, &mut waiting, Duration::ZERO).await.unwrap();
+        assert!(is_there());
+        // Whoever made it is gone: it is not waited for for ever.
+        tokio::time::advance(limits::BACKUP_IDLE).await;
+        assert!(!store.renew_backup(&backup));
+        unlink(&registry, &mut waiting, Duration::ZERO).await.unwrap();
+        assert!(!is_there());
+        assert!(blob::files_to_unlink(&store.snapshot().unwrap(), 9).unwrap().is_empty());
     }
 }

@@ -14,6 +14,8 @@
 
 /// The database's file, watched.
 mod backend;
+/// All of it, elsewhere.
+pub mod backup;
 /// The thread that commits them in groups.
 mod commit;
 /// Named places where a test lets the process die.
@@ -99,6 +101,7 @@ struct Inner {
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     files: Files,
     pulls: repo::Pulls,
+    leases: backup::Leases,
     instance: Id,
     clock: Clock,
     chance: Chance,
@@ -154,6 +157,7 @@ impl Store {
             thread: Mutex::new(Some(thread)),
             files,
             pulls: repo::Pulls::default(),
+            leases: backup::Leases::default(),
             instance: opened.instance,
             clock,
             chance,
@@ -187,6 +191,11 @@ impl Store {
     /// Pulls that are not written down yet.
     pub fn pulls(&self) -> &repo::Pulls {
         &self.0.pulls
+    }
+
+    /// What backups hold on to.
+    fn leases(&self) -> &backup::Leases {
+        &self.0.leases
     }
 
     /// The id of this data folder, made when it was.

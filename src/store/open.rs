@@ -19,6 +19,9 @@ use super::error::{Mismatch, OpenError, StoreError, error_chain};
 use super::gate::Pages;
 use super::guard::guarded;
 use super::held::HeldFile;
+use super::key::Key;
+use super::read::Read;
+use super::record::Damage;
 use super::tables::Table;
 use crate::chance::{Chance, Id};
 use crate::limits;
@@ -26,9 +29,9 @@ use crate::limits;
 /// The database's file name.
 pub const DATABASE: &str = "tidegate.redb";
 /// The marker's file name.
-const MARKER: &str = "generation";
+pub(super) const MARKER: &str = "generation";
 /// The folder of the blobs.
-const BLOBS: &str = "blobs";
+pub(super) const BLOBS: &str = "blobs";
 /// The format this program writes.
 pub(super) const FORMAT: u64 = 1;
 
@@ -205,6 +208,15 @@ fn enter(database: Pages, path: &Path, root: &Path, marker: Option<(Id, u64)>) -
     Ok(Entered { database: Arc::new(database), instance, generation })
 }
 
+/// Format and generation, as a snapshot has them.
+pub(super) fn numbers(read: &impl Read) -> Result<(u64, u64), StoreError> {
+    let number = |name: &str| {
+        let found = read.with(Table::Meta, &Key::new().text(name), |bytes| bytes.try_into().map(u64::from_be_bytes))?;
+        found.and_then(Result::ok).ok_or_else(|| StoreError::damaged(Table::Meta, name.as_bytes(), Damage::Empty))
+    };
+    Ok((number("format")?, number("generation")?))
+}
+
 /// Format, instance and generation, when they are there.
 fn read_meta(database: &Pages) -> Result<Option<(u64, Id, u64)>, StoreError> {
     guarded(|| {
@@ -306,7 +318,7 @@ fn read_marker(root: &Path) -> Result<Option<(Id, u64)>, OpenError> {
     })
 }
 
-fn write_marker(root: &Path, instance: Id, generation: u64) -> Result<(), OpenError> {
+pub(super) fn write_marker(root: &Path, instance: Id, generation: u64) -> Result<(), OpenError> {
     let path = marker_path(root);
     let made = path.with_extension("new");
     let write = || -> std::io::Result<()> {

@@ -190,4 +190,40 @@ mod tests {
             assert!(page.contains(&format!("//! | `{}` |", table.name())), "{} is not on the page", table.name());
         }
     }
+
+    #[test]
+    fn the_page_for_operators_lists_every_table_and_the_version_of_its_record() {
+        use crate::store::Stored as _;
+        use crate::store::record as r;
+        let page = include_str!("../../docs/FORMAT.md");
+        let version = |table: Table| match table {
+            Table::Accounts => Some(("Account", r::Account::VERSION)),
+            Table::Repositories => Some(("Repository", r::Repository::VERSION)),
+            Table::RepositoryCounts => Some(("Counts", r::Counts::VERSION)),
+            Table::Tags | Table::TagHistory => Some(("TagValue", r::TagValue::VERSION)),
+            Table::Manifests => Some(("ManifestBody", r::ManifestBody::VERSION)),
+            Table::ManifestLinks => Some(("ManifestLinks", r::ManifestLinks::VERSION)),
+            Table::RepositoryManifests | Table::RepositoryBlobs => Some(("Linked", r::Linked::VERSION)),
+            Table::Referrers => Some(("Referrer", r::Referrer::VERSION)),
+            Table::Blobs => Some(("Blob", r::Blob::VERSION)),
+            Table::Policies => Some(("Policy", r::Policy::VERSION)),
+            Table::PolicyStatus => Some(("PolicyStatus", r::PolicyStatus::VERSION)),
+            Table::Evaluations => Some(("Evaluation", r::Evaluation::VERSION)),
+            Table::Verdicts => Some(("Verdict", r::Verdict::VERSION)),
+            Table::Transfers => Some(("Transfer", r::Transfer::VERSION)),
+            Table::Events => Some(("Event", crate::event::Event::VERSION)),
+            Table::Jobs => Some(("Job", r::Job::VERSION)),
+            Table::Crons => Some(("Cron", r::Cron::VERSION)),
+            _ => None,
+        };
+        for table in Table::ALL {
+            let row = page.lines().find(|line| line.starts_with(&format!("| `{}` |", table.name())));
+            let row = row.unwrap_or_else(|| panic!("{} is not on the page", table.name()));
+            if let Some((record, version)) = version(table) {
+                assert!(row.ends_with(&format!("| `{record}` | {version} |")), "{row}");
+            } else {
+                assert!(row.ends_with("| |"), "{row}");
+            }
+        }
+    }
 }

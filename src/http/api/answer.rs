@@ -1,5 +1,5 @@
 //! What a call gives: a status, perhaps JSON, perhaps where the next page
-//! begins.
+//! begins; or bytes, for backups.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
@@ -11,8 +11,15 @@ use crate::http::Body;
 #[derive(Debug)]
 pub(super) struct Answer {
     status: StatusCode,
-    json: Option<Vec<u8>>,
+    content: Content,
     headers: HeaderMap,
+}
+
+#[derive(Debug)]
+enum Content {
+    Nothing,
+    Json(Vec<u8>),
+    Bytes(Body),
 }
 
 /// DTR's header for the start of the next page.
@@ -47,12 +54,17 @@ impl Answer {
 
     /// 204.
     pub(super) fn nothing() -> Self {
-        Self { status: StatusCode::NO_CONTENT, json: None, headers: HeaderMap::new() }
+        Self { status: StatusCode::NO_CONTENT, content: Content::Nothing, headers: HeaderMap::new() }
+    }
+
+    /// 200 with bytes.
+    pub(super) fn bytes(body: Body) -> Self {
+        Self { status: StatusCode::OK, content: Content::Bytes(body), headers: HeaderMap::new() }
     }
 
     fn with(status: StatusCode, shape: &impl Serialize) -> Self {
         let json = serde_json::to_vec(shape).expect("the shapes have text keys and finite numbers");
-        Self { status, json: Some(json), headers: HeaderMap::new() }
+        Self { status, content: Content::Json(json), headers: HeaderMap::new() }
     }
 
     /// Says where the next page begins, if there is one.
@@ -89,12 +101,16 @@ impl Answer {
 
 impl From<Answer> for Response<Body> {
     fn from(answer: Answer) -> Self {
-        let has_json = answer.json.is_some();
-        let mut response = Self::new(answer.json.map_or_else(Body::empty, Body::from));
+        let (body, kind) = match answer.content {
+            Content::Nothing => (Body::empty(), None),
+            Content::Json(json) => (Body::from(json), Some("application/json")),
+            Content::Bytes(body) => (body, Some("application/octet-stream")),
+        };
+        let mut response = Self::new(body);
         *response.status_mut() = answer.status;
         *response.headers_mut() = answer.headers;
-        if has_json {
-            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(kind) = kind {
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         }
         response
     }

@@ -13,7 +13,7 @@ use super::answer::Answer;
 use super::call::Call;
 use super::error::ApiError;
 use super::route::ApiRoute;
-use super::{account, decisions, job, mirror, mirror_once, policy, promotion, repository, system, tag};
+use super::{account, backup, decisions, job, mirror, mirror_once, policy, promotion, repository, system, tag};
 
 /// Answers a request below `/api/v0` or `/enzi/v0`; `path` is the whole path.
 /// Whoever holds the local socket is the system already.
@@ -102,5 +102,9 @@ pub(super) async fn answer(
         ApiRoute::DeleteJob(id) => job::cancel(call, id, true).await,
         ApiRoute::CancelJob(id) => job::cancel(call, id, false).await,
         ApiRoute::JobLogs(id) => job::logs(call, id),
+        ApiRoute::BeginBackup => backup::begin(call).await,
+        ApiRoute::EndBackup(id) => backup::end(call, id),
+        ApiRoute::BackupFile(id, digest, upload) => backup::file(call, id, digest, upload).await,
+        ApiRoute::BackupKeys(id) => backup::keys(call, id).await,
     }
 }

@@ -15,6 +15,8 @@ use crate::oci::tag::TagError;
 use crate::oci::{Reference, RepoName};
 use crate::policy::Kind;
 use crate::registry::RegistryError;
+use crate::store::backup::BackupOver;
+use crate::store::file::BlobFile;
 use crate::store::{StoreError, error_chain};
 
 use super::route::RouteError;
@@ -93,6 +95,15 @@ pub(super) enum ApiError {
     /// No such job.
     #[error("there is no such job")]
     NoSuchJob,
+    /// The backup does not go on, or not yet.
+    #[error(transparent)]
+    Backup(#[from] BackupOver),
+    /// A file that the backup names is not there.
+    #[error("the file {0} is not there, or not as long as it should be; `tidegate verify` says more")]
+    NoSuchFile(BlobFile),
+    /// Keys go to whoever is on the host, and to nobody else.
+    #[error("keys are given over the local socket alone")]
+    KeysLocal,
 }
 
 impl From<StoreError> for ApiError {
@@ -141,6 +152,11 @@ impl ApiError {
                 Kind::PullMirror => (StatusCode::NOT_FOUND, "NO_SUCH_POLL_MIRRORING_POLICY"),
             },
             Self::NoSuchJob => (StatusCode::NOT_FOUND, "NO_SUCH_JOB"),
+            Self::Backup(BackupOver::Ended) => (StatusCode::NOT_FOUND, "NO_SUCH_BACKUP"),
+            Self::Backup(BackupOver::TooMany) => (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS"),
+            Self::Backup(BackupOver::Store(_)) => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR"),
+            Self::NoSuchFile(_) => (StatusCode::NOT_FOUND, "NO_SUCH_FILE"),
+            Self::KeysLocal => (StatusCode::FORBIDDEN, "NOT_AUTHORIZED"),
         }
     }
 
@@ -174,6 +190,7 @@ impl ApiError {
             Self::Route(RouteError::Method { allow }) => Some((header::ALLOW, allow.parse().ok()?)),
             Self::Registry(RegistryError::Store(StoreError::Stopped)) => wait(limits::RETRY_AFTER_BUSY),
             Self::Registry(RegistryError::Full) => wait(limits::RETRY_AFTER_FULL),
+            Self::Backup(BackupOver::TooMany) => wait(limits::RETRY_AFTER_BUSY),
             _ => None,
         }
     }

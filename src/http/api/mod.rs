@@ -26,6 +26,8 @@ mod call;
 
 /// Users and organizations.
 mod account;
+/// Backups: rows, files and keys on their way out.
+mod backup;
 /// Why a tag is where it is.
 mod decisions;
 /// Jobs.

@@ -39,6 +39,9 @@ impl ApiRoute {
             Self::ListRepositories(_) => Right::SignedIn,
             Self::CreateAccount => Right::SystemAdmin("create accounts"),
             Self::Verify => Right::SystemAdmin("verify the store"),
+            Self::BeginBackup | Self::EndBackup(_) | Self::BackupFile(..) | Self::BackupKeys(_) => {
+                Right::SystemAdmin("back up the registry")
+            }
             Self::ListJobs
             | Self::CreateJob
             | Self::GetJob(_)

@@ -14,6 +14,7 @@ use crate::oci::name::NameError;
 use crate::oci::tag::TagError;
 use crate::oci::{Digest, RepoName, Tag};
 use crate::policy::Kind;
+use crate::store::file::UploadId;
 
 /// A call of the management API.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +89,14 @@ pub(super) enum ApiRoute {
     CancelJob(GivenId),
     /// `GET /api/v0/jobs/{id}/logs`
     JobLogs(GivenId),
+    /// `POST /api/v0/backups`
+    BeginBackup,
+    /// `DELETE /api/v0/backups/{id}`
+    EndBackup(GivenId),
+    /// `GET /api/v0/backups/{id}/files/{digest}/{upload}`
+    BackupFile(GivenId, Digest, UploadId),
+    /// `GET /api/v0/backups/{id}/keys`
+    BackupKeys(GivenId),
 }
 
 /// The id in a path; `None` is a text that no id can be, so nothing has it.
@@ -152,6 +161,7 @@ impl ApiRoute {
             ),
             ["api", "v0", "repositories", namespace, name, rest @ ..] => repository(method, namespace, name, rest),
             ["api", "v0", "jobs", rest @ ..] => jobs(method, rest),
+            ["api", "v0", "backups", rest @ ..] => backups(method, rest),
             ["api", "v0", "meta", "features"] => pick(method, &[(Method::GET, &|| Ok(Self::Features))]),
             ["api", "v0", "admin", "version"] => pick(method, &[(Method::GET, &|| Ok(Self::Version))]),
             ["api", "v0", "admin", "verify"] => pick(method, &[(Method::POST, &|| Ok(Self::Verify))]),
@@ -198,6 +208,10 @@ impl ApiRoute {
             Self::DeleteJob(_) => "api.job.delete",
             Self::CancelJob(_) => "api.job.cancel",
             Self::JobLogs(_) => "api.job.logs",
+            Self::BeginBackup => "api.backup.begin",
+            Self::EndBackup(_) => "api.backup.end",
+            Self::BackupFile(..) => "api.backup.file",
+            Self::BackupKeys(_) => "api.backup.keys",
         }
     }
 
@@ -219,7 +233,10 @@ impl ApiRoute {
             | Self::DeleteMirrors(_)
             | Self::CreateJob
             | Self::DeleteJob(_)
-            | Self::CancelJob(_) => true,
+            | Self::CancelJob(_)
+            | Self::BeginBackup
+            | Self::EndBackup(_)
+            | Self::BackupKeys(_) => true,
             Self::ListAccounts
             | Self::GetAccount(_)
             | Self::Features
@@ -238,7 +255,8 @@ impl ApiRoute {
             | Self::ListMirrors(_)
             | Self::ListJobs
             | Self::GetJob(_)
-            | Self::JobLogs(_) => false,
+            | Self::JobLogs(_)
+            | Self::BackupFile(..) => false,
         }
     }
 }
@@ -339,6 +357,20 @@ fn jobs(method: &Method, rest: &[&str]) -> Parsed {
         ),
         [id, "cancel"] => pick(method, &[(Method::POST, &|| Ok(ApiRoute::CancelJob(id.parse().ok())))]),
         [id, "logs"] => pick(method, &[(Method::GET, &|| Ok(ApiRoute::JobLogs(id.parse().ok())))]),
+        _ => Err(RouteError::Nothing),
+    }
+}
+
+fn backups(method: &Method, rest: &[&str]) -> Parsed {
+    match rest {
+        [] => pick(method, &[(Method::POST, &|| Ok(ApiRoute::BeginBackup))]),
+        [id] => pick(method, &[(Method::DELETE, &|| Ok(ApiRoute::EndBackup(id.parse().ok())))]),
+        [id, "files", digest, upload] => {
+            let upload = || upload.parse().map_err(|_| RouteError::Nothing);
+            let file = || Ok(ApiRoute::BackupFile(id.parse().ok(), digest.parse()?, upload()?));
+            pick(method, &[(Method::GET, &file)])
+        }
+        [id, "keys"] => pick(method, &[(Method::GET, &|| Ok(ApiRoute::BackupKeys(id.parse().ok())))]),
         _ => Err(RouteError::Nothing),
     }
 }

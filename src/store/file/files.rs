@@ -87,6 +87,13 @@ impl Files {
         Ok(Self(Arc::new(Inner { blobs, uploads, ready: Mutex::default(), stopped: AtomicBool::new(false), disk })))
     }
 
+    /// The blob files below `root`, to be looked at: nothing is made or checked.
+    pub(in crate::store) fn looking_at(root: &Path) -> Self {
+        let (blobs, uploads) = (root.join("blobs"), root.join("uploads"));
+        let disk = Disk::new(root.to_owned(), Keep::Usual);
+        Self(Arc::new(Inner { blobs, uploads, ready: Mutex::default(), stopped: AtomicBool::new(false), disk }))
+    }
+
     /// The watch over the room on the disk.
     pub fn disk(&self) -> &Disk {
         &self.0.disk

@@ -37,6 +37,13 @@ impl Daemon {
     /// Starts one below `folder` with a system admin, on a free port: of
     /// 127.0.0.1, or of the namespace's first address.
     pub(crate) async fn start(folder: &Path, namespace: Option<&Namespace>) -> Self {
+        let daemon = Self::start_on(folder, namespace).await;
+        daemon.cli_with(&["account", "create", ADMIN, "--admin", "--password-stdin"], PASSWORD).good();
+        daemon
+    }
+
+    /// The same on a data folder that is there, with the accounts in it.
+    pub(crate) async fn start_on(folder: &Path, namespace: Option<&Namespace>) -> Self {
         let host = if namespace.is_some() { Namespace::HERE } else { "127.0.0.1" };
         let folder = folder.join("tidegate");
         let data = folder.join("data");
@@ -64,9 +71,7 @@ impl Daemon {
         })
         .await;
         let address = base.trim_start_matches("https://").to_owned();
-        let daemon = Self { running, folder, address, client };
-        daemon.cli_with(&["account", "create", ADMIN, "--admin", "--password-stdin"], PASSWORD).good();
-        daemon
+        Self { running, folder, address, client }
     }
 
     /// `host:port`.
@@ -128,7 +133,8 @@ impl Daemon {
         assert!(verified.starts_with("clean"), "{verified}");
     }
 
-    fn command(&self, words: &[&str]) -> Command {
+    /// The command line over the local socket, not run yet.
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = bounded(Path::new(TIDEGATE));
         command.args(words).env("TIDEGATE_SOCKET", self.data().join("admin.sock"));
         command

@@ -11,7 +11,7 @@ const PUSH: &str = "/pushMirroringPolicies";
 const POLL: &str = "/pollMirroringPolicies";
 
 /// What a script sends: the whole set of fields, some of them empty.
-fn mirror(to: &Site, repository: &str) -> Value {
+pub(super) fn mirror(to: &Site, repository: &str) -> Value {
     json!({
         "enabled": true,
         "rules": [],

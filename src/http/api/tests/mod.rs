@@ -3,6 +3,8 @@
 
 /// Users and organizations.
 mod account;
+/// Backups.
+mod backup;
 /// Jobs, and the daemon itself.
 mod job;
 /// Mirror policies.

@@ -71,7 +71,14 @@ fn calls() -> Vec<(Method, String, ApiRoute, &'static str)> {
     add(get.clone(), &job(""), ApiRoute::GetJob(id()), "system");
     add(delete, &job(""), ApiRoute::DeleteJob(id()), "system");
     add(post, &job("/cancel"), ApiRoute::CancelJob(id()), "system");
-    add(get, &job("/logs"), ApiRoute::JobLogs(id()), "system");
+    add(get.clone(), &job("/logs"), ApiRoute::JobLogs(id()), "system");
+    let backup = |rest: &str| format!("/api/v0/backups/{ID}{rest}");
+    let upload = "0123456789abcdef0123456789abcdef";
+    let file = ApiRoute::BackupFile(id(), digest, upload.parse().unwrap());
+    add(Method::POST, "/api/v0/backups", ApiRoute::BeginBackup, "system");
+    add(Method::DELETE, &backup(""), ApiRoute::EndBackup(id()), "system");
+    add(get.clone(), &backup(&format!("/files/{digest}/{upload}")), file, "system");
+    add(get, &backup("/keys"), ApiRoute::BackupKeys(id()), "system");
     calls
 }
 

@@ -14,6 +14,8 @@ use crate::oci::{Digest, Reference, RepoName, Tag};
 use crate::policy::Kind;
 use crate::registry::RegistryError;
 use crate::store::StoreError;
+use crate::store::backup::BackupOver;
+use crate::store::file::BlobFile;
 
 fn repo() -> RepoName {
     "dev/app".parse().unwrap()
@@ -52,6 +54,11 @@ fn refusals() -> Vec<(ApiError, u16, &'static str)> {
         (ApiError::NoSuchPolicy { kind: Kind::PushMirror, repository: repo() }, 404, "NO_SUCH_PUSH_MIRRORING_POLICY"),
         (ApiError::NoSuchPolicy { kind: Kind::PullMirror, repository: repo() }, 404, "NO_SUCH_POLL_MIRRORING_POLICY"),
         (ApiError::NoSuchJob, 404, "NO_SUCH_JOB"),
+        (BackupOver::Ended.into(), 404, "NO_SUCH_BACKUP"),
+        (BackupOver::TooMany.into(), 429, "TOO_MANY_REQUESTS"),
+        (BackupOver::Store(StoreError::Stopped).into(), 500, "INTERNAL_ERROR"),
+        (ApiError::NoSuchFile(BlobFile { digest, upload: session }), 404, "NO_SUCH_FILE"),
+        (ApiError::KeysLocal, 403, "NOT_AUTHORIZED"),
     ];
     let of_registry = [
         (RegistryError::RepositoryUnknown { repository: repo() }, 404, "NO_SUCH_REPOSITORY"),
