@@ -68,6 +68,8 @@ struct Log {
     saved: BTreeMap<Id, usize>,
     /// What was promoted by which save of which policy.
     promoted: BTreeSet<(Id, usize, Source)>,
+    /// What a tag of a repository ever named.
+    named: BTreeSet<(String, Digest)>,
 }
 
 impl Log {
@@ -76,6 +78,7 @@ impl Log {
         match &event.kind {
             Kind::TagSet { tag, digest, .. } => {
                 self.told.settings += 1;
+                self.named.insert((event.repository.to_string(), *digest));
                 self.tags.insert((number, tag.to_string()), (event.seq, Some(*digest)));
             }
             Kind::TagDeleted { tag, .. } => {
@@ -163,6 +166,12 @@ impl Log {
         let decided = verdict.of(&policy.id).ok_or(format!("{place}: no decision"))?;
         if decided.decision.outcome != Outcome::Allow || decided.decision.version != policy.version {
             return Err(format!("{place}: {:?}", decided.decision));
+        }
+        // A target that names the image already is left alone.
+        if let PolicyBody::Promotion { target } = &policy.body
+            && self.named.contains(&(target.to_string(), value.digest))
+        {
+            return Ok(());
         }
         let source = (policy.repository.0, name.to_string(), value.seq);
         let saves = self.saved.get(&policy.id).copied().unwrap_or(0);
