@@ -135,6 +135,9 @@ impl Maker {
         let entries = [first(), image(b"the second layer", 0)].map(|manifest| descriptor(MANIFEST, &manifest));
         let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries});
         self.manifest("dev/app", &Reference::Tag("all".parse().unwrap()), INDEX, index.to_string().into_bytes()).await;
+        let absent = descriptor(MANIFEST, b"an image that is not here");
+        let sparse = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [absent]}).to_string().into_bytes();
+        self.manifest("dev/app", &Reference::Tag("sparse".parse().unwrap()), INDEX, sparse).await;
         let signature = json!({
             "schemaVersion": 2, "mediaType": MANIFEST, "artifactType": "application/vnd.example.signature",
             "config": descriptor("application/vnd.oci.empty.v1+json", b"{}"),

@@ -29,7 +29,10 @@ pub(crate) async fn v1(folder: &Path) {
     let blob = get(&socket, &format!("/v2/dev/app/blobs/{}", Digest::sha256_of(LAYER))).await;
     assert!(blob.0.contains("200 OK") && blob.1 == LAYER, "{}", blob.0);
     let tags = get(&socket, "/v2/dev/app/tags/list").await;
-    assert_eq!(String::from_utf8_lossy(&tags.1), r#"{"name":"dev/app","tags":["1.0","all","large","latest"]}"#);
+    assert_eq!(
+        String::from_utf8_lossy(&tags.1),
+        r#"{"name":"dev/app","tags":["1.0","all","large","latest","sparse"]}"#
+    );
     let jobs = get(&socket, "/api/v0/jobs").await;
     assert!(jobs.0.contains("200 OK"), "{}", jobs.0);
     stop.ask();

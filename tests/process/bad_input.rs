@@ -257,7 +257,7 @@ fn manifests(image: &Image) -> Vec<Case> {
     const INVALID: &str = "MANIFEST_INVALID";
     vec![
         put(IMAGE, "{".to_owned(), 400, INVALID, &["not valid"]),
-        put(IMAGE, "[]".to_owned(), 400, INVALID, &["not valid"]),
+        put(IMAGE, "[]".to_owned(), 400, INVALID, &["a manifest is a JSON object"]),
         put(IMAGE, twice(r#""schemaVersion":2,"#), 400, INVALID, &["duplicate field"]),
         put(IMAGE, twice(r#""layers":[],"#), 400, INVALID, &["duplicate field"]),
         put(IMAGE, r#"{"schemaVersion":1,"fsLayers":[]}"#.to_owned(), 400, INVALID, &["schema 1 is not supported"]),
