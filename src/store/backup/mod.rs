@@ -1,7 +1,7 @@
 //! Backup and restore: the whole store, elsewhere, as of one commit.
 //!
 //! A daemon that runs holds its folder for itself, and under a service manager
-//! it cannot write anywhere else. So it only reads: a *lease* ([`lease`]) holds
+//! it cannot write anywhere else. So it only reads: a *lease* (`lease`) holds
 //! a snapshot whose rows leave as a *stream* ([`stream`], [`rows`]), and keeps
 //! blob files that lose their name from being removed while it is used. The
 //! other side writes: it builds a database from the stream ([`draft`]), brings
