@@ -9,7 +9,7 @@
 //!
 //! A file that the snapshot names has its name in the current state or waits in
 //! `unlinks`; whoever removes files that wait there asks
-//! [`Store::is_backed_up`] first. The lease is taken before the snapshot, so
+//! `Store::is_backed_up` first. The lease is taken before the snapshot, so
 //! what was about to be removed then was named by neither.
 
 use std::collections::HashMap;

@@ -2,11 +2,11 @@
 //!
 //! A daemon that runs holds its folder for itself, and under a service manager
 //! it cannot write anywhere else. So it only reads: a *lease* (`lease`) holds
-//! a snapshot whose rows leave as a *stream* ([`stream`], [`rows`]), and keeps
+//! a snapshot whose rows leave as a *stream* (`stream`, `rows`), and keeps
 //! blob files that lose their name from being removed while it is used. The
-//! other side writes: it builds a database from the stream ([`draft`]), brings
-//! the files that this database names into a *backup folder* ([`folder`]), and
-//! puts the database in place last. [`restore`] makes a data folder of it.
+//! other side writes: it builds a database from the stream (`draft`), brings
+//! the files that this database names into a *backup folder* (`folder`), and
+//! puts the database in place last. `restore` makes a data folder of it.
 //!
 //! **At any moment a backup folder holds one whole backup**, from the first
 //! that was finished: files are only added until the new database stands where
