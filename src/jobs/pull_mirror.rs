@@ -348,7 +348,7 @@ impl Pull<'_> {
             let named = manifest.links.blobs().map(|link| (link.digest, link.size));
             for (digest, size) in named.chain(entries.map(|child| (child.digest, child.size))) {
                 let is_new = missing.iter().all(|(other, _)| *other != digest);
-                if is_new && !blob::is_linked(&read, number, &digest)? {
+                if is_new && !blob::is_readable(&read, number, &digest)? {
                     missing.push((digest, size));
                 }
             }

@@ -42,6 +42,8 @@
 //! | `jobs_due` | time, job id | empty | same | which waiting job is next |
 //! | `jobs_listed` | time, job id | empty | same | newest first, and pruning |
 //! | `job_logs` | job id, line | text | jobs | what a job says |
+//! | `quarantine` | digest, `blob` or `manifest` | `Quarantined` | scrub, reads, uploads | bytes that are damaged; then they are in neither `blobs` nor `manifests` |
+//! | `scrub` | `current` or `last` | `Pass` | scrub | where the pass over all bytes stands, and the last whole one |
 //! | `purges` | repository number or policy id | empty | deletions | rows still to be removed, in slices |
 //! | `crons` | policy id | `Cron` | schedule | last slot that ran |
 
@@ -86,11 +88,13 @@ pub enum Table {
     Purges,
     RepositoryCounts,
     Holes,
+    Quarantine,
+    Scrub,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 39] = [
         Self::Meta,
         Self::Accounts,
         Self::AccountIds,
@@ -128,6 +132,8 @@ impl Table {
         Self::Purges,
         Self::RepositoryCounts,
         Self::Holes,
+        Self::Quarantine,
+        Self::Scrub,
     ];
 
     /// The name in the database file.
@@ -170,6 +176,8 @@ impl Table {
             Self::Purges => "purges",
             Self::RepositoryCounts => "repository_counts",
             Self::Holes => "holes",
+            Self::Quarantine => "quarantine",
+            Self::Scrub => "scrub",
         }
     }
 
@@ -214,6 +222,8 @@ mod tests {
             Table::Events => Some(("Event", crate::event::Event::VERSION)),
             Table::Jobs => Some(("Job", r::Job::VERSION)),
             Table::Crons => Some(("Cron", r::Cron::VERSION)),
+            Table::Quarantine => Some(("Quarantined", r::Quarantined::VERSION)),
+            Table::Scrub => Some(("Pass", r::Pass::VERSION)),
             _ => None,
         };
         for table in Table::ALL {

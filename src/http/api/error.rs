@@ -211,6 +211,7 @@ fn of_registry(error: &RegistryError) -> (StatusCode, &'static str) {
             (StatusCode::NOT_FOUND, "NO_SUCH_REF")
         }
         RegistryError::StillNamed { .. } => (StatusCode::CONFLICT, "STILL_REFERENCED"),
+        RegistryError::Quarantined { .. } => (StatusCode::CONFLICT, "QUARANTINED"),
         RegistryError::TagImmutable { .. } => (StatusCode::CONFLICT, "IMMUTABLE_TAG"),
         RegistryError::ManifestBlobUnknown { .. } | RegistryError::Manifest(_) => {
             (StatusCode::BAD_REQUEST, "INVALID_MANIFEST")

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use serde::Serialize;
 
 use crate::lifecycle;
+use crate::store::StoreError;
 use crate::store::verify::{Depth, Report, verify as verify_store};
 
 use super::answer::Answer;
@@ -80,10 +81,13 @@ pub(super) async fn verify(call: Call<'_>) -> Result<Answer, ApiError> {
         }
     };
     let registry = call.registry().clone();
-    let report = lifecycle::blocking(move || {
+    let report = lifecycle::blocking(move || -> Result<Report, StoreError> {
         // Before the snapshot: an upload that ends in between is named in it.
         let live: HashSet<_> = registry.open_uploads().into_iter().collect();
-        verify_store(&registry.store().snapshot()?, registry.store().files(), depth, &live)
+        let report = verify_store(&registry.store().snapshot()?, registry.store().files(), depth, &live)?;
+        // What is served and wrong must not be served on.
+        report.suspects.iter().for_each(|held| registry.suspect(*held));
+        Ok(report)
     })
     .await?;
     Ok(Answer::ok(&ReportShape::from(report)))

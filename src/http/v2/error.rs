@@ -25,6 +25,7 @@ use crate::oci::reference::ReferenceError;
 use crate::oci::{ErrorCode, RepoName};
 use crate::registry::RegistryError;
 use crate::registry::upload::Progress;
+use crate::store::record::Holder;
 use crate::store::{StoreError, error_chain};
 
 /// Why a request of the registry API is not answered as it hoped.
@@ -132,6 +133,7 @@ impl Error {
             Self::Registry(RegistryError::UploadBusy { .. } | RegistryError::Store(StoreError::Stopped)) => {
                 wait(limits::RETRY_AFTER_BUSY)
             }
+            Self::Registry(RegistryError::Quarantined { .. }) => wait(limits::RETRY_AFTER_DAMAGED),
             Self::Registry(RegistryError::Full | RegistryError::TooManyUploads { .. }) => {
                 wait(limits::RETRY_AFTER_FULL)
             }
@@ -216,6 +218,11 @@ fn of_registry(error: &RegistryError) -> (StatusCode, ErrorCode) {
         }
         RegistryError::BodyBroken { .. } => (StatusCode::BAD_REQUEST, ErrorCode::BlobUploadInvalid),
         RegistryError::BlobTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::SizeInvalid),
+        // It may come back by itself, so not 404; and the bytes are no client's fault.
+        RegistryError::Quarantined { held } => match held.holder {
+            Holder::Blob => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::BlobQuarantined),
+            Holder::Manifest => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::ManifestQuarantined),
+        },
         RegistryError::Full => (StatusCode::INSUFFICIENT_STORAGE, ErrorCode::Denied),
         RegistryError::Store(error) => of_store(error),
     }

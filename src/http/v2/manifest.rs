@@ -9,7 +9,7 @@ use crate::http::request_body::RequestBody;
 use crate::http::{Body, State, read_capped};
 use crate::limits;
 use crate::oci::{Reference, RepoName, Tag};
-use crate::registry::Caller;
+use crate::registry::{Caller, RegistryError};
 
 /// `GET` and `HEAD …/manifests/<reference>`. What was stored is served,
 /// whatever `Accept` says: a client that names other kinds is better served by
@@ -21,7 +21,15 @@ pub(super) async fn get(
     reference: &Reference,
     parts: &Parts,
 ) -> Result<Response<Body>, Error> {
-    let served = state.registry().manifest(caller, repository, reference)?;
+    let is_head = parts.method == Method::HEAD;
+    let served = match state.registry().manifest(caller, repository, reference) {
+        // A client that pushes asks so whether it has to send it: it has.
+        Err(RegistryError::Quarantined { .. }) if is_head => {
+            let (reference, repository) = (reference.clone(), repository.clone());
+            return Err(RegistryError::ManifestUnknown { reference, repository }.into());
+        }
+        found => found?,
+    };
     if is_known(&parts.headers, &served.digest) {
         return Ok(not_modified(&served.digest));
     }
@@ -30,7 +38,7 @@ pub(super) async fn get(
         .header(header::ETAG, etag(&served.digest))
         .header(header::CONTENT_TYPE, served.kind.as_str())
         .header(header::CONTENT_LENGTH, served.size);
-    if parts.method == Method::HEAD {
+    if is_head {
         return Ok(finish(answer, Body::empty()));
     }
     let bytes = state.registry().manifest_bytes(served).await?;

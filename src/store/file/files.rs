@@ -14,7 +14,7 @@ use crate::store::crash::crash_point;
 use super::disk::{Disk, Keep};
 use super::durable::{Folder, make_folder, sync_names};
 use super::place::shard_name;
-use super::{BlobFile, FileError, UploadId};
+use super::{BlobFile, FileError, Traffic, UploadId};
 
 /// Every algorithm that has a folder under `blobs`.
 pub(super) const ALGORITHMS: [Algorithm; 2] = [Algorithm::Sha256, Algorithm::Sha512];
@@ -33,6 +33,7 @@ struct Inner {
     /// A sync has failed.
     stopped: AtomicBool,
     disk: Disk,
+    traffic: Traffic,
 }
 
 /// What the file system has left for this user.
@@ -84,19 +85,26 @@ impl Files {
         sync_names(root)?;
         sync_names(&parent(root))?;
         let disk = Disk::new(root.to_owned(), keep);
-        Ok(Self(Arc::new(Inner { blobs, uploads, ready: Mutex::default(), stopped: AtomicBool::new(false), disk })))
+        let (stopped, traffic) = (AtomicBool::new(false), Traffic::default());
+        Ok(Self(Arc::new(Inner { blobs, uploads, ready: Mutex::default(), stopped, disk, traffic })))
     }
 
     /// The blob files below `root`, to be looked at: nothing is made or checked.
     pub(in crate::store) fn looking_at(root: &Path) -> Self {
         let (blobs, uploads) = (root.join("blobs"), root.join("uploads"));
         let disk = Disk::new(root.to_owned(), Keep::Usual);
-        Self(Arc::new(Inner { blobs, uploads, ready: Mutex::default(), stopped: AtomicBool::new(false), disk }))
+        let (stopped, traffic) = (AtomicBool::new(false), Traffic::default());
+        Self(Arc::new(Inner { blobs, uploads, ready: Mutex::default(), stopped, disk, traffic }))
     }
 
     /// The watch over the room on the disk.
     pub fn disk(&self) -> &Disk {
         &self.0.disk
+    }
+
+    /// How much is read and written for those who wait for it.
+    pub fn traffic(&self) -> &Traffic {
+        &self.0.traffic
     }
 
     /// Removes a blob file; false when it was gone. For a file whose row is
