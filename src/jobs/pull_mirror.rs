@@ -19,12 +19,12 @@ use crate::limits;
 use crate::oci::{Digest, Manifest, Reference, RepoName, Tag};
 use crate::policy::{PullDecision, PullMirror};
 use crate::registry::manifest::{NewManifest, is_complete};
-use crate::registry::upload::BrokenBody;
 use crate::registry::{Caller, Registry, RegistryError};
 use crate::remote::{Registry as Client, RemoteError};
 use crate::store::record::{Direction, Policy, PolicyBody, Remote, Transfer};
 use crate::store::{Change, Lane, Operation, StoreError, blob, policy, repo, tag, transfer};
 
+use super::fetch::fetched;
 use super::log::JobLog;
 use super::owe::{Owed, owe};
 use super::push_mirror::{TransferError, owner_may};
@@ -395,30 +395,14 @@ impl Pull<'_> {
             return Ok(());
         }
         let stream = place.client.open_blob(&digest, size, 0).await?;
-        // What the remote said when it failed is worth more than "broken off".
-        let failure = std::sync::Arc::new(std::sync::Mutex::new(None));
-        let told = std::sync::Arc::clone(&failure);
-        let body = futures_util::stream::unfold(Some(stream), move |stream| {
-            let told = std::sync::Arc::clone(&told);
-            async move {
-                let mut stream = stream?;
-                match stream.next().await {
-                    Ok(Some(chunk)) => Some((Ok(chunk), Some(stream))),
-                    Ok(None) => None,
-                    Err(error) => {
-                        *told.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(error);
-                        Some((Err(BrokenBody), None))
-                    }
-                }
-            }
-        });
+        let (body, failure) = fetched(stream);
         let stored = self.registry.store_blob(&place.caller, &place.name, &digest, body).await;
-        if let Some(error) = failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take() {
+        if let Some(error) = failure.take() {
             return Err(error.into());
         }
-        let fetched = stored?;
-        self.bytes.fetch_add(fetched, Ordering::Relaxed);
-        self.log.line(format!("fetched blob {digest}, {fetched} bytes"));
+        let bytes = stored?;
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.log.line(format!("fetched blob {digest}, {bytes} bytes"));
         Ok(())
     }
 }

@@ -4,6 +4,7 @@
 use std::ops::ControlFlow;
 
 use super::file::{BlobFile, Flaw};
+use super::quarantine::Held;
 use super::record::manifest::Bytes;
 use super::record::{Blob, Holder, ManifestBody, Pass};
 use super::{Change, Key, Order, Read, Span, StoreError, Stored as _, Table};
@@ -89,6 +90,13 @@ pub fn slice(read: &impl Read, half: Holder, last: Option<&Digest>) -> Result<Ve
     Ok(items)
 }
 
+/// What there is to look at of one blob or manifest; none when it is not named,
+/// or known to be damaged.
+pub fn item_of(read: &impl Read, held: &Held) -> Result<Option<Item>, StoreError> {
+    let key = Key::new().digest(&held.digest);
+    Ok(read.with(table(held.holder), &key, |value| item(held.holder, held.digest, value))?.flatten())
+}
+
 /// The bytes of the next of one half, many at once, and the last of them; none
 /// when there are no more.
 pub fn sizes(read: &impl Read, half: Holder, last: Option<&Digest>) -> Result<Option<(u64, Digest)>, StoreError> {
@@ -111,22 +119,25 @@ fn each(
     rows: usize,
     mut take: impl FnMut(Digest, &[u8]),
 ) -> Result<(), StoreError> {
-    let table = match half {
-        Holder::Blob => Table::Blobs,
-        Holder::Manifest => Table::Manifests,
-    };
     let mut span = Span::all();
     if let Some(last) = last {
         span = span.after(&Key::new().digest(last));
     }
     let mut seen = 0;
-    read.walk(table, &span, Order::Forward, |key, value| {
+    read.walk(table(half), &span, Order::Forward, |key, value| {
         if let Some((digest, _)) = Digest::from_key(key) {
             take(digest, value);
         }
         seen += 1;
         Ok(if seen < rows { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
     })
+}
+
+fn table(half: Holder) -> Table {
+    match half {
+        Holder::Blob => Table::Blobs,
+        Holder::Manifest => Table::Manifests,
+    }
 }
 
 fn item(half: Holder, digest: Digest, value: &[u8]) -> Option<Item> {

@@ -73,6 +73,8 @@ pub struct Pass {
     pub total_bytes: u64,
     /// What it found damaged.
     pub flawed: u64,
+    /// Files that the system did not let it look at.
+    pub unseen: u64,
 }
 
 impl Pass {
@@ -88,7 +90,18 @@ impl Pass {
             bytes: 0,
             total_bytes,
             flawed: 0,
+            unseen: 0,
         }
+    }
+
+    /// Counts one of its half, of `size` bytes, and stands behind it.
+    pub fn passed(&mut self, digest: Digest, size: u64) {
+        match self.half {
+            Holder::Blob => self.blobs += 1,
+            Holder::Manifest => self.manifests += 1,
+        }
+        self.bytes += size;
+        self.last = Some(digest);
     }
 
     /// How far it is, in hundredths.
