@@ -55,6 +55,8 @@ pub mod restore;
 pub mod rule;
 /// From words to an exit code.
 pub mod run;
+/// `scrub status|run|list|heal`.
+pub mod scrub;
 /// Streams, tables, and text that is safe to show.
 pub mod terminal;
 /// `verify`.

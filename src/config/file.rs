@@ -39,6 +39,9 @@ pub struct RawConfig {
     /// `[gc]`.
     #[serde(default)]
     pub gc: RawGc,
+    /// `[scrub]`.
+    #[serde(default)]
+    pub scrub: RawScrub,
     /// `[disk]`.
     #[serde(default)]
     pub disk: RawDisk,
@@ -94,6 +97,16 @@ pub struct RawGc {
     pub grace: Option<Spanned<String>>,
     /// How long manifests that no tag leads to are kept.
     pub untagged: Option<Spanned<String>>,
+}
+
+/// `[scrub]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawScrub {
+    /// When everything that is stored is looked at.
+    pub schedule: Option<Spanned<String>>,
+    /// How fast.
+    pub rate: Option<Spanned<String>>,
 }
 
 /// `[disk]`.

@@ -31,6 +31,7 @@ use crate::chance::Chance;
 use crate::clock::{Clock, Timestamp};
 use crate::identity::{Keyring, Passwords};
 use crate::jobs::Remotes;
+use crate::jobs::scrub::Settings;
 use crate::lifecycle::Scope;
 use crate::oci::{Digest, MediaType};
 use crate::registry::account::NewAccount;
@@ -90,7 +91,8 @@ impl Site {
         let ca_pem = "-----BEGIN CERTIFICATE-----\n".to_owned();
         let state = {
             let key_files = vec![("sealing.key", folder.path().join("sealing-keys"))];
-            State::new(Parts { registry, passwords, ca_pem, remotes, key_files })
+            let scrub = Settings { schedule: "@every 30h".parse().ok(), ..Settings::default() };
+            State::new(Parts { registry, passwords, ca_pem, remotes, key_files, scrub })
         };
         state.set_ready(true);
         let tcp = Spec::Tcp { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), tls: None };

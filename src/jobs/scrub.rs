@@ -19,6 +19,7 @@ use crate::backoff::Retry;
 use crate::chance::Id;
 use crate::lifecycle;
 use crate::limits;
+use crate::policy::schedule::Schedule;
 use crate::registry::{Registry, RegistryError};
 use crate::store::crash::crash_point;
 use crate::store::quarantine::Held;
@@ -37,6 +38,15 @@ use super::settle::Outcome;
 pub const RATE: &str = "rate";
 /// Begin a new pass even where one is under way.
 pub const RESTART: &str = "restart";
+
+/// What an operator may set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// When passes begin by themselves; none: never.
+    pub schedule: Option<Schedule>,
+    /// How fast they read.
+    pub rate: Rate,
+}
 
 /// How a pass is to be made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -58,6 +58,10 @@ impl Operation for QueueSystem {
 
     fn apply(&self, plan: Self::Plan, tables: &mut Change<'_>) -> Result<Queued, StoreError> {
         if let Some(already) = plan {
+            // A slot that comes while one waits or runs is over with it.
+            if let (Queued::Busy(id, _), Some(_)) = (&already, self.after) {
+                policy::set_cron(tables, &self.action.schedule_id(), &Cron { last: tables.now(), job: Some(*id) })?;
+            }
             return Ok(already);
         }
         begin(tables, self.action, &self.parameters, self.job).map(Queued::New)

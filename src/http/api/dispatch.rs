@@ -13,7 +13,7 @@ use super::answer::Answer;
 use super::call::Call;
 use super::error::ApiError;
 use super::route::ApiRoute;
-use super::{account, backup, decisions, job, mirror, mirror_once, policy, promotion, repository, system, tag};
+use super::{account, backup, decisions, job, mirror, mirror_once, policy, promotion, repository, scrub, system, tag};
 
 /// Answers a request below `/api/v0` or `/enzi/v0`; `path` is the whole path.
 /// Whoever holds the local socket is the system already.
@@ -73,6 +73,8 @@ pub(super) async fn answer(
         ApiRoute::Features => Ok(system::features()),
         ApiRoute::Version => Ok(system::version()),
         ApiRoute::Verify => system::verify(call).await,
+        ApiRoute::ScrubStatus => scrub::status(call),
+        ApiRoute::ListQuarantine => scrub::list(call).await,
         ApiRoute::CheckRemote => mirror::check(call).await,
         ApiRoute::ListRepositories(namespace) => repository::list(call, namespace).await,
         ApiRoute::CreateRepository(namespace) => repository::create(call, &namespace).await,
