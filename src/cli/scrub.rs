@@ -73,10 +73,11 @@ async fn status(session: &mut Session<'_, '_>) -> Result<(), CliError> {
         "0" => "unlimited".to_owned(),
         rate => format!("{}/s", bytes(rate)),
     };
-    let state = match (cell(&status, "/running").as_str(), cell(&status, "/jobID").is_empty()) {
-        ("true", _) => "running".to_owned(),
-        (_, false) => "waits to go on".to_owned(),
-        (_, true) => "idle".to_owned(),
+    let is_running = status.pointer("/running").and_then(Value::as_bool) == Some(true);
+    let state = match (is_running, cell(&status, "/jobID").is_empty()) {
+        (true, _) => "running".to_owned(),
+        (false, false) => "waits to go on".to_owned(),
+        (false, true) => "idle".to_owned(),
     };
     let mut shown = vec![
         ("state", state),

@@ -31,7 +31,6 @@ use crate::chance::Chance;
 use crate::clock::{Clock, Timestamp};
 use crate::identity::{Keyring, Passwords};
 use crate::jobs::Remotes;
-use crate::jobs::scrub::Settings;
 use crate::lifecycle::Scope;
 use crate::oci::{Digest, MediaType};
 use crate::registry::account::NewAccount;
@@ -91,7 +90,7 @@ impl Site {
         let ca_pem = "-----BEGIN CERTIFICATE-----\n".to_owned();
         let state = {
             let key_files = vec![("sealing.key", folder.path().join("sealing-keys"))];
-            let scrub = Settings { schedule: "@every 30h".parse().ok(), ..Settings::default() };
+            let scrub = crate::jobs::scrub::Settings { schedule: "@every 30h".parse().ok(), ..Default::default() };
             State::new(Parts { registry, passwords, ca_pem, remotes, key_files, scrub })
         };
         state.set_ready(true);
@@ -107,6 +106,11 @@ impl Site {
             scope.spawn(serve(bound, scope.clone(), options, handler));
         }
         Self { state, address: address.unwrap(), scope, clients: Scope::new(), is_closed: false, folder }
+    }
+
+    /// The data folder.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// The local socket.

@@ -123,6 +123,8 @@ struct NoteHeal {
     held: Held,
     why: String,
     wait: Duration,
+    /// When it was to be tried again, had this try not ended.
+    begun: Timestamp,
 }
 
 impl Operation for NoteHeal {
@@ -139,7 +141,10 @@ impl Operation for NoteHeal {
     fn apply(&self, row: Self::Plan, tables: &mut Change<'_>) -> Result<(), StoreError> {
         let Some(mut row) = row else { return Ok(()) };
         row.last_error.clone_from(&self.why);
-        row.next_at = tables.now().after(self.wait);
+        // A person who asked meanwhile is not put off.
+        if row.next_at == self.begun {
+            row.next_at = tables.now().after(self.wait);
+        }
         quarantine::put(tables, &self.held, &row)
     }
 }
@@ -260,7 +265,7 @@ impl Healing<'_> {
                     Retry::Slowly => limits::HEAL_AGAIN,
                     retry => backoff::wait(retry, row.attempts, store.chance().next()),
                 };
-                let note = NoteHeal { held, why: tried.why, wait };
+                let note = NoteHeal { held, why: tried.why, wait, begun: row.next_at };
                 store.submit(Lane::Background, note).await?.unwrap_or_else(|never| match never {});
                 Ok(false)
             }

@@ -250,6 +250,7 @@ mod tests {
     use crate::oci::tag::TagError;
     use crate::oci::{Digest, MediaType, Reference};
     use crate::store::file::{FileError, UploadId};
+    use crate::store::quarantine::Held;
 
     fn name() -> RepoName {
         "dev/website".parse().unwrap()
@@ -314,6 +315,8 @@ mod tests {
             (R::AccountName { name: text() }.into(), 400, "NAME_INVALID", &[]),
             (R::BlobUnknown { digest, repository: name() }.into(), 404, "BLOB_UNKNOWN", &[]),
             (R::StillNamed { digest, repository: name() }.into(), 409, "DENIED", &[]),
+            (R::Quarantined { held: Held::blob(digest) }.into(), 503, "BLOB_QUARANTINED", &["retry-after"]),
+            (R::Quarantined { held: Held::manifest(digest) }.into(), 503, "MANIFEST_QUARANTINED", &["retry-after"]),
             (R::ManifestUnknown { reference, repository: name() }.into(), 404, "MANIFEST_UNKNOWN", &[]),
             (R::ManifestBlobUnknown { digest, repository: name() }.into(), 404, "MANIFEST_BLOB_UNKNOWN", &[]),
             (R::Manifest(ManifestError::TooLarge { bytes: 9 }).into(), 413, "MANIFEST_INVALID", &[]),

@@ -1,6 +1,8 @@
 //! The registry API over real connections: what clients do, and what they do
 //! wrong.
 
+/// Bytes that are damaged here.
+mod damage;
 /// Listings and their pages.
 mod list;
 /// Manifests and blobs, read.
