@@ -46,11 +46,11 @@ pub(super) fn wish_heal(change: &mut Change<'_>, new_job: Id) -> Result<(Id, Job
     Ok((new_job, job))
 }
 
-/// Asks for the job that heals.
+/// Asks for the job that heals; what waits for its next try is tried now.
 pub struct QueueHeal {
     /// The id of a job that may be needed.
     pub job: Id,
-    /// A person asks: what waits for its next try is tried now.
+    /// A person asks: there is to be a job even where nothing is damaged.
     pub by_hand: bool,
 }
 
@@ -71,18 +71,17 @@ impl Operation for QueueHeal {
         if !is_wanted {
             return Ok(None);
         }
-        if self.by_hand {
-            let now = tables.now();
-            for (held, mut row) in rows(tables, limits::HURRY_ROWS, |row| row.next_at > now)? {
-                row.next_at = now;
-                quarantine::put(tables, &held, &row)?;
-            }
+        let now = tables.now();
+        for (held, mut row) in rows(tables, limits::HURRY_ROWS, |row| row.next_at > now)? {
+            row.next_at = now;
+            quarantine::put(tables, &held, &row)?;
         }
         wish_heal(tables, self.job).map(Some)
     }
 }
 
-/// Goes on with what an earlier run of the daemon found damaged.
+/// Goes on with what an earlier run of the daemon found damaged. A try that was
+/// cut off with it looks like one that waits, so all of it is due.
 pub(super) async fn go_on(store: &Store) -> Result<(), StoreError> {
     if next_due(&store.snapshot()?)?.is_some() {
         let queue = QueueHeal { job: store.chance().id(), by_hand: false };

@@ -658,7 +658,6 @@ async fn healing_begins_again_with_the_daemon() {
     world.rest_of_runner().await;
     far(&world.far).away = None;
     world.restart_runner_at(Rate::UNLIMITED);
-    world.clock.advance(limits::RETRY_LONGEST);
     let scope = Scope::new();
     scope.spawn(suspect::run(world.registry.clone(), scope.clone()));
     world.healed().await;
