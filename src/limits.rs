@@ -488,6 +488,9 @@ pub const SCRUB_ROWS: usize = 256;
 pub const SCRUB_NOTE: Duration = Duration::from_secs(30);
 /// How long scrub works until it gives its place to the next in line.
 pub const SCRUB_TURN: Duration = Duration::from_secs(60 * 60);
+/// A pass that takes longer than this says so: begun twice a month, it reads
+/// some bytes less than every thirty days.
+pub const SCRUB_LONGEST: Duration = Duration::from_secs(13 * 24 * 60 * 60);
 /// Files one after the other that cannot be read at all: so many are not lost,
 /// their disk is.
 pub const SCRUB_ABSENT: usize = 32;

@@ -253,7 +253,16 @@ impl Scrubbing<'_> {
             }
         }
         tracing::debug!(total_bytes = total, slices = seen, "a pass over everything begins");
-        self.log.line(format!("{} to be looked at, at {}", bytesize::ByteSize(total), self.wish.rate));
+        self.log.line(format!("{} to be looked at, rate: {}", bytesize::ByteSize(total), self.wish.rate));
+        if let Some(takes) = expected(total, self.wish.rate).filter(|takes| *takes > limits::SCRUB_LONGEST) {
+            let days = takes.as_secs() / 86_400;
+            self.log.line(format!("that takes {days} days; a higher scrub.rate finds what rots sooner"));
+            tracing::warn!(
+                days,
+                total_bytes = total,
+                "at its rate, scrub takes long to come round; scrub.rate sets another"
+            );
+        }
         Ok(Pass::begun(store.now(), total))
     }
 
