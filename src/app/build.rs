@@ -108,7 +108,8 @@ pub async fn build(config: &Config, clock: Clock, chance: Chance) -> Result<App,
     let key_files = key_files(&config.data, config.sealing_key.as_deref());
     let state = State::new(state::Parts { registry: registry.clone(), passwords, ca_pem, remotes, key_files });
     let connections = ConnectionOptions::default();
-    let (pace, timetable) = (config.pace.clone(), timetable(config));
+    let (mut pace, timetable) = (config.pace.clone(), timetable(config));
+    pace.upkeep.history = config.gc.history;
     Ok(App { state, registry, runner, bound, connections, outgoing, pace, timetable, certificate })
 }
 

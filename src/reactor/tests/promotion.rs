@@ -2,7 +2,7 @@
 
 use super::world::{World, remote};
 use crate::event::Cause;
-use crate::oci::{Digest, MediaType, Reference, RepoName, Tag};
+use crate::oci::{Condition, Digest, MediaType, Reference, RepoName, Tag};
 use crate::policy::{Outcome, Reason};
 use crate::reactor::sweep;
 use crate::registry::Caller;
@@ -37,7 +37,11 @@ async fn what_somebody_deleted_at_the_target_stays_deleted() {
     world.push("dev/website", "1-stable", "one").await;
     world.settle().await;
     let target: RepoName = "qa/website".parse().expect("a name");
-    world.registry.delete_tag(&Caller::System, &target, &"1-stable".parse().expect("a tag")).await.expect("goes");
+    world
+        .registry
+        .delete_tag(&Caller::System, &target, &"1-stable".parse().expect("a tag"), Condition::default())
+        .await
+        .expect("goes");
     world.settle().await;
     assert_eq!(sweep::sweep(world.store()).await.expect("sweeps"), 0);
     world.settle().await;
