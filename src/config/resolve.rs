@@ -386,6 +386,24 @@ mod tests {
     }
 
     #[test]
+    fn a_history_is_kept_for_as_long_as_a_tag_can_be_set_back() {
+        let days = |days: u64| Some(Duration::from_secs(days * 24 * 60 * 60));
+        for (text, untagged, history) in [
+            ("", Some(limits::UNTAGGED_KEPT), Some(limits::TAG_HISTORY_KEPT)),
+            ("[gc]\nhistory = \"30d\"\nuntagged = \"7d\"", days(7), days(30)),
+            ("[gc]\nhistory = \"7d\"\nuntagged = \"30d\"", days(30), days(30)),
+            ("[gc]\nhistory = \"7d\"\ngrace = \"60d\"", Some(limits::UNTAGGED_KEPT), days(60)),
+            ("[gc]\nhistory = \"keep\"", Some(limits::UNTAGGED_KEPT), None),
+            ("[gc]\nuntagged = \"keep\"", None, None),
+        ] {
+            let gc = resolve(text).unwrap().gc;
+            assert_eq!((gc.how.untagged, gc.history), (untagged, history), "{text}");
+        }
+        let told = resolve("[gc]\nhistory = \"long\"").unwrap_err().to_string();
+        assert!(told.contains("gc.history: `long` is no length of time"), "{told}");
+    }
+
+    #[test]
     fn everything_can_be_set() {
         let folder = tempfile::tempdir().unwrap();
         let [certificate, key] = ["c.pem", "k.pem"].map(|name| folder.path().join(name));
