@@ -158,7 +158,7 @@ mod tests {
         // A tag that was removed is no different.
         world.pass(DAY).await;
         world.delete().await;
-        world.pass(limits::UNTAGGED_KEPT - DAY).await;
+        world.pass(limits::UNTAGGED_KEPT - DAY / 2).await;
         world.night().await;
         assert_eq!(world.told(), [None, Some((first, true)), Some((second, false)), Some((first, true))]);
         world.restore(&first).await.expect("is here");
