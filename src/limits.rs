@@ -141,6 +141,12 @@ pub const TAG_HISTORY: usize = 100;
 /// How often blob files that no row names are looked for: a crash leaves some,
 /// and so does a client that goes away between its last byte and the answer.
 pub const ORPHANS_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Files without a name that a crash may leave: those are removed whatever
+/// part of all they are.
+pub const ORPHANS_USUAL: usize = 64;
+/// Beyond [`ORPHANS_USUAL`], more than one file in this many without a name is
+/// a database that lost its names, and nothing is removed without consent.
+pub const ORPHANS_FUSE: usize = 5;
 /// How often the sweep looks for tags that no verdict covers.
 pub const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// Default schedule of a pull mirror: DTR's every 30 minutes, at a second of
@@ -211,6 +217,14 @@ pub const CERTIFICATE_DAYS: u32 = 825;
 /// Days the made authority lasts: ten years, so that trust is set up once in
 /// the life of a box.
 pub const AUTHORITY_DAYS: u32 = 3_652;
+/// How often the files of an operator's certificate are looked at.
+pub const CERTIFICATE_LOOK: Duration = Duration::from_secs(60);
+/// How often it is looked at whether a made certificate is to be renewed.
+pub const CERTIFICATE_RENEWAL_LOOK: Duration = Duration::from_secs(6 * 60 * 60);
+/// How long before its end a certificate is warned of.
+pub const CERTIFICATE_WARN_BEFORE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How often.
+pub const CERTIFICATE_WARN_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Most names in one made certificate: a handshake carries them all.
 pub const CERTIFICATE_NAMES: usize = 100;
 

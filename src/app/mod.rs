@@ -15,6 +15,8 @@ pub mod demo;
 mod demo_client;
 /// Why the daemon does not start, or ended.
 pub mod error;
+/// Keeps the certificate good while the daemon runs.
+pub mod renew;
 /// Data folders that no daemon runs on, for backups.
 pub mod restore;
 /// Spawns, waits, drains.
