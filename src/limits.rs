@@ -94,10 +94,23 @@ pub const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
 pub const REQUEST_HEAD: Duration = Duration::from_secs(10);
 /// A request body that brings no byte for this long is dropped.
 pub const BODY_STALL: Duration = Duration::from_secs(60);
+/// Bytes a second that a request body has to bring, while it is waited for: a
+/// seventh of a telephone modem's.
+pub const BODY_SLOWEST: u64 = 1_024;
+/// The time over which that is measured.
+pub const BODY_SLOWEST_OVER: Duration = Duration::from_secs(60);
 /// Largest request head, in bytes.
 pub const REQUEST_HEAD_BYTES: usize = 32 * 1024;
 /// Connections at once, over all listeners.
 pub const CONNECTIONS: usize = 4_096;
+/// Connections that are taken however few descriptors there are.
+pub const CONNECTIONS_LEAST: usize = 8;
+/// Descriptors that are asked for, where the system allows as many: each
+/// connection may need two.
+pub const DESCRIPTORS: u64 = 65_536;
+/// Descriptors that are kept for the daemon's own: the database, the local
+/// socket and its clients, jobs and what they send.
+pub const DESCRIPTORS_OWN: u64 = 224;
 /// Threads for work that blocks: files and password hashes. With the others
 /// they stay well under the unit's `TasksMax`.
 pub const BLOCKING_THREADS: usize = 64;

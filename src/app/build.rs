@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::rehearsal::Pace;
@@ -17,14 +19,15 @@ use crate::identity::{Authority, CertificateNames, Keyring, Passwords, ServerCer
 use crate::jobs::timetable::Entry;
 use crate::jobs::{self, Remotes, Runner};
 use crate::lifecycle::{Scope, blocking};
+use crate::limits;
 use crate::registry::Registry;
 use crate::remote::{Names, Outbound, OutboundOptions, Subnet, Timing};
 use crate::store::backup::{KEY_FILES, SEALING_KEY};
 use crate::store::record::JobAction;
 use crate::store::{DATABASE, Store, policy};
 
-use super::AppError;
 use super::renew::{Certificate, Reload};
+use super::{AppError, descriptors};
 
 /// The daemon, put together and not running.
 pub struct App {
@@ -70,8 +73,8 @@ pub async fn build(config: &Config, clock: Clock, chance: Chance) -> Result<App,
         blocking(move || Store::open_keeping(&root, keep, clock, chance)).await?
     };
     let registry = {
-        let store = store.clone();
-        blocking(move || Registry::new(store)).await?
+        let (store, options) = (store.clone(), config.registry);
+        blocking(move || Registry::with(store, options)).await?
     };
     let (ca_pem, tls, certificate) = certificates(config, given, &clock, &chance).await?;
     let mut bound = vec![bind(Spec::Unix { path: config.admin_socket.clone() }, 0).await?];
@@ -98,7 +101,11 @@ pub async fn build(config: &Config, clock: Clock, chance: Chance) -> Result<App,
     let passwords = Passwords::new(&chance);
     let key_files = key_files(&config.data, config.sealing_key.as_deref());
     let state = State::new(state::Parts { registry: registry.clone(), passwords, ca_pem, remotes, key_files });
-    let connections = ConnectionOptions::default();
+    let most = descriptors::raise().connections();
+    if most < limits::CONNECTIONS {
+        tracing::warn!(connections = most, "few descriptors are allowed (ulimit -n), so fewer connections are taken");
+    }
+    let connections = ConnectionOptions { connections: Arc::new(Semaphore::new(most)), ..ConnectionOptions::default() };
     let (pace, timetable) = (config.pace.clone(), timetable(config));
     let reload = Reload::default();
     Ok(App { state, registry, runner, bound, connections, outgoing, pace, timetable, certificate, reload })
