@@ -96,9 +96,11 @@ async fn what_clients_see_of_a_tag_fits_one_order() {
         recorded.as_secs_f32(),
         checking.elapsed().as_secs_f32()
     );
-    assert!(counts.all >= operations && kills >= operations / LIFE, "hardly anything happened");
+    assert!(counts.all >= operations && kills + 1 >= operations / LIFE, "hardly anything happened");
     // An answer of each kind, or less was looked at than it seems.
-    assert!(counts.met > 100 && counts.unmet > 100 && counts.nothing > 10 && counts.silence > 0, "{counts:?}");
+    let often = operations / 200;
+    assert!(counts.met > often && counts.unmet > often && counts.nothing > 0, "{counts:?}");
+    assert!(counts.silence > 0 || kills == 0, "{counts:?}");
 }
 
 /// What was heard.

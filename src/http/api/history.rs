@@ -91,3 +91,46 @@ const fn why_gone(removal: Removal) -> &'static str {
         Removal::Manifest => "manifest_delete",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::chance::Id;
+    use crate::clock::Timestamp;
+    use crate::event::{Actor, Cause};
+    use crate::oci::{Digest, MediaType};
+
+    #[test]
+    fn what_was_pulled_says_by_which_policy_and_from_where() {
+        let (policy, digest) = (Id::from_bytes([0xab; 16]), Digest::sha256_of(b"x"));
+        let (host, repository, tag) = ("https://far".to_owned(), "a/b".to_owned(), "3".to_owned());
+        let became = Became::Value {
+            digest,
+            kind: MediaType::OciManifest,
+            size: 5,
+            cause: Cause::PullMirror { policy, host, repository, tag },
+            is_here: true,
+            is_current: false,
+        };
+        let (actor, at) = (Actor::Policy(policy), Timestamp::from_micros(1));
+        let told = shape(TagChange { seq: 7, at, actor, previous: None, became });
+        let expected = json!({
+            "sequence": 7,
+            "at": "1970-01-01T00:00:00.000001Z",
+            "author": "POLL_MIRRORING ABABABAB",
+            "cause": "poll_mirroring",
+            "digest": digest,
+            "previousDigest": null,
+            "current": false,
+            "available": true,
+            "manifest": { "digest": digest, "mediaType": "application/vnd.oci.image.manifest.v1+json", "size": 5 },
+            "mirroring": {
+                "mirroringPolicyID": policy.to_string(), "digest": digest,
+                "remoteHost": "https://far", "remoteRepository": "a/b", "remoteTag": "3",
+            },
+        });
+        assert_eq!(serde_json::to_value(told).unwrap(), expected);
+    }
+}
