@@ -175,3 +175,37 @@ async fn what_was_attached_by_a_tag_and_by_its_subject_is_one_list() {
     assert_eq!(some["manifests"].as_array().unwrap().len(), 2);
     site.close().await;
 }
+
+#[tokio::test]
+async fn a_caller_sees_its_own_and_what_is_public_in_order_and_in_pages() {
+    use crate::registry::Caller;
+    use crate::registry::repository::Settings;
+    let site = Site::open().await;
+    let registry = site.state.registry();
+    for number in 0..60 {
+        for (namespace, public) in [("ann", false), ("bob", number % 10 == 0), ("dev", number % 15 == 0)] {
+            let name = format!("{namespace}/r{number:02}").parse().unwrap();
+            let settings = Settings { is_public: Some(public), ..Settings::default() };
+            registry.create_repository(&Caller::System, &name, settings).await.unwrap();
+        }
+    }
+    // One that is public no more, and one that is gone.
+    let hide = Settings { is_public: Some(false), ..Settings::default() };
+    registry.update_repository(&Caller::System, &"bob/r10".parse().unwrap(), hide).await.unwrap();
+    registry.delete_repository(&Caller::System, &"bob/r20".parse().unwrap()).await.unwrap();
+    let mut all = Vec::new();
+    let mut page = Some("/v2/_catalog?n=7".to_owned());
+    while let Some(asked) = page {
+        let answer = site.expect(200, Ask::get(&asked).user("ann")).await;
+        let found = answer.json();
+        let names = found["repositories"].as_array().unwrap().iter();
+        all.extend(names.map(|name| name.as_str().unwrap().to_owned()));
+        page = next(&answer);
+    }
+    let seen =
+        |namespace: &str| all.iter().filter(|name| name.starts_with(namespace)).map(String::as_str).collect::<Vec<_>>();
+    assert!(all.is_sorted() && seen("ann/r").len() == 60, "{all:?}");
+    assert_eq!(seen("bob/r"), ["bob/r00", "bob/r30", "bob/r40", "bob/r50"]);
+    assert_eq!(seen("dev/r"), ["dev/r00", "dev/r15", "dev/r30", "dev/r45"]);
+    site.close().await;
+}
