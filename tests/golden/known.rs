@@ -37,7 +37,9 @@ pub(crate) async fn v1(folder: &Path) {
         policies(&read, number);
         work(&read);
     }
-    blobs_are_read(&Registry::new(store).unwrap()).await;
+    let registry = Registry::new(store).unwrap();
+    a_history_is_told(&registry);
+    blobs_are_read(&registry).await;
 }
 
 async fn people(read: &Snapshot) {
@@ -119,6 +121,14 @@ fn work(read: &Snapshot) {
     assert_eq!(queue::lines(read, &JOB, 1, 9).unwrap(), [(1, "and another".to_owned())]);
     let old = queue::get(read, &OLD_JOB).unwrap().unwrap();
     assert_eq!((old.action, old.attempts, old.last_error.as_str()), (JobAction::PollMirror, 1, ""));
+}
+
+/// What a tag named before did not stand in its value then.
+fn a_history_is_told(registry: &Registry) {
+    let latest: Tag = "latest".parse().unwrap();
+    let (changes, next) = registry.tag_history(&Caller::System, &name("dev/app"), &latest, None, 9).unwrap();
+    let before: Vec<Option<Digest>> = changes.iter().map(|change| change.previous).collect();
+    assert_eq!((before, next), (vec![Some(Digest::sha256_of(&first())), None], None));
 }
 
 async fn blobs_are_read(registry: &Registry) {
