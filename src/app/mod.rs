@@ -19,7 +19,9 @@ pub mod error;
 pub mod restore;
 /// Spawns, waits, drains.
 pub mod run;
-/// Opens a data folder that no daemon runs on, and proves it.
+/// The signals that the process acts on.
+mod signal;
+/// Looks at a data folder that no daemon runs on, and proves it.
 pub mod verify;
 /// What a person reads at the start.
 mod welcome;

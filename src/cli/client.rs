@@ -13,7 +13,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::dial::Target;
-use super::error::{ApiError, CliError};
+use super::error::{ApiError, CliError, UsageError};
 use super::terminal::{cell, rows};
 use crate::lifecycle::Scope;
 use crate::limits;
@@ -118,8 +118,9 @@ impl Client {
         body: Option<&Value>,
         patience: Duration,
     ) -> Result<Answer, CliError> {
+        let request = self.request(method, path, body)?;
         let (sender, scope) = self.connect().await?;
-        let exchanged = self.in_time(patience, self.exchange(sender, self.request(method, path, body))).await;
+        let exchanged = self.in_time(patience, self.exchange(sender, request)).await;
         scope.stop();
         exchanged?
     }
@@ -169,10 +170,16 @@ impl Client {
         CliError::NotJson { at: self.shown(), status: status.as_u16() }
     }
 
-    pub(super) fn request(&self, method: Method, path: &str, body: Option<&Value>) -> Request<Full<Bytes>> {
+    pub(super) fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Request<Full<Bytes>>, CliError> {
         let mut request = Request::new(Full::new(body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()))));
         *request.method_mut() = method;
-        *request.uri_mut() = path.parse().expect("paths are made here, of encoded segments");
+        // Made of encoded segments, so only its length can be wrong.
+        *request.uri_mut() = path.parse().map_err(|_| CliError::Usage(UsageError::TooLong { bytes: path.len() }))?;
         let headers = request.headers_mut();
         let host = HeaderValue::from_str(self.target.host()).expect("an authority is a header value");
         headers.insert(HOST, host);
@@ -185,7 +192,7 @@ impl Client {
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
-        request
+        Ok(request)
     }
 
     pub(super) async fn in_time<T>(&self, within: Duration, work: impl Future<Output = T>) -> Result<T, CliError> {
@@ -238,6 +245,14 @@ mod tests {
         let client = Client::new(fake.target());
         let whole = client.list("/l", "list", API_PAGING).await.unwrap();
         assert_eq!(whole, json!({"list": [1, 2, 3], "count": 2}));
+    }
+
+    /// A word of 66000 letters was once a panic.
+    #[tokio::test]
+    async fn a_word_that_no_path_can_hold_is_wrong_usage() {
+        let fake = Fake::new(Vec::new());
+        let ran = fake.run(&["job", "show", &"x".repeat(66_000)], "").await;
+        assert_eq!((ran.exit, ran.err.lines().count()), (crate::cli::Exit::Usage, 1), "{}", ran.err);
     }
 
     #[tokio::test]

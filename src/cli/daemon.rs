@@ -5,11 +5,12 @@ use std::path::Path;
 
 use super::arguments::ServeOptions;
 use super::error::CliError;
-use super::verify::VerifyReport;
 use crate::app;
 use crate::config::{Config, Environment};
+use crate::http::VerifyReport;
 use crate::store::Store;
 use crate::store::backup::{Restored, Restoring};
+use crate::store::verify::Depth;
 
 /// Reads the configuration and runs the daemon until it is told to stop.
 ///
@@ -32,16 +33,16 @@ pub async fn serve(options: &ServeOptions, environment: &Environment) -> Result<
 ///
 /// # Errors
 /// [`CliError::Daemon`].
-pub async fn demo() -> Result<(), CliError> {
-    app::demo::demo().await.map_err(CliError::Daemon)
+pub async fn demo(environment: &Environment) -> Result<(), CliError> {
+    app::demo::demo(environment).await.map_err(CliError::Daemon)
 }
 
-/// Opens the data folder `path`, which no daemon runs on, and checks it.
+/// Looks at the data folder `path`, which no daemon runs on, and checks it.
 ///
 /// # Errors
 /// [`CliError::Daemon`] when it cannot be opened or read.
-pub async fn verify_folder(path: &Path) -> Result<VerifyReport, CliError> {
-    app::verify::folder(path).await.map(VerifyReport::from).map_err(CliError::Daemon)
+pub async fn verify_folder(path: &Path, depth: Depth) -> Result<VerifyReport, CliError> {
+    app::verify::folder(path, depth).await.map(|report| VerifyReport::new(report, depth)).map_err(CliError::Daemon)
 }
 
 /// Opens the store in the data folder `path`, which no daemon runs on.

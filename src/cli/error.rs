@@ -132,6 +132,12 @@ pub enum UsageError {
     /// A removal without consent.
     #[error("this removes the repository with all its tags and policies: add --yes to do it")]
     NoConsent,
+    /// A word that makes the request longer than any may be.
+    #[error("a request of {bytes} bytes is longer than any can be: one of the words is no name or id")]
+    TooLong {
+        /// How long its path is.
+        bytes: usize,
+    },
     /// A folder and a daemon named.
     #[error("--data names a folder, --socket and --url a daemon: give one")]
     FolderAndDaemon,

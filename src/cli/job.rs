@@ -65,7 +65,7 @@ pub async fn run(command: &JobCommand, session: &mut Session<'_, '_>) -> Result<
 pub async fn follow(started: &Value, session: &mut Session<'_, '_>) -> Result<Value, CliError> {
     let attempts = |job: &Value| job.pointer("/attempts").and_then(Value::as_u64).unwrap_or(0);
     let id = cell(started, "/id");
-    let progress = spinner(session, &format!("job {id}"));
+    let progress = spinner(session.terminal.interactive, &format!("job {id}"));
     let mut shown_to = None;
     loop {
         // The state goes first: what was written before an end is then read.
@@ -106,8 +106,8 @@ pub fn succeeded(job: &Value) -> Result<(), CliError> {
 }
 
 /// A spinner on standard error where a person watches, nothing elsewhere.
-pub fn spinner(session: &Session<'_, '_>, what: &str) -> ProgressBar {
-    if !session.terminal.interactive {
+pub fn spinner(interactive: bool, what: &str) -> ProgressBar {
+    if !interactive {
         return ProgressBar::hidden();
     }
     let style = ProgressStyle::with_template("{spinner} {prefix}: {msg} ({elapsed})");

@@ -32,13 +32,7 @@ pub struct Session<'a, 'b> {
 
 /// The process's own words, surroundings and streams.
 pub async fn main() -> ExitCode {
-    let environment = match Environment::read() {
-        Ok(environment) => environment,
-        Err(error) => {
-            eprintln!("error: the current folder cannot be told: {error}");
-            return Exit::Failure.into();
-        }
-    };
+    let environment = Environment::read();
     let (mut stdin, mut stdout, mut stderr) = (io::stdin(), io::stdout(), io::stderr());
     let interactive = stderr.is_terminal();
     let mut terminal = Terminal { stdin: &mut stdin, stdout: &mut stdout, stderr: &mut stderr, interactive };
@@ -105,7 +99,7 @@ async fn dispatch(
 ) -> Result<Exit, CliError> {
     match &arguments.command {
         Command::Serve(options) => daemon::serve(options, environment).await?,
-        Command::Demo => daemon::demo().await?,
+        Command::Demo => daemon::demo(environment).await?,
         Command::Completions(wanted) => generate::completions(wanted, terminal)?,
         Command::Man(wanted) => generate::man(wanted, environment, terminal)?,
         Command::Verify(wanted) => return verify::run(wanted, arguments, environment, terminal).await,

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use base64::Engine as _;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{InconsistentKeys, ServerConfig};
@@ -17,10 +18,12 @@ use rustls_pki_types::pem::{self, PemObject as _};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::public_key::PublicKey;
 
 use super::certificate_name::CertificateName;
 use super::private_file::{self, FileError};
 use crate::clock::Timestamp;
+use crate::limits;
 
 /// Why there is no certificate to show.
 #[derive(Debug, thiserror::Error)]
@@ -47,12 +50,20 @@ pub enum CertificateError {
         path: PathBuf,
     },
     /// A PEM file is torn.
-    #[error("{} is not whole PEM", .path.display())]
+    #[error("{} is not whole PEM: {}", .path.display(), torn(.error))]
     Pem {
         /// Which file.
         path: PathBuf,
         /// Where it breaks.
-        source: pem::Error,
+        error: pem::Error,
+    },
+    /// The key is too short for TLS.
+    #[error("the certificate in {} has an RSA key of {bits} bits, and TLS needs {} or more: make a new key and certificate", .path.display(), limits::RSA_BITS)]
+    ShortKey {
+        /// The certificate's file.
+        path: PathBuf,
+        /// How long it is.
+        bits: usize,
     },
     /// A certificate cannot be understood.
     #[error("the certificate in {} cannot be read", .path.display())]
@@ -126,6 +137,9 @@ impl ServerCertificate {
     ) -> Result<Self, CertificateError> {
         let chain = read_chain(chain_text, certificate)?;
         let facts = Facts::read(&chain[0], certificate)?;
+        if let Some(bits) = rsa_bits(&chain[0]).filter(|bits| *bits < limits::RSA_BITS) {
+            return Err(CertificateError::ShortKey { path: certificate.to_owned(), bits });
+        }
         let private = read_key(key_text, key)?;
         let key = match CertifiedKey::from_der(chain, private, &provider()) {
             Ok(certified) => Arc::new(certified),
@@ -135,6 +149,19 @@ impl ServerCertificate {
             Err(source) => return Err(CertificateError::Unusable { path: certificate.to_owned(), source }),
         };
         Ok(Self { key, facts })
+    }
+
+    /// The authority that clients are to trust, in PEM, when the chain ends in
+    /// it: a certificate that signs itself.
+    pub fn authority_pem(&self) -> Option<String> {
+        let last = self.key.cert.last()?;
+        let (_, parsed) = X509Certificate::from_der(last).ok()?;
+        let signs_itself = parsed.issuer() == parsed.subject() && parsed.verify_signature(None).is_ok();
+        signs_itself.then(|| {
+            let text = base64::engine::general_purpose::STANDARD.encode(last);
+            let lines: Vec<&str> = text.as_bytes().chunks(64).filter_map(|line| str::from_utf8(line).ok()).collect();
+            format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
+        })
     }
 
     /// From when clients accept it.
@@ -217,17 +244,40 @@ fn present(path: &Path) -> Result<zeroize::Zeroizing<String>, CertificateError> 
 pub(super) fn read_chain(text: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
     let chain: Vec<_> = CertificateDer::pem_slice_iter(text.as_bytes())
         .collect::<Result<_, _>>()
-        .map_err(|source| CertificateError::Pem { path: path.to_owned(), source })?;
+        .map_err(|error| CertificateError::Pem { path: path.to_owned(), error })?;
     if chain.is_empty() {
         return Err(CertificateError::NoCertificate { path: path.to_owned() });
     }
     Ok(chain)
 }
 
+/// How long a certificate's key is, when it is an RSA key.
+fn rsa_bits(certificate: &CertificateDer<'_>) -> Option<usize> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    match parsed.public_key().parsed().ok()? {
+        PublicKey::RSA(key) => Some(key.key_size()),
+        _ => None,
+    }
+}
+
+/// Where PEM breaks, in words.
+fn torn(error: &pem::Error) -> String {
+    match error {
+        pem::Error::MissingSectionEnd { end_marker } => {
+            format!("the line `{}` is missing", String::from_utf8_lossy(end_marker).trim())
+        }
+        pem::Error::IllegalSectionStart { line } => {
+            format!("the line `{}` begins nothing", String::from_utf8_lossy(line).trim())
+        }
+        pem::Error::Base64Decode(why) => format!("what stands between BEGIN and END is no base64: {why}"),
+        other => other.to_string(),
+    }
+}
+
 fn read_key(text: &str, path: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> {
     PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|source| match source {
         pem::Error::NoItemsFound => CertificateError::NoKey { path: path.to_owned() },
-        source => CertificateError::Pem { path: path.to_owned(), source },
+        error => CertificateError::Pem { path: path.to_owned(), error },
     })
 }
 
