@@ -116,6 +116,9 @@ pub const DRAIN_JOBS: Duration = Duration::from_secs(35);
 pub const DRAIN_OUTGOING: Duration = Duration::from_secs(1);
 /// The shortest RSA key that TLS takes, in bits.
 pub const RSA_BITS: usize = 2048;
+/// The most that can be asked to be kept free: more is a slip, and would
+/// refuse every upload.
+pub const KEEP_MOST_BYTES: u64 = 1 << 50;
 /// Open files without which nothing can be begun: less than a runtime has and
 /// one connection.
 pub const OPEN_FILES_LEAST: u64 = 32;

@@ -78,6 +78,14 @@ impl Client {
         Ok(self.call(Method::POST, path, Some(&Value::Object(serde_json::Map::new())), patience).await?.body)
     }
 
+    /// Changes what is at `path`.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn put(&self, path: &str, body: &Value) -> Result<Value, CliError> {
+        Ok(self.call(Method::PUT, path, Some(body), limits::COMMAND_ANSWER).await?.body)
+    }
+
     /// Removes what is at `path`.
     ///
     /// # Errors

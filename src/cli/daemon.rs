@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::arguments::ServeOptions;
-use super::error::CliError;
+use super::error::{CliError, UsageError};
 use crate::app;
 use crate::config::{Config, Environment};
 use crate::http::VerifyReport;
@@ -17,6 +17,12 @@ use crate::store::verify::Depth;
 /// # Errors
 /// [`CliError::Config`] before anything is opened; [`CliError::Daemon`] after.
 pub async fn serve(options: &ServeOptions, environment: &Environment) -> Result<(), CliError> {
+    for (index, one) in options.listen.iter().enumerate() {
+        if let Some(other) = options.listen[..index].iter().find(|other| other.overlaps(one)) {
+            let (one, other) = (one.address(), other.address());
+            return Err(CliError::Usage(UsageError::Overlap { one, other }));
+        }
+    }
     let overrides = options.overrides();
     let config = match &options.config {
         Some(path) => Config::load(path, &overrides, environment),

@@ -1,5 +1,6 @@
 //! `job list|show|logs|cancel`, and waiting for a job.
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
@@ -9,6 +10,7 @@ use super::error::CliError;
 use super::run::Session;
 use super::terminal::{cell, clean, rows};
 use crate::limits;
+use crate::store::record::JobAction;
 
 /// What to do with jobs.
 #[derive(Debug, Subcommand)]
@@ -27,10 +29,10 @@ pub enum JobCommand {
 #[derive(Args, Debug)]
 pub struct ListArgs {
     /// Only jobs that do this, such as poll_mirror or push_mirror_tag
-    #[arg(long)]
+    #[arg(long, value_parser = PossibleValuesParser::new(JobAction::ALL.map(JobAction::as_str)))]
     pub action: Option<String>,
     /// At most so many
-    #[arg(long, value_name = "COUNT", default_value_t = 20)]
+    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: u32,
     /// After so many newer ones
     #[arg(long, value_name = "COUNT")]
@@ -174,6 +176,11 @@ async fn reason(job: &Value, session: &Session<'_, '_>) -> Result<String, CliErr
 }
 
 async fn cancel(wanted: &OneArgs, session: &mut Session<'_, '_>) -> Result<(), CliError> {
+    // To the API one that is over is called off already; here it is a slip.
+    let job = session.client.get(&path(&wanted.id)).await?;
+    if has_ended(&job) {
+        return Err(CliError::JobOver { id: wanted.id.clone(), status: cell(&job, "/status") });
+    }
     let answer = session.client.post(&format!("{}/cancel", path(&wanted.id)), &json!({})).await?;
     session.say(&answer, &format!("called off job {}", wanted.id))
 }
@@ -196,12 +203,12 @@ async fn logs(wanted: &OneArgs, session: &mut Session<'_, '_>) -> Result<(), Cli
     Ok(())
 }
 
-fn path(id: &str) -> String {
+pub(super) fn path(id: &str) -> String {
     format!("/api/v0/jobs/{}", segment(id))
 }
 
 /// DTR's states that are not the end; a dead worker's job is claimed again.
-fn has_ended(job: &Value) -> bool {
+pub(super) fn has_ended(job: &Value) -> bool {
     let going = ["waiting", "running", "cancel_request", "worker_dead", "worker_shutdown", "worker_resurrection"];
     !going.contains(&cell(job, "/status").as_str())
 }
@@ -261,10 +268,17 @@ mod tests {
     async fn a_job_is_called_off_or_it_is_told_that_there_is_none() {
         let none = json!({"errors": [{"code": "NO_SUCH_JOB", "message": "there is no such job"}]});
         let fake = Fake::new(vec![
+            reply("GET /api/v0/jobs/j1", 200, json!({"id": "j1", "status": "running"})),
             reply("POST /api/v0/jobs/j1/cancel", 204, Value::Null),
-            reply("POST /api/v0/jobs/j2/cancel", 404, none),
+            reply("GET /api/v0/jobs/j2", 404, none),
+            reply("GET /api/v0/jobs/j3", 200, json!({"id": "j3", "status": "done"})),
         ]);
         assert_eq!(fake.run(&["job", "cancel", "j1"], "").await.done(), "called off job j1\n");
         assert_eq!(fake.run(&["job", "cancel", "j2"], "").await.exit, Exit::Failure);
+        let ran = fake.run(&["job", "cancel", "j3"], "").await;
+        assert_eq!((ran.exit, ran.err.as_str()), (Exit::Failure, "error: job j3 is over: it ended as done\n"));
+        for slip in [&["job", "list", "--limit", "0"][..], &["job", "list", "--action", "nonsense"]] {
+            assert_eq!(fake.run(slip, "").await.exit, Exit::Usage, "{slip:?}");
+        }
     }
 }

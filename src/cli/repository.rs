@@ -91,6 +91,8 @@ async fn delete(wanted: &DeleteArgs, session: &mut Session<'_, '_>) -> Result<()
     if !wanted.yes {
         return Err(CliError::Usage(UsageError::NoConsent));
     }
+    // To the API one that is not there is gone already; here it is a slip.
+    session.client.get(&repository_path(&wanted.name)).await?;
     let answer = session.client.delete(&repository_path(&wanted.name)).await?;
     session.say(&answer, &format!("deleted repository {}", wanted.name))
 }
@@ -142,11 +144,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_removal_needs_consent() {
-        let fake = Fake::new(vec![reply("DELETE /api/v0/repositories/dev/a%2Fb", 204, Value::Null)]);
+        let fake = Fake::new(vec![
+            reply("GET /api/v0/repositories/dev/a%2Fb", 200, json!({"name": "a/b"})),
+            reply("DELETE /api/v0/repositories/dev/a%2Fb", 204, Value::Null),
+            reply("GET /api/v0/repositories/dev/no", 404, refusal("NO_SUCH_REPOSITORY")),
+        ]);
         let ran = fake.run(&["repository", "delete", "dev/a/b"], "").await;
         assert_eq!(ran.exit, Exit::Usage);
         assert!(ran.err.contains("--yes") && fake.seen().is_empty());
         let out = fake.run(&["repository", "delete", "dev/a/b", "--yes"], "").await.done();
         assert_eq!(out, "deleted repository dev/a/b\n");
+        let ran = fake.run(&["repository", "delete", "dev/no", "--yes"], "").await;
+        assert_eq!((ran.exit, ran.out.as_str()), (Exit::Failure, ""), "nothing was deleted: {}", ran.err);
     }
 }

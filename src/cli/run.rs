@@ -192,7 +192,10 @@ mod tests {
         let missing = fake.run(&["serve", "--config", "none.toml"], "").await;
         assert_eq!(missing.exit, Exit::Config);
         assert!(missing.err.contains("cannot read") && missing.err.contains("No such file"), "{}", missing.err);
-        assert_eq!(fake.run(&["serve", "--listen", "http://0.0.0.0:80"], "").await.exit, Exit::Usage);
+        let ran = fake.run(&["serve", "--listen", "http://0.0.0.0:80"], "").await;
+        assert!(ran.exit == Exit::Usage && ran.err.contains("in the configuration file"), "{}", ran.err);
+        let ran = fake.run(&["serve", "--listen", "0.0.0.0:1", "--listen", "127.0.0.1:1"], "").await;
+        assert!(ran.exit == Exit::Usage && ran.err.contains("cannot both be listened on"), "{}", ran.err);
     }
 
     #[tokio::test]

@@ -301,6 +301,22 @@ mod tests {
 
     use super::*;
 
+    /// Signed by itself, until 2126.
+    const RSA_1024: &str = "\
+-----BEGIN CERTIFICATE-----\n\
+MIIB/jCCAWegAwIBAgIUCiFH8PAUACk78uf6k2+L96xoglQwDQYJKoZIhvcNAQEL\n\
+BQAwEDEOMAwGA1UEAwwFc2hvcnQwIBcNMjYxMTI3MTcxNTA0WhgPMjEyNjExMDMx\n\
+NzE1MDRaMBAxDjAMBgNVBAMMBXNob3J0MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCB\n\
+iQKBgQC+y0kLs2eULoNKr4kstk8aLImXqmH+eRJBmuODXGVtlSO+TQAcByc/ndaT\n\
+5pbexOijUO1Oa5NY4NMvAGMazjgclvnw2V/zMVSxJfXMfxUYnY+jVj0/bgX6hlZ4\n\
+NYKK2XQhwHnIWSOS0p3Q1DkQFL69y8h9I1VhV4+fat3SRKgV2QIDAQABo1MwUTAd\n\
+BgNVHQ4EFgQUzjvNr6tCzSeKNLwD65XdmyKWPmcwHwYDVR0jBBgwFoAUzjvNr6tC\n\
+zSeKNLwD65XdmyKWPmcwDwYDVR0TAQH/BAUwAwEB/zANBgkqhkiG9w0BAQsFAAOB\n\
+gQAC+u6TAbACOoD+8T1Dm+rlYfkqtFby9yvv+xwCy0JcrYg7XGY7JVVO+CxNLLXG\n\
+DSYiCENYiknWMDQiIkeaWi+TSOvhEBFrj27JarVogoSF7ISD7OWw950CMCmAFy/B\n\
+vMtWJ7IhFzObWfjU/ootpONPtamESyOI2gSX08azy/kX8A==\n\
+-----END CERTIFICATE-----\n";
+
     struct Files {
         _folder: tempfile::TempDir,
         certificate: PathBuf,
@@ -330,6 +346,26 @@ mod tests {
         assert_eq!(loaded.server_config().alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
     }
 
+    /// With an operator's certificate, `/ca` once gave an authority that had not
+    /// made it.
+    #[test]
+    fn the_authority_is_the_end_of_the_chain_when_it_signs_itself() {
+        let files = files();
+        let loaded = ServerCertificate::load(&files.certificate, &files.key).unwrap();
+        let pem = loaded.authority_pem().unwrap();
+        let text = std::fs::read_to_string(&files.certificate).unwrap();
+        assert_eq!(read_chain(&pem, &files.certificate).unwrap(), read_chain(&text, &files.certificate).unwrap());
+        let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        authority.distinguished_name.push(rcgen::DnType::CommonName, "an authority elsewhere");
+        let issuer = rcgen::Issuer::new(authority, rcgen::KeyPair::generate().unwrap());
+        let key = rcgen::KeyPair::generate().unwrap();
+        let signed = rcgen::CertificateParams::new(vec!["a.example".to_owned()]).unwrap().signed_by(&key, &issuer);
+        std::fs::write(&files.certificate, signed.unwrap().pem()).unwrap();
+        std::fs::write(&files.key, key.serialize_pem()).unwrap();
+        assert_eq!(ServerCertificate::load(&files.certificate, &files.key).unwrap().authority_pem(), None);
+    }
+
     #[test]
     fn whatever_is_wrong_is_said_with_the_files_name() {
         let (files, others) = (files(), files());
@@ -337,6 +373,8 @@ mod tests {
         std::fs::write(&torn, &std::fs::read_to_string(&files.certificate).unwrap()[..200]).unwrap();
         let odd = files.key.with_file_name("odd.pem");
         std::fs::write(&odd, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
+        let short = files.key.with_file_name("short.pem");
+        std::fs::write(&short, RSA_1024).unwrap();
         let absent = files.key.with_file_name("absent.pem");
         for (certificate, key, blamed, said) in [
             (&files.certificate, &others.key, &others.key, "is not the key of the certificate in"),
@@ -344,7 +382,8 @@ mod tests {
             (&files.key, &files.key, &files.key, "holds no certificate"),
             (&absent, &files.key, &absent, "is not there"),
             (&files.certificate, &absent, &absent, "is not there"),
-            (&torn, &files.key, &torn, "is not whole PEM"),
+            (&torn, &files.key, &torn, "the line `-----END CERTIFICATE-----` is missing"),
+            (&short, &files.key, &short, "has an RSA key of 1024 bits, and TLS needs 2048 or more"),
             (&odd, &files.key, &odd, "cannot be read"),
         ] {
             let error = ServerCertificate::load(certificate, key).unwrap_err();
