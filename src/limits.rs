@@ -441,8 +441,9 @@ pub const SPARSE_AFTER: Duration = Duration::from_secs(60 * 60);
 /// Names of a remote that are no tags, repeated in the log of a look.
 pub const REMOTE_TAG_EXAMPLES: usize = 5;
 /// Times a change of a policy is merged again because somebody else's came
-/// between.
-pub const POLICY_SAVE_TRIES: usize = 8;
+/// between. Each of them is a change that went through, so this is how many
+/// may be made at once.
+pub const POLICY_SAVE_TRIES: usize = 256;
 // What comes later than what it belongs to.
 
 /// Tags of one manifest whose mirrors are asked to look again.
