@@ -262,7 +262,7 @@ fn trust(error: &io::Error, at: &str) -> String {
         return String::new();
     }
     format!(
-        "\n  this host does not know who made its certificate: fetch the authority, `curl -ksS {at}/ca > tidegate-ca.crt`, make sure that it is the right one, and add --ca tidegate-ca.crt"
+        "\n  this host does not know who made its certificate: fetch the authority, `curl -fksS {at}/ca > tidegate-ca.crt`, make sure that it is the right one, and add --ca tidegate-ca.crt"
     )
 }
 

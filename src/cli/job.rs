@@ -144,6 +144,11 @@ async fn list(wanted: &ListArgs, session: &mut Session<'_, '_>) -> Result<(), Cl
 
 /// What a job works on: an image, or all that a policy names.
 fn subject(job: &Value) -> String {
+    // The daemon's own word knows the names behind ids.
+    let told = cell(job, "/subject");
+    if !told.is_empty() {
+        return told;
+    }
     let either = |name: &str| {
         let own = cell(job, &format!("/{name}"));
         if own.is_empty() { cell(job, &format!("/parameters/{name}")) } else { own }

@@ -112,7 +112,8 @@ pub enum OpenError {
     },
     /// Blobs are named, and there are none.
     #[error(
-        "the database names {names} blobs, and the folder {} is empty or missing: mount the disk that they are on; where they are lost, `tidegate restore` makes a data folder from a backup",
+        "the database names {names} blob{}, and the folder {} is empty or missing: mount the disk that they are on; where they are lost, `tidegate restore` makes a data folder from a backup",
+        if *names == 1 { "" } else { "s" },
         path.display()
     )]
     NoBlobs {

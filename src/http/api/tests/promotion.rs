@@ -267,7 +267,7 @@ async fn changes_made_at_once_all_go_through_from_either_end() {
     let made = send(&site, 201, "ann", Ask::post(&at("ann/app", "/promotionPolicies")), policy("ann/other")).await;
     let id = made.json()["id"].as_str().unwrap().to_owned();
     let change = async |number: usize| {
-        let end = if number % 2 == 0 { "ann/app" } else { "ann/other" };
+        let end = if number.is_multiple_of(2) { "ann/app" } else { "ann/other" };
         let path = at(end, &format!("/promotionPolicies/{id}"));
         send(&site, 200, "ann", Ask::put(&path), json!({ "tagTemplate": format!("v{number}") })).await;
     };
