@@ -80,6 +80,14 @@ pub async fn build(config: &Config, clock: Clock, chance: Chance) -> Result<App,
         let (root, keep, clock, chance) = (config.data.clone(), config.keep_free, clock.clone(), chance.clone());
         blocking(move || Store::open_keeping(&root, keep, clock, chance)).await?
     };
+    if let Ok(room) = store.files().disk().room()
+        && store.files().disk().keep(&room) >= room.total_bytes
+    {
+        tracing::warn!(
+            total_bytes = room.total_bytes,
+            "disk.keep_free is more than the disk has: every upload is refused"
+        );
+    }
     let registry = {
         let store = store.clone();
         blocking(move || Registry::new(store)).await?

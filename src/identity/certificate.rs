@@ -264,7 +264,11 @@ fn rsa_bits(certificate: &CertificateDer<'_>) -> Option<usize> {
 fn torn(error: &pem::Error) -> String {
     match error {
         pem::Error::MissingSectionEnd { end_marker } => {
-            format!("the line `{}` is missing", String::from_utf8_lossy(end_marker).trim())
+            let what = String::from_utf8_lossy(end_marker);
+            format!(
+                "the line `-----END {}-----` is missing",
+                what.trim_matches(['-', ' ', '\n']).trim_start_matches("END ")
+            )
         }
         pem::Error::IllegalSectionStart { line } => {
             format!("the line `{}` begins nothing", String::from_utf8_lossy(line).trim())
