@@ -16,7 +16,8 @@ use crate::reactor::{evaluate, react, schedule, sweep};
 use crate::telemetry;
 
 use super::AppError;
-use super::build::{App, OwnCertificate, build, remove_addresses};
+use super::build::{App, build, remove_addresses};
+use super::renew::{self, Certificate, Reload};
 use super::signal::{Heard, Signals};
 use super::welcome::Welcome;
 
@@ -56,7 +57,8 @@ pub async fn serve(config: Config, environment: &Environment) -> Result<(), AppE
     let signals = Scope::new();
     match Signals::watch() {
         Ok(watched) => {
-            signals.spawn(watch_signals(watched, stop.clone()));
+            let is_given = matches!(app.certificate, Certificate::Given { .. });
+            signals.spawn(watch_signals(watched, stop.clone(), app.reload.clone(), is_given));
         }
         Err(error) => tracing::error!(%error, "signals cannot be watched"),
     }
@@ -70,7 +72,7 @@ pub async fn serve(config: Config, environment: &Environment) -> Result<(), AppE
 /// # Errors
 /// [`AppError::Stopped`] when a write failed.
 pub async fn run(app: App, stop: Stop) -> Result<(), AppError> {
-    let App { state, registry, runner, bound, connections, outgoing, pace, timetable, certificate } = app;
+    let App { state, registry, runner, bound, connections, outgoing, pace, timetable, certificate, reload } = app;
     let (store, tally) = (registry.store().clone(), Arc::clone(&connections.tally));
     let recovered = runner.recover().await?;
     if recovered > 0 {
@@ -91,9 +93,7 @@ pub async fn run(app: App, stop: Stop) -> Result<(), AppError> {
     jobs.spawn(timetable::run(store.clone(), timetable, jobs.clone()));
     jobs.spawn(room::run(store.clone(), jobs.clone()));
     jobs.spawn(watchdog(store.clone(), jobs.clone()));
-    if let Some(own) = certificate {
-        jobs.spawn(renew(own, store.clock().clone(), jobs.clone()));
-    }
+    jobs.spawn(renew::run(certificate, reload, store.clock().clone(), jobs.clone()));
     state.set_ready(true);
     notify(&[sd_notify::NotifyState::Ready]);
     tracing::info!("ready");
@@ -139,12 +139,18 @@ pub async fn run(app: App, stop: Stop) -> Result<(), AppError> {
 const TELLS_AFTER: Duration = Duration::from_secs(1);
 
 /// The first signal asks for a stop; the second ends the process at once. A
-/// hangup asks for what changed in the files to be read.
-async fn watch_signals(mut signals: Signals, stop: Stop) {
+/// hangup asks for what can be read again while the daemon runs: the files of
+/// a certificate that was given.
+async fn watch_signals(mut signals: Signals, stop: Stop, reload: Reload, is_given: bool) {
     let mut is_stopping = false;
     loop {
         match signals.next().await {
-            Heard::Hangup => reload(),
+            Heard::Hangup => {
+                if !is_given {
+                    tracing::info!("SIGHUP: there is nothing to read again; restart for a changed configuration");
+                }
+                reload.ask();
+            }
             Heard::Stop if is_stopping => {
                 tracing::warn!("a second signal: ending at once");
                 std::process::exit(1);
@@ -155,11 +161,6 @@ async fn watch_signals(mut signals: Signals, stop: Stop) {
             }
         }
     }
-}
-
-/// Nothing is read while the daemon runs but what it reads at its start.
-fn reload() {
-    tracing::info!("SIGHUP: there is nothing to read again; restart the daemon for a changed configuration");
 }
 
 /// Tells the service manager that all is well, while it is: the store can be
@@ -179,30 +180,6 @@ async fn watchdog(store: crate::store::Store, scope: Scope) {
         match looked {
             Ok(_) => notify(&[sd_notify::NotifyState::Watchdog]),
             Err(error) => tracing::error!(error = %crate::store::error_chain(&error), "the store cannot be read"),
-        }
-    }
-}
-
-/// Makes a new certificate before the current one runs out.
-async fn renew(own: OwnCertificate, clock: Clock, scope: Scope) {
-    const LOOK_EVERY: Duration = Duration::from_secs(6 * 60 * 60);
-    let OwnCertificate { mut authority, mut names, tls, mut not_after } = own;
-    while scope.until_stopped(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
-        let now = clock.now();
-        let made;
-        (authority, names, made) = blocking(move || {
-            let made = authority.server_certificate(&names, now);
-            (authority, names, made)
-        })
-        .await;
-        match made {
-            Ok(made) if made.not_after() != not_after => {
-                not_after = made.not_after();
-                tls.swap(made.server_config());
-                tracing::info!(until = %not_after, "the certificate was renewed");
-            }
-            Ok(_) => {}
-            Err(error) => tracing::error!(error = %error, "the certificate could not be renewed"),
         }
     }
 }

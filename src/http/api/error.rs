@@ -129,7 +129,7 @@ impl ApiError {
             Self::Registry(error) => of_registry(error),
             Self::Body(error) => match error {
                 BodyError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "INVALID_JSON"),
-                BodyError::Stalled { .. } => (StatusCode::REQUEST_TIMEOUT, "INVALID_JSON"),
+                BodyError::Stalled { .. } | BodyError::TooSlow { .. } => (StatusCode::REQUEST_TIMEOUT, "INVALID_JSON"),
                 BodyError::Broken(_) => (StatusCode::BAD_REQUEST, "INVALID_JSON"),
             },
             Self::Json(_) | Self::Missing(_) => (StatusCode::BAD_REQUEST, "INVALID_JSON"),
