@@ -14,6 +14,8 @@ pub mod descriptor;
 pub mod digest;
 /// The protocol's error codes.
 pub mod error_code;
+/// The entries of an index, for listings.
+pub mod index;
 /// Image manifests and indexes, checked and reduced to their links.
 pub mod manifest;
 /// Media types that mean something to a registry.

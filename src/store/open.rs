@@ -23,7 +23,8 @@ use super::guard::guarded;
 use super::held::HeldFile;
 use super::key::Key;
 use super::read::Read;
-use super::record::Damage;
+use super::record::{Damage, Repository, Stored as _};
+use super::repo::PUBLIC_LISTED;
 use super::tables::Table;
 use crate::chance::{Chance, Id};
 use crate::limits;
@@ -294,6 +295,17 @@ fn enter(database: Pages, path: &Path, root: &Path, marker: Option<Marker>) -> R
             }
             let mut meta = transaction.open_table(Table::Meta.definition())?;
             meta.insert(b"generation".as_slice(), generation.to_be_bytes().as_slice())?;
+            if meta.insert(PUBLIC_LISTED.as_bytes(), [].as_slice())?.is_none() {
+                let all = transaction.open_table(Table::Repositories.definition())?;
+                let mut public = transaction.open_table(Table::PublicRepositories.definition())?;
+                for row in redb::ReadableTable::iter(&all)? {
+                    let (name, value) = row?;
+                    let damaged = |why| StoreError::damaged(Table::Repositories, name.value(), why);
+                    if Repository::decode(value.value()).map_err(damaged)?.is_public {
+                        public.insert(name.value(), [].as_slice())?;
+                    }
+                }
+            }
             Ok::<_, StoreError>(())
         })?;
         transaction.commit()

@@ -11,6 +11,7 @@
 //! | `accounts` | account name | `Account` | account calls | who exists |
 //! | `account_ids` | account id | account name | account calls | ids of the accounts API |
 //! | `repositories` | repository name | `Repository` | repository calls | what exists, its settings |
+//! | `public_repositories` | repository name | empty | repository calls | what everyone who signed in may see |
 //! | `repository_ids` | repository number | repository name | repository calls | numbers back to names |
 //! | `repository_counts` | repository number | `Counts` | manifest put, sweep | pulls and pushes |
 //! | `tags` | repository, tag | `TagValue` | manifest put, promotion, mirror | the current value |
@@ -86,11 +87,12 @@ pub enum Table {
     Purges,
     RepositoryCounts,
     Holes,
+    PublicRepositories,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::Meta,
         Self::Accounts,
         Self::AccountIds,
@@ -128,6 +130,7 @@ impl Table {
         Self::Purges,
         Self::RepositoryCounts,
         Self::Holes,
+        Self::PublicRepositories,
     ];
 
     /// The name in the database file.
@@ -170,6 +173,7 @@ impl Table {
             Self::Purges => "purges",
             Self::RepositoryCounts => "repository_counts",
             Self::Holes => "holes",
+            Self::PublicRepositories => "public_repositories",
         }
     }
 

@@ -293,8 +293,18 @@ impl Check<'_> {
     }
 
     fn repositories(&mut self) -> Result<(), StoreError> {
+        let lists_public = super::repo::lists_public(self.read)?;
+        self.keys(Table::PublicRepositories, |read, key| {
+            let name = std::str::from_utf8(key).unwrap_or_default();
+            let record = read.record::<Repository>(Table::Repositories, &Key::new().text(name))?;
+            Ok(record.is_some_and(|record| record.is_public))
+        })?;
         self.each::<Repository>(Table::Repositories, |check, key, record| {
             let name = String::from_utf8_lossy(key).into_owned();
+            let listed = check.read.has(Table::PublicRepositories, &Key::new().text(&name))?;
+            if lists_public && record.is_public && !listed {
+                check.report.find("public repository", format!("{name} is public, and no list of those has it"));
+            }
             let back = super::repo::name_of(check.read, record.number)?;
             if back.is_none_or(|back| back.as_str() != name) {
                 check
