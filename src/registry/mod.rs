@@ -19,12 +19,16 @@ pub mod catalog;
 mod claims;
 /// Removing what nothing needs.
 pub mod collect;
+/// Conditional requests.
+pub mod condition;
 /// Moving an image to another repository here.
 pub mod copy;
 /// How often repositories are used.
 pub mod count;
 /// Why the registry says no.
 pub mod error;
+/// What a tag was, and the way back.
+pub mod history;
 /// Manifests: put, get, delete.
 pub mod manifest;
 /// Policies: saved, changed, removed.
