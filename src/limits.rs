@@ -369,6 +369,10 @@ pub const SIGN_IN_NAME_CHARACTERS: usize = 64;
 
 // Management API.
 
+/// Highest tag limit of a repository: its tags are looked through for the
+/// oldest each time that a new one comes.
+pub const TAG_LIMIT: u64 = 10_000;
+
 /// Entries of a list when no page size is asked for: DTR's.
 pub const API_PAGE_ENTRIES: usize = 10;
 /// Images of one index whose sizes a listing adds up: more than there are

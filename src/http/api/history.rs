@@ -89,5 +89,6 @@ const fn why_gone(removal: Removal) -> &'static str {
     match removal {
         Removal::Tag => "delete",
         Removal::Manifest => "manifest_delete",
+        Removal::Limit => "tag_limit",
     }
 }
