@@ -164,8 +164,12 @@ pub const JOBS_KEPT: usize = 10_000;
 pub const JOB_LOG_LINES: u32 = 1_000;
 /// Events that are kept behind the reactor's cursor.
 pub const EVENTS_KEPT: u64 = 100_000;
-/// Past values of one tag that are kept.
+/// Past values and removals of one tag that are kept.
 pub const TAG_HISTORY: usize = 100;
+/// How long they are kept by default, counted from when they ended: a quarter,
+/// in which somebody asks who it was. Never shorter than manifests without a tag
+/// are ([`UNTAGGED_KEPT`]): a tag is set back to what its history names.
+pub const TAG_HISTORY_KEPT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 /// How often blob files that no row names are looked for: a crash leaves some,
 /// and so does a client that goes away between its last byte and the answer.
 pub const ORPHANS_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -388,8 +392,15 @@ pub const SIGN_IN_NAME_CHARACTERS: usize = 64;
 
 // Management API.
 
+/// Highest tag limit of a repository: its tags are looked through for the
+/// oldest each time that a new one comes.
+pub const TAG_LIMIT: u64 = 10_000;
+
 /// Entries of a list when no page size is asked for: DTR's.
 pub const API_PAGE_ENTRIES: usize = 10;
+/// Images of one index whose sizes a listing adds up: more than there are
+/// platforms.
+pub const SIZED_ENTRIES: usize = 64;
 /// Tags that one preview of a policy decides about when no page size is asked for.
 pub const PREVIEW_TAGS: usize = 1_000;
 /// Accounts that are read from one snapshot while they are listed.

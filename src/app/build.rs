@@ -118,7 +118,8 @@ pub async fn build(config: &Config, clock: Clock, chance: Chance) -> Result<App,
         tracing::warn!(connections = most, "few descriptors are allowed (ulimit -n), so fewer connections are taken");
     }
     let connections = ConnectionOptions { connections: Arc::new(Semaphore::new(most)), ..ConnectionOptions::default() };
-    let (pace, timetable) = (config.pace.clone(), timetable(config));
+    let (mut pace, timetable) = (config.pace.clone(), timetable(config));
+    pace.upkeep.history = config.gc.history;
     let reload = Reload::default();
     Ok(App { state, registry, runner, bound, connections, outgoing, pace, timetable, certificate, reload })
 }

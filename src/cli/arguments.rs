@@ -19,6 +19,7 @@ use super::pull_mirror::PullMirrorCommand;
 use super::push_mirror::PushMirrorCommand;
 use super::repository::RepositoryCommand;
 use super::restore::RestoreArgs;
+use super::tag::TagCommand;
 use super::verify::VerifyArgs;
 use super::why::WhyArgs;
 use crate::config::{Listener, Overrides};
@@ -67,6 +68,9 @@ pub enum Command {
     /// Repositories
     #[command(subcommand)]
     Repository(RepositoryCommand),
+    /// Tags: what they are, what they were, and the way back
+    #[command(subcommand)]
+    Tag(TagCommand),
     /// Policies that move images inside this registry
     #[command(subcommand)]
     Promotion(PromotionCommand),

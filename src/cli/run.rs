@@ -14,7 +14,8 @@ use super::error::CliError;
 use super::locate::locate;
 use super::terminal::{Exit, Terminal, cell, rows};
 use super::{
-    account, backup, daemon, gc, generate, job, promotion, pull_mirror, push_mirror, repository, restore, verify, why,
+    account, backup, daemon, gc, generate, job, promotion, pull_mirror, push_mirror, repository, restore, tag, verify,
+    why,
 };
 use crate::config::Environment;
 
@@ -136,6 +137,7 @@ async fn dispatch(
         Command::Restore(wanted) => restore::run(wanted, arguments, environment, terminal).await?,
         Command::Account(_)
         | Command::Repository(_)
+        | Command::Tag(_)
         | Command::Promotion(_)
         | Command::PushMirror(_)
         | Command::PullMirror(_)
@@ -154,6 +156,7 @@ async fn ask(command: &Command, session: &mut Session<'_, '_>) -> Result<(), Cli
     match command {
         Command::Account(command) => account::run(command, session).await,
         Command::Repository(command) => repository::run(command, session).await,
+        Command::Tag(command) => tag::run(command, session).await,
         Command::Promotion(command) => promotion::run(command, session).await,
         Command::PushMirror(command) => push_mirror::run(command, session).await,
         Command::PullMirror(command) => pull_mirror::run(command, session).await,

@@ -97,6 +97,8 @@ pub struct RawGc {
     pub grace: Option<Spanned<String>>,
     /// How long manifests that no tag leads to are kept.
     pub untagged: Option<Spanned<String>>,
+    /// How long what tags were is remembered.
+    pub history: Option<Spanned<String>>,
 }
 
 /// `[disk]`.

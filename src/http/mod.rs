@@ -38,6 +38,9 @@ pub mod state;
 /// Who is calling.
 pub mod sign_in;
 
+/// Conditions of requests.
+mod condition;
+
 /// The registry API.
 pub mod v2;
 

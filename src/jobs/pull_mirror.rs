@@ -16,7 +16,7 @@ use crate::access::Level;
 use crate::chance::Id;
 use crate::event::{Actor, Cause};
 use crate::limits;
-use crate::oci::{Digest, Manifest, Reference, RepoName, Tag};
+use crate::oci::{Condition, Digest, Manifest, Reference, RepoName, Tag};
 use crate::policy::{PullDecision, PullMirror};
 use crate::registry::manifest::{NewManifest, is_complete};
 use crate::registry::upload::BrokenBody;
@@ -383,6 +383,7 @@ impl Pull<'_> {
                 tag: self.transfer.remote_tag.clone(),
             },
             chain: Vec::new(),
+            condition: Condition::default(),
         };
         self.registry.store_manifest(&place.caller, new).await?;
         Ok(())

@@ -8,6 +8,8 @@
 //! Source of the rules: OCI distribution-spec 1.1 and image-spec 1.1, Docker
 //! image manifest version 2 schema 2.
 
+/// `If-Match` and `If-None-Match`.
+pub mod condition;
 /// A descriptor: media type, digest, size.
 pub mod descriptor;
 /// `sha256:<hex>`, `sha512:<hex>`, and hashing to them.
@@ -33,6 +35,7 @@ pub mod reference;
 /// Tags.
 pub mod tag;
 
+pub use condition::Condition;
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, Hasher};
 pub use error_code::ErrorCode;

@@ -113,6 +113,23 @@ pub enum RegistryError {
         /// What came.
         found: Digest,
     },
+    /// The request was conditional, and its condition does not hold.
+    #[error(transparent)]
+    Condition(#[from] super::condition::Refused),
+    /// The tag was never what it is to be set back to.
+    #[error(
+        "the tag {:?} of {repository} was never {digest}, as far as its history goes; \
+         `tidegate tag history {repository}:{tag}` lists what it was",
+        tag.as_str()
+    )]
+    NeverNamed {
+        /// The tag.
+        tag: Tag,
+        /// What it was to be.
+        digest: Digest,
+        /// Where.
+        repository: RepoName,
+    },
     /// The tag is there and may not change.
     #[error("tag={tag} cannot be overwritten because {repository} is an immutable repository")]
     TagImmutable {

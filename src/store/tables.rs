@@ -15,7 +15,7 @@
 //! | `repository_ids` | repository number | repository name | repository calls | numbers back to names |
 //! | `repository_counts` | repository number | `Counts` | manifest put, sweep | pulls and pushes |
 //! | `tags` | repository, tag | `TagValue` | manifest put, promotion, mirror | the current value |
-//! | `tag_history` | repository, tag, 0, sequence | `TagValue` | whatever moves a tag | past values, bounded |
+//! | `tag_history` | repository, tag, 0, sequence | `TagPast` | whatever moves or removes a tag | past values and removals, bounded by count and age |
 //! | `digest_tags` | repository, digest, tag | empty | whatever moves a tag | tags of a manifest |
 //! | `manifests` | digest | `ManifestBody` | manifest put | kind and bytes, or the file that holds them |
 //! | `manifest_links` | digest | `ManifestLinks` | manifest put | what a manifest names |
@@ -204,7 +204,8 @@ mod tests {
             Table::Accounts => Some(("Account", r::Account::VERSION)),
             Table::Repositories => Some(("Repository", r::Repository::VERSION)),
             Table::RepositoryCounts => Some(("Counts", r::Counts::VERSION)),
-            Table::Tags | Table::TagHistory => Some(("TagValue", r::TagValue::VERSION)),
+            Table::Tags => Some(("TagValue", r::TagValue::VERSION)),
+            Table::TagHistory => Some(("TagPast", r::TagPast::VERSION)),
             Table::Manifests => Some(("ManifestBody", r::ManifestBody::VERSION)),
             Table::ManifestLinks => Some(("ManifestLinks", r::ManifestLinks::VERSION)),
             Table::RepositoryManifests | Table::RepositoryBlobs => Some(("Linked", r::Linked::VERSION)),

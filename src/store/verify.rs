@@ -14,7 +14,8 @@ use super::file::{BlobFile, FileError, Files, Found, UploadId};
 use super::guard::corruption;
 use super::record::manifest::Bytes;
 use super::record::{
-    Account, Blob, Job, ManifestBody, ManifestLinks, Policy, PolicyBody, Repository, TagValue, Transfer, Verdict,
+    Account, Blob, Job, ManifestBody, ManifestLinks, Policy, PolicyBody, Repository, TagPast, TagValue, Transfer,
+    Verdict,
 };
 use super::{
     Key, Order, Parts, Read, RepoId, Snapshot, Span, Store, StoreError, Stored, Table, blob, event, hole, manifest,
@@ -157,6 +158,7 @@ pub fn verify(read: &Snapshot, files: &Files, depth: Depth, live: &HashSet<Uploa
     let sections = [
         Check::repositories,
         Check::tags,
+        Check::history,
         Check::manifests,
         Check::links,
         Check::blobs,
@@ -362,6 +364,33 @@ impl Check<'_> {
                 Some(value) if verdict.seq <= value.seq => {}
                 Some(_) => check.report.find("verdict from the future", format!("repository {} tag {tag}", repo.0)),
                 None => check.report.find("verdict without a tag", format!("repository {} tag {tag}", repo.0)),
+            }
+            Ok(())
+        })
+    }
+
+    /// What tags were: each row under its own event, before what the tag is.
+    fn history(&mut self) -> Result<(), StoreError> {
+        let last = event::last(self.read)?;
+        self.each::<TagPast>(Table::TagHistory, |check, key, past| {
+            let mut parts = Parts::of(key);
+            let (Some(repo), Some(tag), Some(seq)) = (parts.repo(), parts.text_then(), parts.number()) else {
+                check.report.find("damaged key", format!("tag_history {}", hex::encode(key)));
+                return Ok(());
+            };
+            if check.is_purging(repo)? {
+                return Ok(());
+            }
+            let place = format!("repository {} tag {tag} event {seq}", repo.0);
+            let current = match tag.parse() {
+                Ok(tag) => super::tag::get(check.read, repo, &tag)?,
+                Err(_) => None,
+            };
+            if super::repo::name_of(check.read, repo)?.is_none() {
+                check.report.find("stray history", format!("{place}: there is no such repository"));
+            }
+            if past.seq() != seq || seq > last || current.is_some_and(|value| seq >= value.seq) {
+                check.report.find("history not in step", place);
             }
             Ok(())
         })

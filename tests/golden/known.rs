@@ -59,7 +59,11 @@ fn images(read: &Snapshot, number: RepoId) {
     assert_eq!(value.actor, Actor::System);
     let latest: Tag = "latest".parse().unwrap();
     assert_ne!(tag::get(read, number, &latest).unwrap().unwrap().digest, digest);
-    let past: Vec<Digest> = tag::history(read, number, &latest, 9).unwrap().iter().map(|past| past.digest).collect();
+    let past: Vec<Digest> = tag::history(read, number, &latest, None, 9)
+        .unwrap()
+        .into_iter()
+        .filter_map(|past| past.value().map(|value| value.digest))
+        .collect();
     assert_eq!(past, [digest]);
     assert_eq!(referrer::digests(read, number, &digest, 9).unwrap().len(), 1);
     let large = tag::get(read, number, &"large".parse().unwrap()).unwrap().unwrap().digest;

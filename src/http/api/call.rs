@@ -1,11 +1,14 @@
 //! What a call works with: the state, who asks, the query, and the body as
 //! lenient JSON.
 
+use http::HeaderMap;
 use serde::de::DeserializeOwned;
 
-use crate::http::{Query, State};
+use crate::http::{Query, State, condition};
 use crate::jobs::Remotes;
 use crate::limits;
+use crate::oci::Condition;
+use crate::oci::condition::ConditionError;
 use crate::policy::RawRule;
 use crate::registry::{Caller, Registry};
 
@@ -20,6 +23,8 @@ pub(super) struct Call<'a> {
     pub(super) caller: &'a Caller,
     /// The query.
     pub(super) query: &'a Query,
+    /// The headers.
+    pub(super) headers: &'a HeaderMap,
     /// The body, whole.
     pub(super) body: &'a [u8],
 }
@@ -53,6 +58,12 @@ impl<'a> Call<'a> {
     /// Other registries.
     pub(super) fn remotes(&self) -> &'a Remotes {
         self.state.remotes()
+    }
+
+    /// On what condition a tag is to be changed: its entity tag is its digest,
+    /// as in the registry API.
+    pub(super) fn condition(&self) -> Result<Condition, ConditionError> {
+        condition::to_change(self.headers)
     }
 
     /// The body's first JSON value; no body at all is `{}`. What follows the

@@ -30,6 +30,8 @@ mod account;
 mod backup;
 /// Why a tag is where it is.
 mod decisions;
+/// What a tag was.
+mod history;
 /// Jobs.
 mod job;
 /// Mirror policies.

@@ -47,8 +47,12 @@ pub(super) enum ApiRoute {
     ListTags(RepoName),
     /// `GET …/tags/{tag}`
     GetTag(RepoName, Tag),
+    /// `PUT …/tags/{tag}`
+    RestoreTag(RepoName, Tag),
     /// `DELETE …/tags/{tag}`
     DeleteTag(RepoName, Tag),
+    /// `GET …/tags/{tag}/history`
+    TagHistory(RepoName, Tag),
     /// `GET …/tags/{tag}/decisions`
     Decisions(RepoName, Tag),
     /// `POST …/tags/{tag}/promotion`
@@ -187,7 +191,9 @@ impl ApiRoute {
             Self::DeleteRepository(_) => "api.repository.delete",
             Self::ListTags(_) => "api.tag.list",
             Self::GetTag(..) => "api.tag.get",
+            Self::RestoreTag(..) => "api.tag.restore",
             Self::DeleteTag(..) => "api.tag.delete",
+            Self::TagHistory(..) => "api.tag.history",
             Self::Decisions(..) => "api.tag.decisions",
             Self::PromoteTag(..) => "api.tag.promote",
             Self::PushTag(..) => "api.tag.push_mirror",
@@ -222,6 +228,7 @@ impl ApiRoute {
             | Self::CreateRepository(_)
             | Self::UpdateRepository(_)
             | Self::DeleteRepository(_)
+            | Self::RestoreTag(..)
             | Self::DeleteTag(..)
             | Self::PromoteTag(..)
             | Self::PushTag(..)
@@ -247,6 +254,7 @@ impl ApiRoute {
             | Self::GetRepository(_)
             | Self::ListTags(_)
             | Self::GetTag(..)
+            | Self::TagHistory(..)
             | Self::Decisions(..)
             | Self::ListManifests(_)
             | Self::ListPolicies(..)
@@ -292,9 +300,11 @@ fn repository(method: &Method, namespace: &str, name: &str, rest: &[&str]) -> Pa
             method,
             &[
                 (Method::GET, &|| Ok(ApiRoute::GetTag(repo()?, tag(text)?))),
+                (Method::PUT, &|| Ok(ApiRoute::RestoreTag(repo()?, tag(text)?))),
                 (Method::DELETE, &|| Ok(ApiRoute::DeleteTag(repo()?, tag(text)?))),
             ],
         ),
+        ["tags", text, "history"] => pick(method, &[(Method::GET, &|| Ok(ApiRoute::TagHistory(repo()?, tag(text)?)))]),
         ["tags", text, "decisions"] => pick(method, &[(Method::GET, &|| Ok(ApiRoute::Decisions(repo()?, tag(text)?)))]),
         ["tags", text, "promotion"] => {
             pick(method, &[(Method::POST, &|| Ok(ApiRoute::PromoteTag(repo()?, tag(text)?)))])

@@ -1,6 +1,8 @@
 //! The registry API over real connections: what clients do, and what they do
 //! wrong.
 
+/// Conditional requests.
+mod condition;
 /// Listings and their pages.
 mod list;
 /// Manifests and blobs, read.
