@@ -1,7 +1,8 @@
 //! The words of the command line.
 //!
-//! How to sign in (`--username`, `--ca`) stands before the command, because
-//! mirrors have a far side with flags of the same names.
+//! How to sign in (`--username`, `--ca`) stands before the command for the
+//! parser, because mirrors have a far side with flags of the same names;
+//! `run` puts it there for all other commands.
 
 use std::path::PathBuf;
 

@@ -13,7 +13,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::dial::Target;
-use super::error::{ApiError, CliError};
+use super::error::{ApiError, CliError, UsageError};
 use super::terminal::{cell, rows};
 use crate::lifecycle::Scope;
 use crate::limits;
@@ -59,7 +59,7 @@ impl Client {
     /// # Errors
     /// [`CliError`]: not reached, or refused.
     pub async fn get(&self, path: &str) -> Result<Value, CliError> {
-        Ok(self.call(self.request(Method::GET, path, None), limits::COMMAND_ANSWER).await?.body)
+        Ok(self.call(self.request(Method::GET, path, None)?, limits::COMMAND_ANSWER).await?.body)
     }
 
     /// Sends `body` to `path`.
@@ -67,7 +67,7 @@ impl Client {
     /// # Errors
     /// As [`Client::get`].
     pub async fn post(&self, path: &str, body: &Value) -> Result<Value, CliError> {
-        Ok(self.call(self.request(Method::POST, path, Some(body)), limits::COMMAND_ANSWER).await?.body)
+        Ok(self.call(self.request(Method::POST, path, Some(body))?, limits::COMMAND_ANSWER).await?.body)
     }
 
     /// Has the daemon do the work behind `path`, and gives it `patience`.
@@ -76,7 +76,15 @@ impl Client {
     /// As [`Client::get`].
     pub async fn post_patiently(&self, path: &str, patience: Duration) -> Result<Value, CliError> {
         let nothing = Value::Object(serde_json::Map::new());
-        Ok(self.call(self.request(Method::POST, path, Some(&nothing)), patience).await?.body)
+        Ok(self.call(self.request(Method::POST, path, Some(&nothing))?, patience).await?.body)
+    }
+
+    /// Changes what is at `path`.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn put(&self, path: &str, body: &Value) -> Result<Value, CliError> {
+        Ok(self.call(self.request(Method::PUT, path, Some(body))?, limits::COMMAND_ANSWER).await?.body)
     }
 
     /// Removes what is at `path`.
@@ -98,7 +106,7 @@ impl Client {
         body: Option<&Value>,
         expected: Option<&Digest>,
     ) -> Result<Value, CliError> {
-        let mut request = self.request(method, path, body);
+        let mut request = self.request(method, path, body)?;
         if let Some(digest) = expected {
             let tag = HeaderValue::from_str(&format!("\"{digest}\"")).expect("a digest is a header value");
             request.headers_mut().insert(IF_MATCH, tag);
@@ -114,12 +122,12 @@ impl Client {
     /// As [`Client::get`].
     pub async fn list(&self, path: &str, key: &str, paging: Paging) -> Result<Value, CliError> {
         let sized = format!("{path}?{}={}", paging.size, limits::PAGE_DEFAULT_ENTRIES);
-        let first = self.call(self.request(Method::GET, &sized, None), limits::COMMAND_ANSWER).await?;
+        let first = self.call(self.request(Method::GET, &sized, None)?, limits::COMMAND_ANSWER).await?;
         let (mut whole, mut next) = (first.body, first.next);
         let pointer = if key.is_empty() { String::new() } else { format!("/{key}") };
         while let Some(start) = next {
             let page = format!("{sized}&{}={}", paging.start, segment(&start));
-            let answer = self.call(self.request(Method::GET, &page, None), limits::COMMAND_ANSWER).await?;
+            let answer = self.call(self.request(Method::GET, &page, None)?, limits::COMMAND_ANSWER).await?;
             if let Some(list) = whole.pointer_mut(&pointer).and_then(Value::as_array_mut) {
                 list.extend_from_slice(rows(&answer.body, &pointer));
             }
@@ -184,10 +192,16 @@ impl Client {
         CliError::NotJson { at: self.shown(), status: status.as_u16() }
     }
 
-    pub(super) fn request(&self, method: Method, path: &str, body: Option<&Value>) -> Request<Full<Bytes>> {
+    pub(super) fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Request<Full<Bytes>>, CliError> {
         let mut request = Request::new(Full::new(body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()))));
         *request.method_mut() = method;
-        *request.uri_mut() = path.parse().expect("paths are made here, of encoded segments");
+        // Made of encoded segments, so only its length can be wrong.
+        *request.uri_mut() = path.parse().map_err(|_| CliError::Usage(UsageError::TooLong { bytes: path.len() }))?;
         let headers = request.headers_mut();
         let host = HeaderValue::from_str(self.target.host()).expect("an authority is a header value");
         headers.insert(HOST, host);
@@ -200,7 +214,7 @@ impl Client {
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
-        request
+        Ok(request)
     }
 
     pub(super) async fn in_time<T>(&self, within: Duration, work: impl Future<Output = T>) -> Result<T, CliError> {
@@ -253,6 +267,14 @@ mod tests {
         let client = Client::new(fake.target());
         let whole = client.list("/l", "list", API_PAGING).await.unwrap();
         assert_eq!(whole, json!({"list": [1, 2, 3], "count": 2}));
+    }
+
+    /// A word of 66000 letters was once a panic.
+    #[tokio::test]
+    async fn a_word_that_no_path_can_hold_is_wrong_usage() {
+        let fake = Fake::new(Vec::new());
+        let ran = fake.run(&["job", "show", &"x".repeat(66_000)], "").await;
+        assert_eq!((ran.exit, ran.err.lines().count()), (crate::cli::Exit::Usage, 1), "{}", ran.err);
     }
 
     #[tokio::test]

@@ -73,4 +73,3 @@ pub use arguments::{Arguments, Command, ServeOptions};
 pub use error::CliError;
 pub use run::{main, run};
 pub use terminal::{Exit, Terminal};
-pub use verify::{Finding, VerifyReport};

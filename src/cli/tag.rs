@@ -147,6 +147,7 @@ fn cause(value: &Value) -> String {
             of("/mirroring/remoteTag")
         ),
         "manifest_delete" => "delete of the manifest".to_owned(),
+        "tag_limit" => "tag limit".to_owned(),
         other => other.to_owned(),
     }
 }

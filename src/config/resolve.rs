@@ -221,8 +221,15 @@ fn listeners(
     let mut listeners: Vec<Listener> = Vec::new();
     for entry in written.get_ref() {
         let (listener, start) = listener(document, entry)?;
-        if listener.address().port() != 0 && listeners.iter().any(|other| other.address() == listener.address()) {
-            return Err(document.refuse(start, "listener.address", format!("{} is listed twice", listener.address())));
+        if let Some(other) = listeners.iter().find(|other| other.overlaps(&listener)) {
+            let (address, other) = (listener.address(), other.address());
+            let reason = match address == other {
+                true => format!("{address} is listed twice"),
+                false => format!(
+                    "{address} and {other}, which is listed before, cannot both be listened on: one has the other in it"
+                ),
+            };
+            return Err(document.refuse(start, "listener.address", reason));
         }
         listeners.push(listener);
     }
@@ -492,6 +499,16 @@ mod tests {
                 "[[listener]]\naddress = \"[::]:1\"\n[[listener]]\naddress = \"[::]:1\"",
                 "t.toml:4:11: listener.address: [::]:1 is listed twice",
             ),
+            (
+                "[[listener]]\naddress = \"0.0.0.0:1\"\n[[listener]]\naddress = \"127.0.0.1:1\"",
+                "t.toml:4:11: listener.address: 127.0.0.1:1 and 0.0.0.0:1, which is listed before, cannot both",
+            ),
+            (
+                "[[listener]]\naddress = \"224.0.0.1:1\"",
+                "t.toml:2:11: listener.address: 224.0.0.1:1 is an address of many",
+            ),
+            ("[disk]\nkeep_free = \"9000PiB\"", "t.toml:2:13: disk.keep_free: `9000PiB` is no amount of room"),
+            ("[listener]\naddress = \"127.0.0.1:1\"", "t.toml:1:1: listener: write [[listener]], with two brackets"),
             ("[registry]\nsparse = \"all\"", "t.toml:2:10: registry.sparse: `all` is none of `images`"),
             ("[tls]\ncertificate = \"c\"", "t.toml:2:15: tls.certificate: a certificate needs its key"),
             ("[tls]\nkey = \"k\"", "t.toml:2:7: tls.key: a certificate needs its key"),

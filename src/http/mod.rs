@@ -60,6 +60,7 @@ mod serve;
 #[cfg(test)]
 pub(crate) mod harness;
 
+pub use api::{Finding, VerifyReport};
 pub use body::{Body, BodyError, Chunks, read_capped};
 pub use connection::{Options, Peer, Tally};
 pub use listen::{Bound, ListenError, Spec, bind, serve};

@@ -139,7 +139,8 @@ impl Poll<'_> {
         };
         let client = self.remotes.client(&self.policy.id, remote)?;
         let list = client.tags().await?;
-        self.log.line(format!("{} has {} tags", remote.repository, list.tags.len()));
+        let tags = list.tags.len();
+        self.log.line(format!("{} has {tags} {}", remote.repository, if tags == 1 { "tag" } else { "tags" }));
         if list.passed_over > 0 {
             let names: Vec<String> = list.examples.iter().map(|name| format!("{name:?}")).collect();
             let more = if list.passed_over > names.len() { ", …" } else { "" };

@@ -1,5 +1,5 @@
 //! The entries of an index as its bytes describe them: for listings, which
-//! repeat a descriptor whole. What a registry follows is in [`super::Links`].
+//! repeat a descriptor whole. What a registry follows is in [`crate::oci::Links`].
 
 use serde::Deserialize;
 

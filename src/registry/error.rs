@@ -63,7 +63,7 @@ pub enum RegistryError {
     /// The name cannot be an account's.
     #[error(
         "{name:?} cannot be an account's name: it is also the first part of repository names, so it has up to {} \
-         lower-case letters and digits, with `.`, `_` or `-` between them",
+         lower-case letters and digits, with `.`, `_` or `-` between them; `system` is the daemon itself",
         limits::ACCOUNT_NAME_BYTES
     )]
     AccountName {

@@ -39,6 +39,8 @@ pub mod referrer;
 pub mod repository;
 /// Tags: the one way to set one.
 pub mod tag;
+/// Repositories that keep so many tags and no more.
+mod tag_limit;
 /// Tags with their values, for listings.
 pub mod tag_list;
 /// The way that a tag's value came.

@@ -14,7 +14,7 @@ use crate::store::record::{Removal, Repository, TagRemoved, TagValue};
 use crate::store::{Change, Lane, Operation, Read, StoreError, event, tag};
 
 use super::condition::{holds, or_unmet};
-use super::{Caller, Registry, RegistryError};
+use super::{Caller, Registry, RegistryError, tag_limit};
 
 /// What a tag is set to, by whom and why.
 #[derive(Clone, Debug)]
@@ -85,6 +85,9 @@ pub fn set(
         previous: before.map(|value| value.digest),
     };
     tag::put(change, number, name, &value)?;
+    if value.previous.is_none() {
+        tag_limit::enforce(change, repository, name)?;
+    }
     Ok(value)
 }
 

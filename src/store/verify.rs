@@ -8,15 +8,20 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
 
-use super::file::{BlobFile, Files, Found, UploadId};
+use tokio::time::Instant;
+
+use super::file::{BlobFile, FileError, Files, Found, UploadId};
 use super::guard::corruption;
 use super::record::manifest::Bytes;
 use super::record::{
     Account, Blob, Job, ManifestBody, ManifestLinks, Policy, PolicyBody, Repository, TagPast, TagValue, Transfer,
     Verdict,
 };
-use super::{Key, Order, Parts, Read, RepoId, Snapshot, Span, StoreError, Stored, Table, blob, event, hole, manifest};
+use super::{
+    Key, Order, Parts, Read, RepoId, Snapshot, Span, Store, StoreError, Stored, Table, blob, event, hole, manifest,
+};
 use crate::event::Event;
+use crate::limits;
 use crate::oci::{Digest, Manifest};
 
 /// What was found out.
@@ -30,6 +35,28 @@ pub struct Report {
     pub checked: BTreeMap<&'static str, u64>,
     /// Blob files that no row names.
     pub orphans: u64,
+    /// Bytes of all files that rows name.
+    pub file_bytes: u64,
+}
+
+/// What came of hashing some of the files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hashing {
+    /// Files that are not what they are named after.
+    pub findings: Vec<Finding>,
+    /// Bytes that were looked at, by the lengths that rows give.
+    pub bytes: u64,
+    /// Where to go on; `None` when all are done.
+    pub next: Option<FilesFrom>,
+}
+
+/// A place in the files that rows name: those of blobs, then those of
+/// manifests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilesFrom {
+    of_manifests: bool,
+    /// The last digest that is done.
+    after: Option<Digest>,
 }
 
 /// One broken promise.
@@ -50,6 +77,42 @@ pub enum Depth {
     Bytes,
 }
 
+impl Depth {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Names => "names",
+            Self::Bytes => "bytes",
+        }
+    }
+}
+
+impl FilesFrom {
+    /// The first of them.
+    pub const START: Self = Self { of_manifests: false, after: None };
+}
+
+/// `blobs:sha256:…`, `manifests:sha256:…`.
+impl std::fmt::Display for FilesFrom {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.of_manifests { "manifests:" } else { "blobs:" })?;
+        self.after.map_or(Ok(()), |after| write!(f, "{after}"))
+    }
+}
+
+impl std::str::FromStr for FilesFrom {
+    type Err = crate::oci::digest::DigestError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (of_manifests, after) = match text.strip_prefix("manifests:") {
+            Some(after) => (true, after),
+            None => (false, text.strip_prefix("blobs:").unwrap_or(text)),
+        };
+        let after = if after.is_empty() { None } else { Some(after.parse()?) };
+        Ok(Self { of_manifests, after })
+    }
+}
+
 /// Findings that are listed one by one.
 const LISTED: usize = 1_000;
 
@@ -62,6 +125,16 @@ impl Report {
     /// Whether every promise holds.
     pub fn is_clean(&self) -> bool {
         self.findings.is_empty()
+    }
+
+    /// Adds what hashing some files has shown; what is known already is told
+    /// once.
+    pub fn add(&mut self, hashed: Hashing) {
+        for Finding { kind, detail } in hashed.findings {
+            if !self.findings.iter().any(|known| known.kind == kind && known.detail == detail) {
+                self.find(kind, detail);
+            }
+        }
     }
 
     fn find(&mut self, kind: &'static str, detail: impl Into<String>) {
@@ -101,6 +174,66 @@ pub fn verify(read: &Snapshot, files: &Files, depth: Depth, live: &HashSet<Uploa
     let looked = check.orphans(live);
     check.find_damage(looked)?;
     Ok(report)
+}
+
+/// Hashes files from a place on, until `until` or as many as one slice has: for
+/// a store that goes on meanwhile, so no snapshot is held while files are read.
+/// Blocks. What lost its name in between is no finding.
+pub fn hash_files(store: &Store, from: FilesFrom, until: Instant) -> Result<Hashing, StoreError> {
+    let mut done = Hashing::default();
+    let named = named_files(&store.snapshot()?, &from)?;
+    let is_last = named.len() < limits::VERIFY_SLICE_FILES;
+    let mut at = from.after;
+    for (index, (file, size)) in named.iter().enumerate() {
+        if index > 0 && Instant::now() >= until {
+            done.next = Some(FilesFrom { after: at, ..from });
+            return Ok(done);
+        }
+        if let Some((kind, detail)) = hash_fault(store.files(), file, *size)
+            && blob::names_file(&store.snapshot()?, file)?
+        {
+            done.findings.push(Finding { kind, detail });
+        }
+        done.bytes += size;
+        at = Some(file.digest);
+    }
+    done.next = match (is_last, from.of_manifests) {
+        (false, of_manifests) => Some(FilesFrom { of_manifests, after: at }),
+        (true, false) => Some(FilesFrom { of_manifests: true, after: None }),
+        (true, true) => None,
+    };
+    Ok(done)
+}
+
+/// Some files that rows name, in the order of their digests.
+fn named_files(read: &Snapshot, from: &FilesFrom) -> Result<Vec<(BlobFile, u64)>, StoreError> {
+    let table = if from.of_manifests { Table::Manifests } else { Table::Blobs };
+    let span = from.after.map_or_else(Span::all, |after| Span::all().after(&Key::new().digest(&after)));
+    let mut named = Vec::new();
+    read.walk(table, &span, Order::Forward, |key, value| {
+        // A record that does not decode is found by `verify`.
+        let found = if from.of_manifests {
+            ManifestBody::decode(value).ok().and_then(|body| match body.bytes {
+                Bytes::File(upload) => Some((upload, body.size)),
+                Bytes::Inline(_) => None,
+            })
+        } else {
+            Blob::decode(value).ok().map(|blob| (blob.upload, blob.size))
+        };
+        named.extend(found.map(|(upload, size)| (BlobFile { digest: digest_of(key), upload }, size)));
+        Ok(if named.len() < limits::VERIFY_SLICE_FILES { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
+    Ok(named)
+}
+
+/// What is wrong with a file, by its bytes.
+fn hash_fault(files: &Files, file: &BlobFile, size: u64) -> Option<(&'static str, String)> {
+    match files.hash(file, |_| ()) {
+        Ok(Some(hashed)) if hashed.digest == file.digest && hashed.size == size => None,
+        Ok(Some(_)) => Some(("wrong bytes", file.to_string())),
+        Ok(None) => Some(("missing file", file.to_string())),
+        Err(error) => Some(("unreadable file", super::error_chain(&error))),
+    }
 }
 
 struct Check<'a> {
@@ -391,19 +524,16 @@ impl Check<'_> {
     /// A file that a row names: there, of the right length, of the right hash.
     fn file(&mut self, file: &BlobFile, size: u64) {
         let fault = match self.depth {
-            Depth::Names => match self.files.open_blob(file, size) {
+            Depth::Names => match self.files.find_blob(file, size) {
                 Ok(Some(_)) => None,
+                Err(FileError::Length { .. }) => Some(("wrong bytes", file.to_string())),
                 Ok(None) => Some(("missing file", file.to_string())),
                 Err(error) => Some(("unreadable file", super::error_chain(&error))),
             },
-            Depth::Bytes => match self.files.hash(file, |_| ()) {
-                Ok(Some(hashed)) if hashed.digest == file.digest && hashed.size == size => None,
-                Ok(Some(_)) => Some(("wrong bytes", file.to_string())),
-                Ok(None) => Some(("missing file", file.to_string())),
-                Err(error) => Some(("unreadable file", super::error_chain(&error))),
-            },
+            Depth::Bytes => hash_fault(self.files, file, size),
         };
         self.report.count("files");
+        self.report.file_bytes += size;
         if let Some((kind, detail)) = fault {
             self.report.find(kind, detail);
         }

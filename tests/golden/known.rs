@@ -22,7 +22,7 @@ use crate::make::{BEGUN, JOB, LAYER, OLD_JOB, PASSWORD, first, name};
 
 /// Of the first format.
 pub(crate) async fn v1(folder: &Path) {
-    let report = app::verify::folder(folder).await.unwrap();
+    let report = app::verify::folder(folder, tidegate::store::verify::Depth::Bytes).await.unwrap();
     assert!(report.is_clean() && report.orphans == 0, "{report:?}");
     let store = Store::open(folder, Clock::system(), Chance::seeded(1)).unwrap();
     {

@@ -89,6 +89,7 @@ const fn why_gone(removal: Removal) -> &'static str {
     match removal {
         Removal::Tag => "delete",
         Removal::Manifest => "manifest_delete",
+        Removal::Limit => "tag_limit",
     }
 }
 

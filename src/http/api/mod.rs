@@ -55,6 +55,7 @@ mod tag;
 mod dispatch;
 
 pub(super) use dispatch::handle;
+pub use system::{Finding, VerifyReport};
 
 #[cfg(test)]
 mod tests;

@@ -63,6 +63,8 @@ pub enum Removal {
     Tag,
     /// Somebody removed its manifest, and every tag of it went along.
     Manifest,
+    /// It was the oldest of more tags than the repository keeps.
+    Limit,
 }
 
 impl TagPast {
