@@ -14,6 +14,8 @@ pub mod descriptor;
 pub mod digest;
 /// The protocol's error codes.
 pub mod error_code;
+/// The members that clients know, with their types.
+mod fields;
 /// Image manifests and indexes, checked and reduced to their links.
 pub mod manifest;
 /// Media types that mean something to a registry.
