@@ -17,7 +17,7 @@ use crate::store::{
 use super::claims::Claims;
 use super::tag::{Setting, may_change, set};
 use super::upload::OwnUpload;
-use super::{Caller, Registry, RegistryError, Sparse};
+use super::{Caller, Registry, RegistryError, Sparse, depth};
 
 /// A manifest to be stored.
 #[derive(Clone, Debug)]
@@ -97,6 +97,10 @@ impl Operation for PutManifest {
             Err(refusal) => return Ok(Err(refusal)),
         };
         if let Err(refusal) = check_links(tables, (name, repository.number), &self.new.manifest.links, &self.absence)? {
+            return Ok(Err(refusal));
+        }
+        let NewManifest { digest, manifest, .. } = &self.new;
+        if let Err(refusal) = depth::check(tables, repository.number, digest, &manifest.links)? {
             return Ok(Err(refusal));
         }
         for tag in &self.new.tags {

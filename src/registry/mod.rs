@@ -23,6 +23,8 @@ pub mod collect;
 pub mod copy;
 /// How often repositories are used.
 pub mod count;
+/// How deep indexes may lie in each other.
+mod depth;
 /// Why the registry says no.
 pub mod error;
 /// Manifests: put, get, delete.
