@@ -2,9 +2,8 @@
 
 use http::request::Parts;
 use http::{Method, Response};
-use hyper::body::Incoming;
 
-use crate::http::request_body::lend;
+use crate::http::request_body::RequestBody;
 use crate::http::{Body, Query, RequestId, State, read_capped};
 use crate::limits;
 use crate::registry::Caller;
@@ -24,9 +23,8 @@ pub(in crate::http) async fn handle(
     parts: &Parts,
     path: &str,
     query: &Query,
-    body: Incoming,
+    body: RequestBody,
 ) -> Response<Body> {
-    let (body, unread) = lend(body);
     let answered = async {
         let route = admit(state, &caller, &parts.method, path)?;
         let body = read_capped(body, limits::API_BODY_BYTES).await?;
@@ -39,15 +37,13 @@ pub(in crate::http) async fn handle(
         }
         Ok::<_, ApiError>(answered)
     };
-    let mut response = match answered.await {
+    match answered.await {
         Ok(answer) => answer.into(),
         Err(error) => {
             let id = parts.extensions.get::<RequestId>().expect("the front door puts it there");
             error.into_response(id)
         }
-    };
-    unread.settle(parts, &mut response).await;
-    response
+    }
 }
 
 /// What is asked for, if it is something and the caller may ask.
@@ -81,6 +77,7 @@ pub(super) async fn answer(
         ApiRoute::DeleteRepository(name) => repository::delete(call, &name).await,
         ApiRoute::ListTags(name) => tag::list(call, name).await,
         ApiRoute::GetTag(name, tag) => tag::get(call, &name, &tag),
+        ApiRoute::TagsOf(name, digest) => tag::of_digest(call, &name, &digest),
         ApiRoute::DeleteTag(name, tag) => tag::delete(call, &name, &tag).await,
         ApiRoute::Decisions(name, tag) => decisions::get(call, &name, &tag),
         ApiRoute::PromoteTag(name, tag) => promotion::by_hand(call, name, tag).await,

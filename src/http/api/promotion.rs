@@ -20,6 +20,7 @@ use super::answer::{Answer, moment};
 use super::call::{Call, RuleForm, rules};
 use super::decisions::{RuleShape, rule};
 use super::error::ApiError;
+use super::form::Form;
 use super::policy::{StatusShape, find, from_either_end, overtaken};
 use super::route::GivenId;
 use super::tag::{BY_HAND, PromotionShape};
@@ -28,7 +29,7 @@ use super::tag::{BY_HAND, PromotionShape};
 #[serde(default, rename_all = "camelCase")]
 struct PromotionForm {
     enabled: Option<bool>,
-    rules: Option<Vec<RuleForm>>,
+    rules: Option<Vec<Form<RuleForm>>>,
     tag_template: Option<String>,
     target_repository: Option<String>,
     time_zone: Option<String>,
@@ -270,9 +271,10 @@ impl Draft {
     fn read(form: PromotionForm, before: Option<&Policy>) -> Result<Self, ApiError> {
         let wrong = |why: String| ApiError::Policy { kind: Kind::Promotion, why };
         let rules = match (form.rules, before) {
-            (Some(given), _) => rules(given),
+            (Some(given), _) => rules(given).map_err(wrong)?,
             (None, Some(before)) => before.rules.clone(),
-            (None, None) => Vec::new(),
+            // DTR requires it: a forgotten key is not the wish to promote all.
+            (None, None) => return Err(wrong("`rules` is missing; [] takes every tag".to_owned())),
         };
         let rules = Rules::parse(rules).map_err(|error| wrong(error.to_string()))?.to_raw();
         let kept = |given: Option<String>, before: Option<&String>, default: &str| {

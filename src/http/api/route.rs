@@ -47,6 +47,8 @@ pub(super) enum ApiRoute {
     ListTags(RepoName),
     /// `GET …/tags/{tag}`
     GetTag(RepoName, Tag),
+    /// `GET …/tags/{digest}`
+    TagsOf(RepoName, Digest),
     /// `DELETE …/tags/{tag}`
     DeleteTag(RepoName, Tag),
     /// `GET …/tags/{tag}/decisions`
@@ -187,6 +189,7 @@ impl ApiRoute {
             Self::DeleteRepository(_) => "api.repository.delete",
             Self::ListTags(_) => "api.tag.list",
             Self::GetTag(..) => "api.tag.get",
+            Self::TagsOf(..) => "api.tag.of_digest",
             Self::DeleteTag(..) => "api.tag.delete",
             Self::Decisions(..) => "api.tag.decisions",
             Self::PromoteTag(..) => "api.tag.promote",
@@ -247,6 +250,7 @@ impl ApiRoute {
             | Self::GetRepository(_)
             | Self::ListTags(_)
             | Self::GetTag(..)
+            | Self::TagsOf(..)
             | Self::Decisions(..)
             | Self::ListManifests(_)
             | Self::ListPolicies(..)
@@ -291,7 +295,10 @@ fn repository(method: &Method, namespace: &str, name: &str, rest: &[&str]) -> Pa
         ["tags", text] => pick(
             method,
             &[
-                (Method::GET, &|| Ok(ApiRoute::GetTag(repo()?, tag(text)?))),
+                (Method::GET, &|| match text.contains(':') {
+                    true => Ok(ApiRoute::TagsOf(repo()?, text.parse()?)),
+                    false => Ok(ApiRoute::GetTag(repo()?, tag(text)?)),
+                }),
                 (Method::DELETE, &|| Ok(ApiRoute::DeleteTag(repo()?, tag(text)?))),
             ],
         ),

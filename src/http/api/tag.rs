@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::event::Cause;
 use crate::lifecycle;
+use crate::limits;
 use crate::oci::page::Page;
 use crate::oci::{Digest, RepoName, Tag};
 use crate::store::record::TagValue;
@@ -87,6 +88,13 @@ pub(super) async fn list(call: Call<'_>, repository: RepoName) -> Result<Answer,
 pub(super) fn get(call: Call<'_>, repository: &RepoName, tag: &Tag) -> Result<Answer, ApiError> {
     let value = call.registry().tag_value(call.caller, repository, tag)?;
     Ok(Answer::ok(&[shape(tag, value)]))
+}
+
+/// `GET …/tags/{digest}`: the tags of a manifest, up to a page of them.
+pub(super) fn of_digest(call: Call<'_>, repository: &RepoName, digest: &Digest) -> Result<Answer, ApiError> {
+    let found = call.registry().tags_of(call.caller, repository, digest, limits::PAGE_ENTRIES)?;
+    let shapes: Vec<TagShape> = found.into_iter().map(|(tag, value)| shape(&tag, value)).collect();
+    Ok(Answer::ok(&shapes))
 }
 
 /// `DELETE …/tags/{tag}`
