@@ -1,6 +1,8 @@
 //! The registry API over real connections: what clients do, and what they do
 //! wrong.
 
+/// What went wrong elsewhere, one test each.
+mod advisories;
 /// Listings and their pages.
 mod list;
 /// Manifests and blobs, read.
@@ -11,3 +13,5 @@ mod push;
 mod refuse;
 /// Who may do what, and what the others are told.
 mod rights;
+/// What a server needs, row by row.
+mod rows;
