@@ -97,10 +97,23 @@ pub const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
 pub const REQUEST_HEAD: Duration = Duration::from_secs(10);
 /// A request body that brings no byte for this long is dropped.
 pub const BODY_STALL: Duration = Duration::from_secs(60);
+/// Bytes a second that a request body has to bring, while it is waited for: a
+/// seventh of a telephone modem's.
+pub const BODY_SLOWEST: u64 = 1_024;
+/// The time over which that is measured.
+pub const BODY_SLOWEST_OVER: Duration = Duration::from_secs(60);
 /// Largest request head, in bytes.
 pub const REQUEST_HEAD_BYTES: usize = 32 * 1024;
 /// Connections at once, over all listeners.
 pub const CONNECTIONS: usize = 4_096;
+/// Connections that are taken however few descriptors there are.
+pub const CONNECTIONS_LEAST: usize = 8;
+/// Descriptors that are asked for, where the system allows as many: each
+/// connection may need two.
+pub const DESCRIPTORS: u64 = 65_536;
+/// Descriptors that are kept for the daemon's own: the database, the local
+/// socket and its clients, jobs and what they send.
+pub const DESCRIPTORS_OWN: u64 = 224;
 /// Threads for work that blocks: files and password hashes. With the others
 /// they stay well under the unit's `TasksMax`.
 pub const BLOCKING_THREADS: usize = 64;
@@ -144,6 +157,12 @@ pub const TAG_HISTORY: usize = 100;
 /// How often blob files that no row names are looked for: a crash leaves some,
 /// and so does a client that goes away between its last byte and the answer.
 pub const ORPHANS_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Files without a name that a crash may leave: those are removed whatever
+/// part of all they are.
+pub const ORPHANS_USUAL: usize = 64;
+/// Beyond [`ORPHANS_USUAL`], more than one file in this many without a name is
+/// a database that lost its names, and nothing is removed without consent.
+pub const ORPHANS_FUSE: usize = 5;
 /// How often the sweep looks for tags that no verdict covers.
 pub const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// Default schedule of a pull mirror: DTR's every 30 minutes, at a second of
@@ -214,6 +233,14 @@ pub const CERTIFICATE_DAYS: u32 = 825;
 /// Days the made authority lasts: ten years, so that trust is set up once in
 /// the life of a box.
 pub const AUTHORITY_DAYS: u32 = 3_652;
+/// How often the files of an operator's certificate are looked at.
+pub const CERTIFICATE_LOOK: Duration = Duration::from_secs(60);
+/// How often it is looked at whether a made certificate is to be renewed.
+pub const CERTIFICATE_RENEWAL_LOOK: Duration = Duration::from_secs(6 * 60 * 60);
+/// How long before its end a certificate is warned of.
+pub const CERTIFICATE_WARN_BEFORE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How often.
+pub const CERTIFICATE_WARN_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Most names in one made certificate: a handshake carries them all.
 pub const CERTIFICATE_NAMES: usize = 100;
 
@@ -421,8 +448,9 @@ pub const SPARSE_AFTER: Duration = Duration::from_secs(60 * 60);
 /// Names of a remote that are no tags, repeated in the log of a look.
 pub const REMOTE_TAG_EXAMPLES: usize = 5;
 /// Times a change of a policy is merged again because somebody else's came
-/// between.
-pub const POLICY_SAVE_TRIES: usize = 8;
+/// between. Each of them is a change that went through, so this is how many
+/// may be made at once.
+pub const POLICY_SAVE_TRIES: usize = 256;
 // What comes later than what it belongs to.
 
 /// Tags of one manifest whose mirrors are asked to look again.

@@ -6,10 +6,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::rehearsal::Pace;
-use crate::config::{Config, When};
+use crate::config::{CertificateFiles, Config, When};
 use crate::http::connection::Options as ConnectionOptions;
 use crate::http::listen::{Bound, Spec, bind};
 use crate::http::{State, Tls, state};
@@ -17,13 +19,15 @@ use crate::identity::{Authority, CertificateNames, Keyring, Passwords, ServerCer
 use crate::jobs::timetable::Entry;
 use crate::jobs::{self, Remotes, Runner};
 use crate::lifecycle::{Scope, blocking};
+use crate::limits;
 use crate::registry::Registry;
 use crate::remote::{Names, Outbound, OutboundOptions, Subnet, Timing};
 use crate::store::backup::{KEY_FILES, SEALING_KEY};
 use crate::store::record::JobAction;
 use crate::store::{DATABASE, Store, policy};
 
-use super::AppError;
+use super::renew::{Certificate, Reload};
+use super::{AppError, descriptors};
 
 /// The daemon, put together and not running.
 pub struct App {
@@ -43,20 +47,10 @@ pub struct App {
     pub pace: Pace,
     /// What is done on the daemon's own schedules.
     pub timetable: Vec<Entry>,
-    /// The certificate that listeners use, when it is one of ours.
-    pub certificate: Option<OwnCertificate>,
-}
-
-/// A certificate that is made here and renewed by itself.
-pub struct OwnCertificate {
-    /// Who makes it.
-    pub authority: Authority,
-    /// What it is for.
-    pub names: CertificateNames,
-    /// Where it is swapped.
-    pub tls: Tls,
-    /// Until when the current one holds.
-    pub not_after: crate::clock::Timestamp,
+    /// The certificate that listeners show.
+    pub certificate: Certificate,
+    /// Asks for it to be read again.
+    pub reload: Reload,
 }
 
 impl std::fmt::Debug for App {
@@ -79,8 +73,8 @@ pub async fn build(config: &Config, clock: Clock, chance: Chance) -> Result<App,
         blocking(move || Store::open_keeping(&root, keep, clock, chance)).await?
     };
     let registry = {
-        let store = store.clone();
-        blocking(move || Registry::new(store)).await?
+        let (store, options) = (store.clone(), config.registry);
+        blocking(move || Registry::with(store, options)).await?
     };
     let (ca_pem, tls, certificate) = certificates(config, given, &clock, &chance).await?;
     let mut bound = vec![bind(Spec::Unix { path: config.admin_socket.clone() }, 0).await?];
@@ -107,9 +101,14 @@ pub async fn build(config: &Config, clock: Clock, chance: Chance) -> Result<App,
     let passwords = Passwords::new(&chance);
     let key_files = key_files(&config.data, config.sealing_key.as_deref());
     let state = State::new(state::Parts { registry: registry.clone(), passwords, ca_pem, remotes, key_files });
-    let connections = ConnectionOptions::default();
+    let most = descriptors::raise().connections();
+    if most < limits::CONNECTIONS {
+        tracing::warn!(connections = most, "few descriptors are allowed (ulimit -n), so fewer connections are taken");
+    }
+    let connections = ConnectionOptions { connections: Arc::new(Semaphore::new(most)), ..ConnectionOptions::default() };
     let (pace, timetable) = (config.pace.clone(), timetable(config));
-    Ok(App { state, registry, runner, bound, connections, outgoing, pace, timetable, certificate })
+    let reload = Reload::default();
+    Ok(App { state, registry, runner, bound, connections, outgoing, pace, timetable, certificate, reload })
 }
 
 /// The key files of a data folder, by the name that a backup gives them.
@@ -132,9 +131,13 @@ fn timetable(config: &Config) -> Vec<Entry> {
 
 /// The operator's own certificate. It goes before everything else: with one
 /// that cannot be used nothing is made.
-async fn given_certificate(config: &Config) -> Result<Option<ServerCertificate>, AppError> {
+async fn given_certificate(config: &Config) -> Result<Option<(CertificateFiles, ServerCertificate)>, AppError> {
     let Some(files) = config.tls.files.clone() else { return Ok(None) };
-    Ok(Some(blocking(move || ServerCertificate::load(&files.certificate, &files.key)).await?))
+    let read = {
+        let files = files.clone();
+        blocking(move || ServerCertificate::load(&files.certificate, &files.key)).await?
+    };
+    Ok(Some((files, read)))
 }
 
 /// Whether the listeners' addresses can be had: a first start that fails for
@@ -153,19 +156,17 @@ fn subnet(text: &str) -> Option<Subnet> {
 /// The authority's certificate, what listeners present, and how it is renewed.
 async fn certificates(
     config: &Config,
-    given: Option<ServerCertificate>,
+    given: Option<(CertificateFiles, ServerCertificate)>,
     clock: &Clock,
     chance: &Chance,
-) -> Result<(String, Tls, Option<OwnCertificate>), AppError> {
+) -> Result<(String, Tls, Certificate), AppError> {
     let folder = config.data.join("tls");
     let (now, chance) = (clock.now(), chance.clone());
     let authority = blocking(move || Authority::open_or_create(&folder, now, &chance)).await?;
     let ca_pem = authority.certificate_pem().to_owned();
-    if let Some(given) = given {
-        if given.not_after() <= now {
-            tracing::warn!(expired_at = %given.not_after(), "the configured certificate has expired");
-        }
-        return Ok((ca_pem, Tls::new(given.server_config()), None));
+    if let Some((files, shown)) = given {
+        let tls = Tls::new(shown.server_config());
+        return Ok((ca_pem, tls.clone(), Certificate::Given { files, tls, shown }));
     }
     let mut names: Vec<String> = config.tls.names.iter().map(|name| name.as_str().to_owned()).collect();
     let addresses = config.listeners.iter().map(|listener| listener.address().ip());
@@ -179,7 +180,8 @@ async fn certificates(
     let made = made?;
     let tls = Tls::new(made.server_config());
     let not_after = made.not_after();
-    Ok((ca_pem, tls.clone(), Some(OwnCertificate { authority, names, tls, not_after })))
+    let authority = Box::new(authority);
+    Ok((ca_pem, tls.clone(), Certificate::Own { authority, names, tls, not_after }))
 }
 
 /// The keys that seal credentials. They are made only where nothing is sealed

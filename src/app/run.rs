@@ -13,7 +13,8 @@ use crate::reactor::{evaluate, react, schedule, sweep};
 use crate::telemetry;
 
 use super::AppError;
-use super::build::{App, OwnCertificate, build};
+use super::build::{App, build};
+use super::renew::{self, Reload};
 use super::welcome::Welcome;
 
 /// What ends the daemon.
@@ -51,6 +52,7 @@ pub async fn serve(config: Config, environment: &Environment) -> Result<(), AppE
     let stop = Stop::new();
     let signals = Scope::new();
     signals.spawn(watch_signals(stop.clone()));
+    signals.spawn(watch_reloads(app.reload.clone()));
     run(app, stop).await
 }
 
@@ -59,7 +61,7 @@ pub async fn serve(config: Config, environment: &Environment) -> Result<(), AppE
 /// # Errors
 /// [`AppError::Stopped`] when a write failed.
 pub async fn run(app: App, stop: Stop) -> Result<(), AppError> {
-    let App { state, registry, runner, bound, connections, outgoing, pace, timetable, certificate } = app;
+    let App { state, registry, runner, bound, connections, outgoing, pace, timetable, certificate, reload } = app;
     let store = registry.store().clone();
     let recovered = runner.recover().await?;
     if recovered > 0 {
@@ -80,9 +82,7 @@ pub async fn run(app: App, stop: Stop) -> Result<(), AppError> {
     jobs.spawn(timetable::run(store.clone(), timetable, jobs.clone()));
     jobs.spawn(room::run(store.clone(), jobs.clone()));
     jobs.spawn(watchdog(store.clone(), jobs.clone()));
-    if let Some(own) = certificate {
-        jobs.spawn(renew(own, store.clock().clone(), jobs.clone()));
-    }
+    jobs.spawn(renew::run(certificate, reload, store.clock().clone(), jobs.clone()));
     state.set_ready(true);
     notify(&[sd_notify::NotifyState::Ready]);
     tracing::info!("ready");
@@ -137,6 +137,19 @@ async fn watch_signals(stop: Stop) {
     }
 }
 
+/// SIGHUP asks for what can be read again while the daemon runs: the
+/// certificate's files.
+async fn watch_reloads(reload: Reload) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
+        tracing::error!("signals cannot be watched");
+        return;
+    };
+    while hangup.recv().await.is_some() {
+        reload.ask();
+    }
+}
+
 /// Tells the service manager that all is well, while it is: the store can be
 /// read, the blob folder looked at, and the runtime runs this.
 async fn watchdog(store: crate::store::Store, scope: Scope) {
@@ -154,30 +167,6 @@ async fn watchdog(store: crate::store::Store, scope: Scope) {
         match looked {
             Ok(_) => notify(&[sd_notify::NotifyState::Watchdog]),
             Err(error) => tracing::error!(error = %crate::store::error_chain(&error), "the store cannot be read"),
-        }
-    }
-}
-
-/// Makes a new certificate before the current one runs out.
-async fn renew(own: OwnCertificate, clock: Clock, scope: Scope) {
-    const LOOK_EVERY: Duration = Duration::from_secs(6 * 60 * 60);
-    let OwnCertificate { mut authority, mut names, tls, mut not_after } = own;
-    while scope.until_stopped(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
-        let now = clock.now();
-        let made;
-        (authority, names, made) = blocking(move || {
-            let made = authority.server_certificate(&names, now);
-            (authority, names, made)
-        })
-        .await;
-        match made {
-            Ok(made) if made.not_after() != not_after => {
-                not_after = made.not_after();
-                tls.swap(made.server_config());
-                tracing::info!(until = %not_after, "the certificate was renewed");
-            }
-            Ok(_) => {}
-            Err(error) => tracing::error!(error = %error, "the certificate could not be renewed"),
         }
     }
 }

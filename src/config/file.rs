@@ -42,6 +42,9 @@ pub struct RawConfig {
     /// `[disk]`.
     #[serde(default)]
     pub disk: RawDisk,
+    /// `[registry]`.
+    #[serde(default)]
+    pub registry: RawRegistry,
 }
 
 /// One `[[listener]]`.
@@ -102,6 +105,14 @@ pub struct RawGc {
 pub struct RawDisk {
     /// What is kept free.
     pub keep_free: Option<Spanned<String>>,
+}
+
+/// `[registry]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawRegistry {
+    /// Which manifests may name what is not there.
+    pub sparse: Option<Spanned<String>>,
 }
 
 /// A file's name and text, to say where something stands.

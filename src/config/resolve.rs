@@ -18,6 +18,7 @@ use super::rehearsal::{CrashAt, Pace};
 use super::value::{self, Listener, LogFilter, LogFormat, Network, TlsName};
 use crate::jobs::gc::Collection;
 use crate::limits;
+use crate::registry;
 use crate::store::file::Keep;
 
 /// The port a registry listens on when nothing else is said.
@@ -56,6 +57,8 @@ pub struct Config {
     pub gc: Gc,
     /// What is kept free on the disk.
     pub keep_free: Keep,
+    /// What clients may push.
+    pub registry: registry::Options,
     /// How soon things are done that are done from time to time.
     pub pace: Pace,
     /// Where a daemon under test dies.
@@ -154,6 +157,9 @@ impl Config {
             gc: gc(document, &raw.gc)?,
             keep_free: parsed::<KeepFree>(document, "disk.keep_free", raw.disk.keep_free.as_ref())?
                 .map_or(Keep::Usual, |keep| keep.0),
+            registry: registry::Options {
+                sparse: parsed(document, "registry.sparse", raw.registry.sparse.as_ref())?.unwrap_or_default(),
+            },
             pace: environment.pace.as_deref().map(Pace::parse).transpose()?.unwrap_or_default(),
             crash_at: environment.crash_at.as_deref().map(CrashAt::parse).transpose()?,
             supervised: environment.runtime_dir.is_some() || environment.state_dir.is_some(),
@@ -352,6 +358,19 @@ mod tests {
     }
 
     #[test]
+    fn sparse_manifests_are_what_the_file_says() {
+        use crate::registry::Sparse;
+        for (text, sparse) in [
+            ("", Sparse::Images),
+            ("[registry]\nsparse = \"images\"", Sparse::Images),
+            ("[registry]\nsparse = \"indexes\"", Sparse::Indexes),
+            ("[registry]\nsparse = \"refused\"", Sparse::Refused),
+        ] {
+            assert_eq!(resolve(text).unwrap().registry.sparse, sparse, "{text}");
+        }
+    }
+
+    #[test]
     fn the_defaults_are_tls_on_loopback_and_a_folder_here() {
         let config = Config::embedded(&Overrides::default(), &Environment::bare(PathBuf::from("/srv"))).unwrap();
         assert_eq!(config.data, PathBuf::from("/srv/tidegate-data"));
@@ -448,6 +467,7 @@ mod tests {
                 "[[listener]]\naddress = \"[::]:1\"\n[[listener]]\naddress = \"[::]:1\"",
                 "t.toml:4:11: listener.address: [::]:1 is listed twice",
             ),
+            ("[registry]\nsparse = \"all\"", "t.toml:2:10: registry.sparse: `all` is none of `images`"),
             ("[tls]\ncertificate = \"c\"", "t.toml:2:15: tls.certificate: a certificate needs its key"),
             ("[tls]\nkey = \"k\"", "t.toml:2:7: tls.key: a certificate needs its key"),
             ("[tls]\nnames = [\"ok\", \"a b\"]", "t.toml:2:16: tls.names: `a b` is no host name"),

@@ -35,7 +35,7 @@ use crate::lifecycle::Scope;
 use crate::oci::{Digest, MediaType};
 use crate::registry::account::NewAccount;
 use crate::registry::repository::Settings;
-use crate::registry::{Caller, Registry};
+use crate::registry::{self, Caller, Registry};
 use crate::remote::{Names, Outbound, OutboundOptions, Timing};
 use crate::secret::Secret;
 use crate::store::Store;
@@ -79,10 +79,16 @@ pub(crate) struct Answer {
 
 impl Site {
     pub(crate) async fn open() -> Self {
+        Self::open_with(registry::Options::default()).await
+    }
+
+    /// The same, set up by an operator.
+    pub(crate) async fn open_with(options: registry::Options) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let chance = Chance::system();
         let clock = Clock::manual(Timestamp::from_micros(1_700_000_000_000_000));
-        let registry = Registry::new(Store::open(folder.path(), clock, chance.clone()).unwrap()).unwrap();
+        let store = Store::open(folder.path(), clock, chance.clone()).unwrap();
+        let registry = Registry::with(store, options).unwrap();
         let passwords = Passwords::new(&chance);
         populate(&registry, &passwords).await;
         let scope = Scope::new();

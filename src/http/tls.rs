@@ -59,6 +59,19 @@ impl Tls {
         self.current.send_replace(config);
     }
 
+    /// What new connections get.
+    pub fn current(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.current.borrow())
+    }
+
+    /// Completes when that changes, from this call on.
+    pub fn changed(&self) -> impl Future<Output = ()> + use<> {
+        let mut current = self.current.subscribe();
+        async move {
+            let _ = current.changed().await;
+        }
+    }
+
     /// Shakes hands on a fresh connection.
     pub async fn accept<S>(&self, stream: S) -> Result<TlsStream<S>, TlsError>
     where
@@ -95,7 +108,7 @@ impl Tls {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let config = Arc::clone(&self.current.borrow());
+        let config = self.current();
         TlsAcceptor::from(config).accept(stream).await.map_err(TlsError::Failed)
     }
 

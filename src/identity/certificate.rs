@@ -163,6 +163,11 @@ impl ServerCertificate {
         Arc::new(config)
     }
 
+    /// Whether it is the same chain.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.key.cert == other.key.cert
+    }
+
     /// Whether `authority` signed it.
     pub fn is_signed_by(&self, authority: &CertificateDer<'_>) -> bool {
         match (X509Certificate::from_der(&self.key.cert[0]), X509Certificate::from_der(authority)) {

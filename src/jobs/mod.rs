@@ -17,6 +17,8 @@ pub mod log;
 mod look;
 /// One tag sent by hand.
 pub mod once;
+/// Blob files that no row names.
+mod orphans;
 /// What is owed, written down.
 pub mod owe;
 /// Looks for changes, as jobs in the queue.

@@ -233,6 +233,7 @@ impl World {
             time_zone: "UTC".into(),
             body: body(remote),
             evaluate: true,
+            again: false,
         };
         self.registry.save_policy(&Caller::System, saving).await.expect("is saved").policy.id
     }
@@ -295,6 +296,7 @@ impl World {
             time_zone: policy.time_zone,
             body: policy.body,
             evaluate: true,
+            again: false,
         };
         change(&mut saving);
         self.registry.save_policy(&Caller::System, saving).await.expect("is saved");
@@ -578,6 +580,7 @@ async fn an_edited_mirror_goes_to_the_new_place_at_once() {
             time_zone: shown.policy.time_zone,
             body: PolicyBody::Push { remote },
             evaluate: true,
+            again: false,
         };
         world.registry.save_policy(&Caller::System, saving).await.expect("is saved");
         crate::reactor::evaluate::walk_all(world.store()).await.expect("walks");

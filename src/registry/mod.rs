@@ -79,6 +79,26 @@ pub enum Sparse {
     Refused,
 }
 
+/// A text that is none of the ways.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is none of `images` (indexes and images may lack parts), `indexes` (only those) and `refused` (none may)"
+)]
+pub struct NoSparse(String);
+
+impl std::str::FromStr for Sparse {
+    type Err = NoSparse;
+
+    fn from_str(text: &str) -> Result<Self, NoSparse> {
+        match text {
+            "images" => Ok(Self::Images),
+            "indexes" => Ok(Self::Indexes),
+            "refused" => Ok(Self::Refused),
+            _ => Err(NoSparse(text.to_owned())),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Inner {
     options: Options,

@@ -137,6 +137,12 @@ pub enum Mismatch {
     /// It is an old copy.
     #[error("the database is older than the blobs beside it")]
     Older,
+    /// Nothing says whose the blobs are.
+    #[error(
+        "there are blobs, but the file `generation` beside them is missing, which says whose they are; put it back, \
+         or restore a backup into an empty folder"
+    )]
+    Unmarked,
     /// It is another instance's.
     #[error("the database is another one than the blobs beside it belong to")]
     Different,

@@ -75,7 +75,7 @@ pub mod verify;
 #[cfg(test)]
 mod damage_test;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use error::{OpenError, StoreError, error_chain};
@@ -103,6 +103,9 @@ struct Inner {
     pulls: repo::Pulls,
     leases: backup::Leases,
     instance: Id,
+    /// What stands beside the blobs.
+    marker: Mutex<Option<open::Marker>>,
+    root: PathBuf,
     clock: Clock,
     chance: Chance,
     /// The time of the wall clock and of the other one when this was opened.
@@ -159,6 +162,8 @@ impl Store {
             pulls: repo::Pulls::default(),
             leases: backup::Leases::default(),
             instance: opened.instance,
+            marker: Mutex::new(opened.marker),
+            root: root.to_owned(),
             clock,
             chance,
         })))
@@ -201,6 +206,21 @@ impl Store {
     /// The id of this data folder, made when it was.
     pub fn instance(&self) -> Id {
         self.0.instance
+    }
+
+    /// Writes down beside the blobs how new the database is, so that an older
+    /// copy of it is not taken for theirs. Blocks.
+    pub fn mark_age(&self) -> Result<(), StoreError> {
+        let event = event::last(&self.snapshot()?)?;
+        let mut marker = self.0.marker.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(newer) = marker.filter(|marker| marker.event < event).map(|marker| open::Marker { event, ..marker })
+        else {
+            return Ok(());
+        };
+        let folder = self.0.root.join(open::MARKER);
+        open::write_marker(&self.0.root, newer).map_err(file::FileError::on("write", &folder))?;
+        *marker = Some(newer);
+        Ok(())
     }
 
     /// The clock that commits are stamped with.

@@ -39,6 +39,19 @@ pub(super) const FORMAT: u64 = 1;
 pub(super) struct Opened {
     pub(super) database: Arc<Pages>,
     pub(super) instance: Id,
+    /// The marker beside the blobs; none for a test's own backend.
+    pub(super) marker: Option<Marker>,
+}
+
+/// What stands beside the blobs: which database they belong to, and how new it
+/// is at least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Marker {
+    pub(super) instance: Id,
+    /// The start that it was opened in.
+    pub(super) generation: u64,
+    /// An event that the database holds.
+    pub(super) event: u64,
 }
 
 /// Opens the database of `root`, creating it when the folder is empty.
@@ -52,6 +65,8 @@ pub(super) fn open(root: &Path, chance: &Chance) -> Result<Opened, OpenError> {
             return Err(OpenError::Mismatch { path: root.to_owned(), how: Mismatch::Missing });
         }
         create(root, &path, chance)?;
+    } else if marker.is_none() && has_blobs(root)? {
+        return Err(OpenError::Mismatch { path: root.to_owned(), how: Mismatch::Unmarked });
     }
     let faults = Faults::default();
     let held = HeldFile::open(&path, faults.clone()).map_err(|error| refuse(&path, root, error))?;
@@ -63,8 +78,9 @@ pub(super) fn open(root: &Path, chance: &Chance) -> Result<Opened, OpenError> {
     let database = Pages::on_file(database, faults, Box::new(again));
     let opened = enter(database, &path, root, marker)?;
     held.release().map_err(|source| OpenError::Folder { path, source })?;
-    write_marker(root, opened.instance, opened.generation)?;
-    Ok(Opened { database: opened.database, instance: opened.instance })
+    let marker = Marker { instance: opened.instance, generation: opened.generation, event: opened.event };
+    write_marker(root, marker).map_err(|source| OpenError::Folder { path: marker_path(root), source })?;
+    Ok(Opened { database: opened.database, instance: opened.instance, marker: Some(marker) })
 }
 
 /// Opens a database on a backend of the caller's: for tests that lose and tear
@@ -80,7 +96,7 @@ pub(super) fn open_on(
     let database = builder.create_with_backend(backend).map_err(refuse)?;
     initialise(&database, chance)?;
     let entered = enter(Pages::new(database), Path::new("(backend)"), root, None)?;
-    Ok(Opened { database: entered.database, instance: entered.instance })
+    Ok(Opened { database: entered.database, instance: entered.instance, marker: None })
 }
 
 /// Checks every page of the database of `root` against its checksum, as no
@@ -101,6 +117,7 @@ struct Entered {
     database: Arc<Pages>,
     instance: Id,
     generation: u64,
+    event: u64,
 }
 
 /// Opens a database on its file.
@@ -171,9 +188,9 @@ fn initialise(database: &Database, chance: &Chance) -> Result<(), StoreError> {
 }
 
 /// Checks format and marker, and begins a new generation.
-fn enter(database: Pages, path: &Path, root: &Path, marker: Option<(Id, u64)>) -> Result<Entered, OpenError> {
+fn enter(database: Pages, path: &Path, root: &Path, marker: Option<Marker>) -> Result<Entered, OpenError> {
     let found = read_meta(&database).map_err(|error| refuse_store(path, error))?;
-    let (format, instance, generation) = found.ok_or_else(|| OpenError::Corrupt {
+    let Meta { format, instance, generation, event } = found.ok_or_else(|| OpenError::Corrupt {
         path: path.to_owned(),
         why: "it is a redb file, but no tidegate database".to_owned(),
     })?;
@@ -181,10 +198,10 @@ fn enter(database: Pages, path: &Path, root: &Path, marker: Option<(Id, u64)>) -
         return Err(OpenError::Newer { path: root.to_owned(), found: format, known: FORMAT });
     }
     match marker {
-        Some((other, _)) if other != instance => {
+        Some(marker) if marker.instance != instance => {
             return Err(OpenError::Mismatch { path: root.to_owned(), how: Mismatch::Different });
         }
-        Some((_, newer)) if newer > generation => {
+        Some(marker) if marker.generation > generation || marker.event > event => {
             return Err(OpenError::Mismatch { path: root.to_owned(), how: Mismatch::Older });
         }
         _ => {}
@@ -205,7 +222,7 @@ fn enter(database: Pages, path: &Path, root: &Path, marker: Option<(Id, u64)>) -
         transaction.commit()
     };
     begin().map_err(|error| refuse_store(path, error))?;
-    Ok(Entered { database: Arc::new(database), instance, generation })
+    Ok(Entered { database: Arc::new(database), instance, generation, event })
 }
 
 /// Format and generation, as a snapshot has them.
@@ -217,8 +234,17 @@ pub(super) fn numbers(read: &impl Read) -> Result<(u64, u64), StoreError> {
     Ok((number("format")?, number("generation")?))
 }
 
-/// Format, instance and generation, when they are there.
-fn read_meta(database: &Pages) -> Result<Option<(u64, Id, u64)>, StoreError> {
+/// What a database says of itself.
+struct Meta {
+    format: u64,
+    instance: Id,
+    generation: u64,
+    /// Its last event.
+    event: u64,
+}
+
+/// What a database says of itself, when it is one of ours.
+fn read_meta(database: &Pages) -> Result<Option<Meta>, StoreError> {
     guarded(|| {
         let reading = database.begin_read()?;
         let meta = match reading.transaction.open_table(Table::Meta.definition()) {
@@ -231,7 +257,9 @@ fn read_meta(database: &Pages) -> Result<Option<(u64, Id, u64)>, StoreError> {
         };
         let number = |bytes: Option<Vec<u8>>| bytes.and_then(|b| Some(u64::from_be_bytes(b.try_into().ok()?)));
         let instance = get("instance")?.and_then(|bytes| Some(Id::from_bytes(bytes.try_into().ok()?)));
-        Ok(number(get("format")?).zip(instance).zip(number(get("generation")?)).map(|((f, i), g)| (f, i, g)))
+        let event = number(get("event")?).unwrap_or_default();
+        let meta = |((format, instance), generation)| Meta { format, instance, generation, event };
+        Ok(number(get("format")?).zip(instance).zip(number(get("generation")?)).map(meta))
     })
 }
 
@@ -303,32 +331,35 @@ fn marker_path(root: &Path) -> PathBuf {
     root.join(MARKER)
 }
 
-/// `<instance id> <generation>` on one line.
-fn read_marker(root: &Path) -> Result<Option<(Id, u64)>, OpenError> {
+/// `<instance id> <generation> <event>` on one line; the last may be missing.
+fn read_marker(root: &Path) -> Result<Option<Marker>, OpenError> {
     let path = marker_path(root);
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(OpenError::Folder { path, source }),
     };
-    let parsed = text.trim().split_once(' ').and_then(|(id, number)| Some((id.parse().ok()?, number.parse().ok()?)));
-    parsed.map(Some).ok_or_else(|| OpenError::Folder {
+    let parse = || -> Option<Marker> {
+        let mut parts = text.split_ascii_whitespace();
+        let (instance, generation) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        let event = parts.next().map_or(Some(0), |number| number.parse().ok())?;
+        parts.next().is_none().then_some(Marker { instance, generation, event })
+    };
+    parse().map(Some).ok_or_else(|| OpenError::Folder {
         path,
         source: std::io::Error::new(ErrorKind::InvalidData, "the generation marker is unreadable"),
     })
 }
 
-pub(super) fn write_marker(root: &Path, instance: Id, generation: u64) -> Result<(), OpenError> {
+pub(super) fn write_marker(root: &Path, marker: Marker) -> std::io::Result<()> {
+    let Marker { instance, generation, event } = marker;
     let path = marker_path(root);
     let made = path.with_extension("new");
-    let write = || -> std::io::Result<()> {
-        let mut file = std::fs::File::create(&made)?;
-        writeln!(file, "{instance} {generation}")?;
-        file.sync_all()?;
-        std::fs::rename(&made, &path)
-    };
-    write().map_err(|source| OpenError::Folder { path: path.clone(), source })?;
-    sync_folder(root)
+    let mut file = std::fs::File::create(&made)?;
+    writeln!(file, "{instance} {generation} {event}")?;
+    file.sync_all()?;
+    std::fs::rename(&made, &path)?;
+    std::fs::File::open(root)?.sync_all()
 }
 
 #[cfg(test)]
@@ -387,6 +418,53 @@ mod tests {
         std::fs::copy(other.path().join(DATABASE), &database).expect("copies");
         assert!(matches!(open(folder.path()), Err(OpenError::Mismatch { how: Mismatch::Different, .. })));
 
+        std::fs::write(&database, &current).expect("writes");
+        // Another's database, and nothing that says so.
+        let marker = std::fs::read(folder.path().join(MARKER)).expect("reads");
+        let blob = folder.path().join(BLOBS).join("sha256/00");
+        std::fs::create_dir_all(&blob).expect("makes");
+        std::fs::write(blob.join("somebodys"), b"bytes").expect("writes");
+        std::fs::remove_file(folder.path().join(MARKER)).expect("removes");
+        assert!(matches!(open(folder.path()), Err(OpenError::Mismatch { how: Mismatch::Unmarked, .. })));
+        std::fs::write(folder.path().join(MARKER), marker).expect("writes");
+        open(folder.path()).expect("opens");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_copy_from_before_the_last_events_is_never_put_over_blobs() {
+        // Copied while the daemon ran and put back without a start in between:
+        // it was taken, and every image pushed since was swept away.
+        use crate::event::{Actor, Kind};
+        use crate::oci::RepoName;
+        use crate::store::{Change, Lane, Operation, RepoId, event};
+
+        struct Happen;
+        impl Operation for Happen {
+            type Plan = ();
+            type Done = ();
+            type Refusal = std::convert::Infallible;
+            const NAME: &'static str = "happen";
+            fn check(&self, _: &Change<'_>) -> Result<Result<(), Self::Refusal>, StoreError> {
+                Ok(Ok(()))
+            }
+            fn apply(&self, (): (), tables: &mut Change<'_>) -> Result<(), StoreError> {
+                let name: RepoName = "dev/website".parse().expect("a name");
+                event::append(tables, Actor::System, (RepoId(1), &name), Kind::RepositoryCreated).map(|_| ())
+            }
+        }
+
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = folder.path().join(DATABASE);
+        let store = open(folder.path()).expect("opens");
+        store.submit(Lane::Foreground, Happen).await.expect("runs").expect("happens");
+        store.mark_age().expect("is marked");
+        let old = std::fs::read(&database).expect("reads");
+        store.submit(Lane::Foreground, Happen).await.expect("runs").expect("happens");
+        store.mark_age().expect("is marked");
+        let current = std::fs::read(&database).expect("reads");
+        drop(store);
+        std::fs::write(&database, old).expect("writes");
+        assert!(matches!(open(folder.path()), Err(OpenError::Mismatch { how: Mismatch::Older, .. })));
         std::fs::write(&database, current).expect("writes");
         open(folder.path()).expect("opens");
     }

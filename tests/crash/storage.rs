@@ -427,6 +427,7 @@ impl World {
                 target => PolicyBody::Promotion { target: target.to_owned() },
             },
             evaluate: !dice.one_in(3),
+            again: false,
         };
         let saved = self.registry.save_policy(&Caller::System, saving).await;
         if let Some(saved) = self.ended(&[], saved)? {

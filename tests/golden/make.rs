@@ -188,6 +188,7 @@ impl Maker {
                 time_zone: "Europe/Berlin".to_owned(),
                 body,
                 evaluate: is_promotion,
+                again: false,
             };
             *id = self.registry.save_policy(&Caller::System, saving).await.unwrap().policy.id;
             self.tick();

@@ -92,6 +92,9 @@ pub(super) enum ApiError {
         /// Where it was looked for.
         repository: RepoName,
     },
+    /// Others changed the policy each time that this change was merged into it.
+    #[error("the policy is being changed by others all the time; try again")]
+    Overtaken,
     /// No such job.
     #[error("there is no such job")]
     NoSuchJob,
@@ -126,7 +129,7 @@ impl ApiError {
             Self::Registry(error) => of_registry(error),
             Self::Body(error) => match error {
                 BodyError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "INVALID_JSON"),
-                BodyError::Stalled { .. } => (StatusCode::REQUEST_TIMEOUT, "INVALID_JSON"),
+                BodyError::Stalled { .. } | BodyError::TooSlow { .. } => (StatusCode::REQUEST_TIMEOUT, "INVALID_JSON"),
                 BodyError::Broken(_) => (StatusCode::BAD_REQUEST, "INVALID_JSON"),
             },
             Self::Json(_) | Self::Missing(_) => (StatusCode::BAD_REQUEST, "INVALID_JSON"),
@@ -151,6 +154,7 @@ impl ApiError {
                 Kind::PushMirror => (StatusCode::NOT_FOUND, "NO_SUCH_PUSH_MIRRORING_POLICY"),
                 Kind::PullMirror => (StatusCode::NOT_FOUND, "NO_SUCH_POLL_MIRRORING_POLICY"),
             },
+            Self::Overtaken => (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS"),
             Self::NoSuchJob => (StatusCode::NOT_FOUND, "NO_SUCH_JOB"),
             Self::Backup(BackupOver::Ended) => (StatusCode::NOT_FOUND, "NO_SUCH_BACKUP"),
             Self::Backup(BackupOver::TooMany) => (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS"),
@@ -190,7 +194,7 @@ impl ApiError {
             Self::Route(RouteError::Method { allow }) => Some((header::ALLOW, allow.parse().ok()?)),
             Self::Registry(RegistryError::Store(StoreError::Stopped)) => wait(limits::RETRY_AFTER_BUSY),
             Self::Registry(RegistryError::Full) => wait(limits::RETRY_AFTER_FULL),
-            Self::Backup(BackupOver::TooMany) => wait(limits::RETRY_AFTER_BUSY),
+            Self::Backup(BackupOver::TooMany) | Self::Overtaken => wait(limits::RETRY_AFTER_BUSY),
             _ => None,
         }
     }

@@ -21,7 +21,7 @@ use super::call::{Call, RuleForm, rules};
 use super::decisions::{RuleShape, rule};
 use super::error::ApiError;
 use super::form::Form;
-use super::policy::{StatusShape, find, from_either_end, overtaken};
+use super::policy::{StatusShape, find, from_either_end};
 use super::route::GivenId;
 use super::tag::{BY_HAND, PromotionShape};
 
@@ -110,7 +110,7 @@ pub(super) fn list(call: Call<'_>, repository: &RepoName) -> Result<Answer, ApiE
 pub(super) async fn create(call: Call<'_>, repository: RepoName) -> Result<Answer, ApiError> {
     let draft = Draft::read(call.form()?, None)?;
     let saved = save(call, None, repository, draft).await?;
-    let (shown, warnings) = saved.ok_or_else(overtaken)?;
+    let (shown, warnings) = saved.ok_or(ApiError::Overtaken)?;
     answer(&shown, warnings, Answer::created)
 }
 
@@ -129,7 +129,7 @@ pub(super) async fn update(call: Call<'_>, mut before: Shown) -> Result<Answer, 
         }
         before = find(call, Kind::Promotion, &repository, Some(id))?;
     }
-    Err(overtaken())
+    Err(ApiError::Overtaken)
 }
 
 /// `POST …/promotionPolicies/test`: what the policy would do about the tags
@@ -214,6 +214,8 @@ async fn save(
         time_zone: draft.time_zone,
         body: PolicyBody::Promotion { target: draft.target.to_string() },
         evaluate: call.flag("initialEvaluation", true)?,
+        // In so many words, not by DTR's default, which every change has.
+        again: call.choice("initialEvaluation")? == Some(true),
     };
     let saved = match before {
         Some(before) => call.registry().save_policy_over(call.caller, saving, before).await,

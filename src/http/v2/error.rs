@@ -87,7 +87,9 @@ impl Error {
             // Only manifests are read whole.
             Self::Body(error) => match error {
                 BodyError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::ManifestInvalid),
-                BodyError::Stalled { .. } => (StatusCode::REQUEST_TIMEOUT, ErrorCode::ManifestInvalid),
+                BodyError::Stalled { .. } | BodyError::TooSlow { .. } => {
+                    (StatusCode::REQUEST_TIMEOUT, ErrorCode::ManifestInvalid)
+                }
                 BodyError::Broken(_) => (StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid),
             },
             Self::OffTrack { .. } | Self::Unsatisfiable { .. } => {

@@ -272,6 +272,7 @@ async fn a_change_made_from_an_old_policy_is_not_saved_over_a_newer_one() {
         time_zone: from.time_zone.clone(),
         body: from.body.clone(),
         evaluate: false,
+        again: false,
     };
     let both_read = read();
     let first = change(&both_read, "a-%n", true);

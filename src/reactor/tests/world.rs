@@ -146,6 +146,7 @@ impl World {
             time_zone: "UTC".into(),
             body: PolicyBody::Promotion { target: "qa/website".into() },
             evaluate: true,
+            again: false,
         };
         saving(&mut policy);
         self.registry.save_policy(caller, policy).await.expect("is saved").policy.id

@@ -196,3 +196,30 @@ async fn an_image_may_lack_some_of_its_layers_and_never_all() {
     assert_eq!(verified().findings, []);
     site.close().await;
 }
+
+#[tokio::test]
+async fn an_operator_may_refuse_what_lacks_parts() {
+    use crate::registry::{Options, Sparse};
+    let absent = Digest::sha256_of(b"not pushed");
+    for (sparse, image_status, index_status) in
+        [(Sparse::Images, 201, 201), (Sparse::Indexes, 404, 201), (Sparse::Refused, 404, 404)]
+    {
+        let site = Site::open_with(Options { sparse }).await;
+        let config = site.push_blob("ann", "ann/app", b"{}").await;
+        let here = site.push_blob("ann", "ann/app", b"layer").await;
+        let put = |tag: &str, kind: MediaType, body: serde_json::Value| {
+            let path = format!("/v2/ann/app/manifests/{tag}");
+            Ask::put(&path).user("ann").header("content-type", kind.as_str()).body(body.to_string())
+        };
+        let lacking = image(&config, 2, &[(here, 5), (absent, 10)], None);
+        site.expect(image_status, put("image", MediaType::OciManifest, lacking)).await;
+        let index = serde_json::json!({ "schemaVersion": 2, "mediaType": MediaType::OciIndex.as_str(), "manifests": [
+            { "mediaType": MediaType::OciManifest.as_str(), "digest": absent, "size": 1 },
+        ] });
+        let answer = site.expect(index_status, put("index", MediaType::OciIndex, index)).await;
+        if index_status == 404 {
+            assert_eq!(answer.code(), "MANIFEST_BLOB_UNKNOWN");
+        }
+        site.close().await;
+    }
+}
