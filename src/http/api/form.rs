@@ -37,11 +37,11 @@ fn object<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
 fn fields<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
     T::deserialize(value).map_err(|error| {
         let members = value.as_object().into_iter().flatten();
-        let blamed = members.filter_map(|(name, member)| {
+        let mut blamed = members.filter_map(|(name, member)| {
             let alone = Value::Object([(name.clone(), member.clone())].into_iter().collect());
             Some(format!("`{name}` {}", words(&T::deserialize(&alone).err()?)))
         });
-        blamed.last().unwrap_or_else(|| words(&error))
+        blamed.next().unwrap_or_else(|| words(&error))
     })
 }
 
