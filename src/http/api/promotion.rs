@@ -272,11 +272,11 @@ impl Draft {
     /// A request's texts over what stood before.
     fn read(form: PromotionForm, before: Option<&Policy>) -> Result<Self, ApiError> {
         let wrong = |why: String| ApiError::Policy { kind: Kind::Promotion, why };
+        let has_rules = form.rules.is_some() || before.is_some();
         let rules = match (form.rules, before) {
             (Some(given), _) => rules(given).map_err(wrong)?,
             (None, Some(before)) => before.rules.clone(),
-            // DTR requires it: a forgotten key is not the wish to promote all.
-            (None, None) => return Err(wrong("`rules` is missing; [] takes every tag".to_owned())),
+            (None, None) => Vec::new(),
         };
         let rules = Rules::parse(rules).map_err(|error| wrong(error.to_string()))?.to_raw();
         let kept = |given: Option<String>, before: Option<&String>, default: &str| {
@@ -298,6 +298,10 @@ impl Draft {
         }
         let target = target.parse().map_err(|error| wrong(format!("targetRepository: {target:?}: {error}")))?;
         let enabled = form.enabled.or(before.map(|before| before.enabled)).unwrap_or(true);
+        // DTR requires it: a forgotten key is not the wish to promote all.
+        if !has_rules {
+            return Err(wrong("`rules` is missing; [] takes every tag".to_owned()));
+        }
         Ok(Self { enabled, rules, tag_template, time_zone, target })
     }
 
