@@ -123,6 +123,21 @@ pub const BLOCKING_THREAD_IDLE: Duration = Duration::from_secs(10);
 pub const SHUTDOWN: Duration = Duration::from_secs(5);
 /// Time running requests get when the daemon stops.
 pub const DRAIN: Duration = Duration::from_secs(30);
+/// Time the listeners get: that, and some to cut what is left. The unit's
+/// `TimeoutStopSec` is above the sum of these and [`SHUTDOWN`].
+pub const DRAIN_REQUESTS: Duration = Duration::from_secs(35);
+/// Time jobs get to reach a safe point.
+pub const DRAIN_JOBS: Duration = Duration::from_secs(35);
+/// Time connections to other registries get after the jobs that used them.
+pub const DRAIN_OUTGOING: Duration = Duration::from_secs(1);
+/// The shortest RSA key that TLS takes, in bits.
+pub const RSA_BITS: usize = 2048;
+/// The most that can be asked to be kept free: more is a slip, and would
+/// refuse every upload.
+pub const KEEP_MOST_BYTES: u64 = 1 << 50;
+/// Open files without which nothing can be begun: less than a runtime has and
+/// one connection.
+pub const OPEN_FILES_LEAST: u64 = 32;
 
 /// Time to connect to another registry, TLS included.
 pub const REMOTE_CONNECT: Duration = Duration::from_secs(15);
@@ -152,8 +167,12 @@ pub const JOBS_KEPT: usize = 10_000;
 pub const JOB_LOG_LINES: u32 = 1_000;
 /// Events that are kept behind the reactor's cursor.
 pub const EVENTS_KEPT: u64 = 100_000;
-/// Past values of one tag that are kept.
+/// Past values and removals of one tag that are kept.
 pub const TAG_HISTORY: usize = 100;
+/// How long they are kept by default, counted from when they ended: a quarter,
+/// in which somebody asks who it was. Never shorter than manifests without a tag
+/// are ([`UNTAGGED_KEPT`]): a tag is set back to what its history names.
+pub const TAG_HISTORY_KEPT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 /// How often blob files that no row names are looked for: a crash leaves some,
 /// and so does a client that goes away between its last byte and the answer.
 pub const ORPHANS_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -336,9 +355,17 @@ pub const STDIN_SECRET_BYTES: u64 = 64 * 1024;
 pub const COMMAND_CONNECT: Duration = Duration::from_secs(10);
 /// Time the command line gives the daemon to answer.
 pub const COMMAND_ANSWER: Duration = Duration::from_secs(60);
-/// Time the daemon has to verify all it holds, when the command line asks it
-/// to: every blob is read and hashed.
+/// How often it is logged that files are missing.
+pub const MISSING_FILE_TELL: Duration = Duration::from_secs(60);
+/// Time the daemon has for one answer to `verify`: all names, or one slice of
+/// the files. A slice is at least one file, and that may be large.
 pub const VERIFY_ANSWER: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a slice of files is hashed before the next is asked for: often
+/// enough to show how far it is.
+pub const VERIFY_SLICE: Duration = Duration::from_millis(500);
+/// Files that one slice has at most: small ones take no time, but a place in a
+/// list each.
+pub const VERIFY_SLICE_FILES: usize = 1_000;
 /// Largest answer the command line reads into memory, in bytes.
 pub const COMMAND_BODY_BYTES: usize = 64 * 1024 * 1024;
 /// How often the command line looks at a job that it waits for.
@@ -368,8 +395,15 @@ pub const SIGN_IN_NAME_CHARACTERS: usize = 64;
 
 // Management API.
 
+/// Highest tag limit of a repository: its tags are looked through for the
+/// oldest each time that a new one comes.
+pub const TAG_LIMIT: u64 = 10_000;
+
 /// Entries of a list when no page size is asked for: DTR's.
 pub const API_PAGE_ENTRIES: usize = 10;
+/// Images of one index whose sizes a listing adds up: more than there are
+/// platforms.
+pub const SIZED_ENTRIES: usize = 64;
 /// Tags that one preview of a policy decides about when no page size is asked for.
 pub const PREVIEW_TAGS: usize = 1_000;
 /// Accounts that are read from one snapshot while they are listed.

@@ -2,7 +2,9 @@
 //! and puts the parts together. Nothing runs yet.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -72,12 +74,22 @@ pub async fn build(config: &Config, clock: Clock, chance: Chance) -> Result<App,
         let (root, keep, clock, chance) = (config.data.clone(), config.keep_free, clock.clone(), chance.clone());
         blocking(move || Store::open_keeping(&root, keep, clock, chance)).await?
     };
+    if let Ok(room) = store.files().disk().room()
+        && store.files().disk().keep(&room) >= room.total_bytes
+    {
+        tracing::warn!(
+            total_bytes = room.total_bytes,
+            "disk.keep_free is more than the disk has: every upload is refused"
+        );
+    }
     let registry = {
         let (store, options) = (store.clone(), config.registry);
         blocking(move || Registry::with(store, options)).await?
     };
     let (ca_pem, tls, certificate) = certificates(config, given, &clock, &chance).await?;
     let mut bound = vec![bind(Spec::Unix { path: config.admin_socket.clone() }, 0).await?];
+    // Whoever reads them from now on is not sent to where the last daemon was.
+    remove_addresses(&config.addresses_file);
     for (index, listener) in config.listeners.iter().enumerate() {
         let tls = listener.is_tls().then(|| tls.clone());
         bound.push(bind(Spec::Tcp { address: listener.address(), tls }, index + 1).await?);
@@ -106,7 +118,8 @@ pub async fn build(config: &Config, clock: Clock, chance: Chance) -> Result<App,
         tracing::warn!(connections = most, "few descriptors are allowed (ulimit -n), so fewer connections are taken");
     }
     let connections = ConnectionOptions { connections: Arc::new(Semaphore::new(most)), ..ConnectionOptions::default() };
-    let (pace, timetable) = (config.pace.clone(), timetable(config));
+    let (mut pace, timetable) = (config.pace.clone(), timetable(config));
+    pace.upkeep.history = config.gc.history;
     let reload = Reload::default();
     Ok(App { state, registry, runner, bound, connections, outgoing, pace, timetable, certificate, reload })
 }
@@ -140,9 +153,13 @@ async fn given_certificate(config: &Config) -> Result<Option<(CertificateFiles, 
     Ok(Some((files, read)))
 }
 
-/// Whether the listeners' addresses can be had: a first start that fails for
-/// one of them leaves no folder behind that looks like a registry's.
+/// Whether the listeners' addresses can be had, and the local endpoint where it
+/// lies elsewhere: a first start that fails for one of them leaves no folder
+/// behind that looks like a registry's.
 async fn try_addresses(config: &Config) -> Result<(), AppError> {
+    if !config.admin_socket.starts_with(&config.data) {
+        bind(Spec::Unix { path: config.admin_socket.clone() }, 0).await?;
+    }
     for listener in &config.listeners {
         bind(Spec::Tcp { address: listener.address(), tls: None }, 0).await?;
     }
@@ -159,15 +176,15 @@ async fn certificates(
     given: Option<(CertificateFiles, ServerCertificate)>,
     clock: &Clock,
     chance: &Chance,
-) -> Result<(String, Tls, Certificate), AppError> {
+) -> Result<(Option<String>, Tls, Certificate), AppError> {
+    if let Some((files, shown)) = given {
+        let tls = Tls::new(shown.server_config());
+        return Ok((shown.authority_pem(), tls.clone(), Certificate::Given { files, tls, shown }));
+    }
     let folder = config.data.join("tls");
     let (now, chance) = (clock.now(), chance.clone());
     let authority = blocking(move || Authority::open_or_create(&folder, now, &chance)).await?;
-    let ca_pem = authority.certificate_pem().to_owned();
-    if let Some((files, shown)) = given {
-        let tls = Tls::new(shown.server_config());
-        return Ok((ca_pem, tls.clone(), Certificate::Given { files, tls, shown }));
-    }
+    let ca_pem = Some(authority.certificate_pem().to_owned());
     let mut names: Vec<String> = config.tls.names.iter().map(|name| name.as_str().to_owned()).collect();
     let addresses = config.listeners.iter().map(|listener| listener.address().ip());
     names.extend(addresses.filter(|ip| !ip.is_unspecified()).map(|ip| ip.to_string()));
@@ -205,12 +222,28 @@ async fn keyring(config: &Config, store: &Store, chance: &Chance) -> Result<Opti
     Ok(opened.map(Arc::new))
 }
 
+/// Takes the addresses away that are not listened on any more.
+pub(super) fn remove_addresses(path: &Path) {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            tracing::warn!(%error, path = %path.display(), "the file with the addresses could not be removed");
+        }
+        Ok(()) | Err(_) => {}
+    }
+}
+
 /// Writes what is listened on, so that port 0 is of use.
 fn write_addresses(path: &Path, bound: &[Bound]) -> Result<(), AppError> {
     let text: String =
         bound.iter().filter(|bound| bound.local_addr().is_some()).map(|bound| format!("{bound}\n")).collect();
     let made = path.with_extension("new");
-    std::fs::write(&made, text)
-        .and_then(|()| std::fs::rename(&made, path))
-        .map_err(|source| AppError::File { path: path.to_owned(), source })
+    let write = || -> std::io::Result<()> {
+        let mut file = std::fs::File::create(&made)?;
+        // The group of the local endpoint may know them as well, whatever the
+        // umask is.
+        file.set_permissions(std::fs::Permissions::from_mode(0o640))?;
+        file.write_all(text.as_bytes())?;
+        std::fs::rename(&made, path)
+    };
+    write().map_err(|source| AppError::File { path: path.to_owned(), source })
 }

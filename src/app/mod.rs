@@ -23,7 +23,9 @@ pub mod renew;
 pub mod restore;
 /// Spawns, waits, drains.
 pub mod run;
-/// Opens a data folder that no daemon runs on, and proves it.
+/// The signals that the process acts on.
+mod signal;
+/// Looks at a data folder that no daemon runs on, and proves it.
 pub mod verify;
 /// What a person reads at the start.
 mod welcome;

@@ -1,5 +1,8 @@
 //! Spawns, waits, drains.
 
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::chance::Chance;
@@ -13,8 +16,9 @@ use crate::reactor::{evaluate, react, schedule, sweep};
 use crate::telemetry;
 
 use super::AppError;
-use super::build::{App, build};
-use super::renew::{self, Reload};
+use super::build::{App, build, remove_addresses};
+use super::renew::{self, Certificate, Reload};
+use super::signal::{Heard, Signals};
 use super::welcome::Welcome;
 
 /// What ends the daemon.
@@ -51,9 +55,16 @@ pub async fn serve(config: Config, environment: &Environment) -> Result<(), AppE
     welcome(&config, environment, &app);
     let stop = Stop::new();
     let signals = Scope::new();
-    signals.spawn(watch_signals(stop.clone()));
-    signals.spawn(watch_reloads(app.reload.clone()));
-    run(app, stop).await
+    match Signals::watch() {
+        Ok(watched) => {
+            let is_given = matches!(app.certificate, Certificate::Given { .. });
+            signals.spawn(watch_signals(watched, stop.clone(), app.reload.clone(), is_given));
+        }
+        Err(error) => tracing::error!(%error, "signals cannot be watched"),
+    }
+    let done = run(app, stop).await;
+    remove_addresses(&config.addresses_file);
+    done
 }
 
 /// Runs an app that was built, until it is asked to stop.
@@ -62,7 +73,7 @@ pub async fn serve(config: Config, environment: &Environment) -> Result<(), AppE
 /// [`AppError::Stopped`] when a write failed.
 pub async fn run(app: App, stop: Stop) -> Result<(), AppError> {
     let App { state, registry, runner, bound, connections, outgoing, pace, timetable, certificate, reload } = app;
-    let store = registry.store().clone();
+    let (store, tally) = (registry.store().clone(), Arc::clone(&connections.tally));
     let recovered = runner.recover().await?;
     if recovered > 0 {
         tracing::info!(jobs = recovered, "jobs that were interrupted go on");
@@ -102,11 +113,19 @@ pub async fn run(app: App, stop: Stop) -> Result<(), AppError> {
     }
     tracing::info!("stopping");
     for (name, scope, patience) in [
-        ("requests", &listeners, limits::DRAIN + Duration::from_secs(5)),
+        ("requests", &listeners, limits::DRAIN_REQUESTS),
         ("the reactor", &reactor, limits::DRAIN),
-        ("jobs", &jobs, limits::DRAIN + Duration::from_secs(5)),
-        ("outgoing connections", &outgoing, Duration::from_secs(1)),
+        ("jobs", &jobs, limits::DRAIN_JOBS),
+        ("outgoing connections", &outgoing, limits::DRAIN_OUTGOING),
     ] {
+        if !scope.drain(TELLS_AFTER.min(patience)).await {
+            // Once for each, and not for what ends at once anyway.
+            let waiting = match name {
+                "requests" => usize::try_from(tally.running.load(Ordering::Relaxed)).unwrap_or(usize::MAX),
+                _ => scope.running(),
+            };
+            tracing::info!("waiting for {name} ({waiting}); a second signal skips that");
+        }
         if !scope.drain(patience).await {
             tracing::warn!(running = scope.running(), "{name} did not end in time and are cut off");
         }
@@ -116,37 +135,31 @@ pub async fn run(app: App, stop: Stop) -> Result<(), AppError> {
     Ok(())
 }
 
-/// The first signal asks for a stop; the second ends the process at once.
-async fn watch_signals(stop: Stop) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("signals cannot be watched");
-        return;
-    };
-    for count in 0_u32.. {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        if count > 0 {
-            tracing::warn!("a second signal: ending at once");
-            std::process::exit(1);
-        }
-        stop.ask();
-    }
-}
+/// How long a stop may take before it is told what it waits for.
+const TELLS_AFTER: Duration = Duration::from_secs(1);
 
-/// SIGHUP asks for what can be read again while the daemon runs: the
-/// certificate's files.
-async fn watch_reloads(reload: Reload) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
-        tracing::error!("signals cannot be watched");
-        return;
-    };
-    while hangup.recv().await.is_some() {
-        reload.ask();
+/// The first signal asks for a stop; the second ends the process at once. A
+/// hangup asks for what can be read again while the daemon runs: the files of
+/// a certificate that was given.
+async fn watch_signals(mut signals: Signals, stop: Stop, reload: Reload, is_given: bool) {
+    let mut is_stopping = false;
+    loop {
+        match signals.next().await {
+            Heard::Hangup => {
+                if !is_given {
+                    tracing::info!("SIGHUP: there is nothing to read again; restart for a changed configuration");
+                }
+                reload.ask();
+            }
+            Heard::Stop if is_stopping => {
+                tracing::warn!("a second signal: ending at once");
+                std::process::exit(1);
+            }
+            Heard::Stop => {
+                is_stopping = true;
+                stop.ask();
+            }
+        }
     }
 }
 
@@ -188,6 +201,9 @@ fn welcome(config: &Config, environment: &Environment, app: &App) {
     let is_first = app.registry.accounts("", 1).is_ok_and(|accounts| accounts.is_empty());
     let listener = app.bound.iter().find_map(|bound| bound.local_addr().map(|address| (address, bound.to_string())));
     if let Some((address, url)) = listener {
-        println!("{}", Welcome { environment, config, address, url: &url, is_first }.text());
+        let has_ca = app.state.ca_pem().is_some();
+        let text = Welcome { environment, config, address, url: &url, is_first, has_ca }.text();
+        // Nobody may be reading it; the daemon serves all the same.
+        let _ = writeln!(std::io::stdout(), "{text}");
     }
 }

@@ -1,18 +1,13 @@
 //! `why`: what the policies decided about a tag, and on what grounds.
 
-use std::str::FromStr;
-
 use clap::Args;
 use serde_json::Value;
 
-use super::client::{repository_path, segment};
 use super::error::CliError;
+use super::image::Image;
 use super::rule::one_shown;
 use super::run::Session;
 use super::terminal::{cell, rows};
-use crate::oci::name::NameError;
-use crate::oci::tag::TagError;
-use crate::oci::{RepoName, Tag};
 
 /// `why`'s words.
 #[derive(Args, Debug)]
@@ -22,48 +17,16 @@ pub struct WhyArgs {
     pub image: Image,
 }
 
-/// A tag in a repository.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Image {
-    repository: RepoName,
-    tag: Tag,
-}
-
-/// Why a text is no image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ImageError {
-    /// No tag.
-    #[error("give REPOSITORY:TAG, such as dev/website:1.4-stable")]
-    NoTag,
-    /// The part before the colon.
-    #[error(transparent)]
-    Repository(#[from] NameError),
-    /// The part behind it.
-    #[error(transparent)]
-    Tag(#[from] TagError),
-}
-
-impl FromStr for Image {
-    type Err = ImageError;
-
-    fn from_str(text: &str) -> Result<Self, ImageError> {
-        let (repository, tag) = text.rsplit_once(':').ok_or(ImageError::NoTag)?;
-        Ok(Self { repository: repository.parse()?, tag: tag.parse()? })
-    }
-}
-
 /// Asks and shows.
 ///
 /// # Errors
 /// [`CliError`].
 pub async fn run(wanted: &WhyArgs, session: &mut Session<'_, '_>) -> Result<(), CliError> {
-    let Image { repository, tag } = &wanted.image;
-    let path = format!("{}/tags/{}/decisions", repository_path(repository), segment(tag.as_str()));
-    let answer = session.client.get(&path).await?;
+    let answer = session.client.get(&format!("{}/decisions", wanted.image.path())).await?;
     if session.json {
         return session.terminal.json(&answer);
     }
-    session.terminal.line(&format!("{repository}:{tag}  {}", cell(&answer, "/digest")))?;
+    session.terminal.line(&format!("{}  {}", wanted.image, cell(&answer, "/digest")))?;
     if let Some(origin) = answer.pointer("/origin").and_then(Value::as_object) {
         session.terminal.line(&came_from(&Value::Object(origin.clone())))?;
     }
@@ -118,18 +81,8 @@ fn row(decision: &Value) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::cli::fake::{Fake, reply};
     use serde_json::json;
-
-    #[test]
-    fn an_image_is_a_repository_and_a_tag() {
-        let image: Image = "dev/web/site:1.4".parse().unwrap();
-        assert_eq!((image.repository.as_str(), image.tag.as_str()), ("dev/web/site", "1.4"));
-        assert_eq!("dev/site".parse::<Image>(), Err(ImageError::NoTag));
-        assert_eq!("site:1".parse::<Image>(), Err(ImageError::Repository(NameError::OnePart)));
-        assert_eq!("dev/site:".parse::<Image>(), Err(ImageError::Tag(TagError)));
-    }
 
     #[tokio::test]
     async fn decisions_are_shown_with_rule_value_and_reason() {

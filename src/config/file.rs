@@ -97,6 +97,8 @@ pub struct RawGc {
     pub grace: Option<Spanned<String>>,
     /// How long manifests that no tag leads to are kept.
     pub untagged: Option<Spanned<String>>,
+    /// How long what tags were is remembered.
+    pub history: Option<Spanned<String>>,
 }
 
 /// `[disk]`.
@@ -148,7 +150,10 @@ impl Document {
                 Ok(table) => key_at(table.get_ref(), start),
                 Err(_) => self.key_before(start),
             };
-            let reason = error.message().trim().replace('\n', "; ");
+            let mut reason = error.message().trim().replace('\n', "; ");
+            if key.as_deref() == Some("listener") && reason.contains("expected a sequence") {
+                reason = format!("write [[listener]], with two brackets, since there may be several: {reason}");
+            }
             ConfigError::Setting { place: self.place(start, key), reason }
         })
     }

@@ -86,6 +86,8 @@ pub struct Tally {
     pub handshakes_failed: AtomicU64,
     /// Requests begun.
     pub requests: AtomicU64,
+    /// Requests that run, until their answer is sent.
+    pub running: AtomicU64,
     /// Panics in handlers or response bodies; each is a bug.
     pub panics: AtomicU64,
 }
@@ -114,7 +116,7 @@ struct Requests {
 }
 
 /// A request that runs until this is dropped.
-struct Running(Arc<watch::Sender<Requests>>);
+struct Running(Arc<watch::Sender<Requests>>, Arc<Tally>);
 
 /// A response body that keeps its request running and stops panics.
 struct Answer {
@@ -181,7 +183,7 @@ where
     let watched = requests.subscribe();
     let tally = Arc::clone(&context.options.tally);
     let service = hyper::service::service_fn(move |request| {
-        let running = Running::begin(&requests);
+        let running = Running::begin(&requests, &tally);
         answer(handler.clone(), request, peer, running, Arc::clone(&tally)).map(Ok::<_, Infallible>)
     });
     let connection = http1::Builder::new()
@@ -209,7 +211,7 @@ where
     let tally = Arc::clone(&context.options.tally);
     let linger = Linger::new(&context.connections);
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        let running = Running::begin(&requests);
+        let running = Running::begin(&requests, &tally);
         request.extensions_mut().insert(linger.clone());
         answer(handler.clone(), request, peer, running, Arc::clone(&tally)).map(Ok::<_, Infallible>)
     });
@@ -346,17 +348,19 @@ fn internal_error() -> Response<Body> {
 }
 
 impl Running {
-    fn begin(requests: &Arc<watch::Sender<Requests>>) -> Self {
+    fn begin(requests: &Arc<watch::Sender<Requests>>, tally: &Arc<Tally>) -> Self {
+        tally.running.fetch_add(1, Ordering::Relaxed);
         requests.send_modify(|now| {
             now.begun += 1;
             now.running += 1;
         });
-        Self(Arc::clone(requests))
+        Self(Arc::clone(requests), Arc::clone(tally))
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
+        self.1.running.fetch_sub(1, Ordering::Relaxed);
         self.0.send_modify(|now| now.running -= 1);
     }
 }

@@ -93,7 +93,7 @@ impl Site {
         populate(&registry, &passwords).await;
         let scope = Scope::new();
         let remotes = remotes(folder.path(), &scope, registry.store().clock());
-        let ca_pem = "-----BEGIN CERTIFICATE-----\n".to_owned();
+        let ca_pem = Some("-----BEGIN CERTIFICATE-----\n".to_owned());
         let state = {
             let key_files = vec![("sealing.key", folder.path().join("sealing-keys"))];
             State::new(Parts { registry, passwords, ca_pem, remotes, key_files })

@@ -40,6 +40,9 @@ pub mod state;
 /// Who is calling.
 pub mod sign_in;
 
+/// Conditions of requests.
+mod condition;
+
 /// The registry API.
 pub mod v2;
 
@@ -59,6 +62,7 @@ mod serve;
 #[cfg(test)]
 pub(crate) mod harness;
 
+pub use api::{Finding, VerifyReport};
 pub use body::{Body, BodyError, Chunks, read_capped};
 pub use connection::{Options, Peer, Tally};
 pub use listen::{Bound, ListenError, Spec, bind, serve};

@@ -11,6 +11,8 @@
 mod claims;
 /// Garbage collection.
 pub mod gc;
+/// Histories of tags that end.
+mod history;
 /// The log of one job while it runs.
 pub mod log;
 /// What is due now.

@@ -11,10 +11,11 @@ use crate::clock::{Clock, Timestamp};
 use crate::event::Kind;
 use crate::identity::Keyring;
 use crate::lifecycle::Scope;
-use crate::oci::{Digest, MediaType, Reference, RepoName, Tag};
+use crate::oci::{Condition, Digest, MediaType, Reference, RepoName, Tag};
 use crate::policy::RawRule;
 use crate::reactor::react;
 use crate::registry::account::NewAccount;
+use crate::registry::manifest::Sent;
 use crate::registry::policy::Saving;
 use crate::registry::repository::Settings;
 use crate::registry::upload::BrokenBody;
@@ -202,8 +203,8 @@ impl World {
             self.registry.store_blob(&Caller::System, &repository, &digest, None, body).await.expect("is stored");
         }
         let reference = Reference::Tag(name.parse().expect("a tag"));
-        let manifest = image(&config, &layer);
-        let put = self.registry.put_manifest(&Caller::System, &repository, &reference, Vec::new(), None, manifest);
+        let sent = Sent { bytes: image(&config, &layer), ..Sent::default() };
+        let put = self.registry.put_manifest(&Caller::System, &repository, &reference, sent);
         let digest = put.await.expect("is taken").0;
         react::catch_up(self.store()).await.expect("reacts");
         digest
@@ -431,7 +432,11 @@ async fn a_pull_brings_what_is_new_and_asks_for_nothing_twice() {
     assert_eq!(world.tag("2").map(|value| value.digest), Some(second));
     // What somebody deleted here is not brought back.
     let repository = "dev/web".parse().expect("a name");
-    world.registry.delete_tag(&Caller::System, &repository, &"1".parse().expect("a tag")).await.expect("goes");
+    world
+        .registry
+        .delete_tag(&Caller::System, &repository, &"1".parse().expect("a tag"), Condition::default())
+        .await
+        .expect("goes");
     world.poll(id).await;
     assert!(world.tag("1").is_none(), "a poll brought it back");
     // Unless it changes over there.

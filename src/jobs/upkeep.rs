@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::history;
 use crate::chance::Id;
 use crate::lifecycle::{self, Scope};
 use crate::limits;
@@ -90,13 +91,21 @@ pub struct Options {
     pub every: Duration,
     /// How long a file without a name is kept for those who still read it.
     pub unlink_grace: Duration,
-    /// How often it looks for files that nothing names.
+    /// How often it looks for files that nothing names, and for histories that
+    /// are older than what is kept.
     pub orphans_every: Duration,
+    /// How long what a tag was is remembered; `None`: for ever.
+    pub history: Option<Duration>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { every: EVERY, unlink_grace: limits::UNLINK_GRACE, orphans_every: limits::ORPHANS_EVERY }
+        Self {
+            every: EVERY,
+            unlink_grace: limits::UNLINK_GRACE,
+            orphans_every: limits::ORPHANS_EVERY,
+            history: Some(limits::TAG_HISTORY_KEPT),
+        }
     }
 }
 
@@ -114,6 +123,12 @@ pub async fn run(registry: Registry, scope: Scope, options: Options) {
             swept = Some(now);
             if let Some(Err(error)) = scope.until_stopped(orphans::remove(&registry, false)).await {
                 tracing::warn!(error = %error, "looking for files that nothing names failed");
+            }
+            let Some(kept) = options.history else { continue };
+            match scope.until_stopped(history::forget(&registry, kept)).await {
+                Some(Ok(0)) | None => {}
+                Some(Ok(rows)) => tracing::info!(rows, "what tags were long ago was forgotten"),
+                Some(Err(error)) => tracing::warn!(error = %error, "histories of tags could not be shortened"),
             }
         }
     }

@@ -63,7 +63,7 @@ pub enum RegistryError {
     /// The name cannot be an account's.
     #[error(
         "{name:?} cannot be an account's name: it is also the first part of repository names, so it has up to {} \
-         lower-case letters and digits, with `.`, `_` or `-` between them",
+         lower-case letters and digits, with `.`, `_` or `-` between them; `system` is the daemon itself",
         limits::ACCOUNT_NAME_BYTES
     )]
     AccountName {
@@ -112,6 +112,23 @@ pub enum RegistryError {
         expected: Digest,
         /// What came.
         found: Digest,
+    },
+    /// The request was conditional, and its condition does not hold.
+    #[error(transparent)]
+    Condition(#[from] super::condition::Refused),
+    /// The tag was never what it is to be set back to.
+    #[error(
+        "the tag {:?} of {repository} was never {digest}, as far as its history goes; \
+         `tidegate tag history {repository}:{tag}` lists what it was",
+        tag.as_str()
+    )]
+    NeverNamed {
+        /// The tag.
+        tag: Tag,
+        /// What it was to be.
+        digest: Digest,
+        /// Where.
+        repository: RepoName,
     },
     /// The tag is there and may not change.
     #[error("tag={tag} cannot be overwritten because {repository} is an immutable repository")]

@@ -19,6 +19,8 @@ pub mod catalog;
 mod claims;
 /// Removing what nothing needs.
 pub mod collect;
+/// Conditional requests.
+pub mod condition;
 /// Moving an image to another repository here.
 pub mod copy;
 /// How often repositories are used.
@@ -27,6 +29,8 @@ pub mod count;
 mod depth;
 /// Why the registry says no.
 pub mod error;
+/// What a tag was, and the way back.
+pub mod history;
 /// Manifests: put, get, delete.
 pub mod manifest;
 /// Policies: saved, changed, removed.
@@ -37,6 +41,8 @@ pub mod referrer;
 pub mod repository;
 /// Tags: the one way to set one.
 pub mod tag;
+/// Repositories that keep so many tags and no more.
+mod tag_limit;
 /// Tags with their values, for listings.
 pub mod tag_list;
 /// The way that a tag's value came.

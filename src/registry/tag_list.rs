@@ -3,14 +3,37 @@
 use std::ops::ControlFlow;
 
 use crate::access::Level;
-use crate::oci::{Digest, Reference, RepoName, Tag};
+use crate::limits;
+use crate::oci::{Digest, Links, Reference, RepoName, Tag};
 use crate::store::record::{ManifestBody, TagValue};
-use crate::store::{manifest, tag};
+use crate::store::{Read, StoreError, manifest, tag};
 
 use super::{Caller, Registry, RegistryError};
 
 /// A page of tags, and the tag that follows it.
 pub type TagPage = (Vec<(Tag, TagValue)>, Option<Tag>);
+
+/// The bytes of what a manifest names: configuration and layers, of all images
+/// of an index. None when the manifest is not here, or names more images than
+/// a listing looks at.
+pub fn image_size(read: &impl Read, digest: &Digest) -> Result<Option<u64>, StoreError> {
+    let own = |links: &Links| links.blobs().map(|link| link.size).fold(0, u64::saturating_add);
+    let Some(record) = manifest::links(read, digest)? else { return Ok(None) };
+    let children = &record.links.children;
+    if children.len() > limits::SIZED_ENTRIES {
+        return Ok(None);
+    }
+    let mut sum = own(&record.links);
+    for child in children {
+        let size = match manifest::links(read, &child.digest)? {
+            Some(record) if child.is_manifest => own(&record.links),
+            // Absent, or a blob.
+            _ => child.size,
+        };
+        sum = sum.saturating_add(size);
+    }
+    Ok(Some(sum))
+}
 
 impl Registry {
     /// The value of one tag.

@@ -8,7 +8,7 @@
 use crate::event::Cause;
 use crate::limits;
 use crate::oci::{RepoName, Tag};
-use crate::store::record::TagValue;
+use crate::store::record::{TagPast, TagValue};
 use crate::store::{Read, RepoId, StoreError, repo, tag};
 
 /// The tags that `value` came through, the nearest first. It ends where a
@@ -79,5 +79,6 @@ fn find(
     if let Some(value) = tag::get(read, repository, name)?.filter(&fits) {
         return Ok(Some(value));
     }
-    Ok(tag::history(read, repository, name, limits::TAG_HISTORY)?.into_iter().find(fits))
+    let past = tag::history(read, repository, name, None, limits::TAG_HISTORY)?;
+    Ok(past.into_iter().filter_map(TagPast::value).find(fits))
 }

@@ -473,6 +473,7 @@ mod tests {
     use crate::chance::Chance;
     use crate::clock::Clock;
     use crate::registry::account::NewAccount;
+    use crate::registry::manifest::Sent;
     use crate::registry::repository::Settings;
 
     async fn registry(root: &std::path::Path, clock: Clock) -> Registry {
@@ -604,7 +605,8 @@ mod tests {
         let (let_go, held) = std::sync::mpsc::channel();
         let holding = registry.store().submit(crate::store::Lane::Foreground, Hold(held));
         let tag = crate::oci::Reference::Tag("1".parse().expect("a tag"));
-        let putting = registry.put_manifest(&Caller::System, &name, &tag, Vec::new(), None, bytes.into_bytes());
+        let sent = Sent { bytes: bytes.into_bytes(), ..Sent::default() };
+        let putting = registry.put_manifest(&Caller::System, &name, &tag, sent);
         let file = async {
             loop {
                 let found = registry.store().files().walk().expect("walks").next();

@@ -110,6 +110,18 @@ pub enum OpenError {
         /// What is wrong.
         how: Mismatch,
     },
+    /// Blobs are named, and there are none.
+    #[error(
+        "the database names {names} blob{}, and the folder {} is empty or missing: mount the disk that they are on; where they are lost, `tidegate restore` makes a data folder from a backup",
+        if *names == 1 { "" } else { "s" },
+        path.display()
+    )]
+    NoBlobs {
+        /// The folder of the blobs.
+        path: PathBuf,
+        /// How many are named.
+        names: u64,
+    },
     /// Written by a newer version.
     #[error("the data folder {} was written by a newer tidegate (format {found}); this one reads up to {known}", path.display())]
     Newer {

@@ -130,6 +130,13 @@ impl Store {
         Self::assemble(opened, root, keep, clock, chance)
     }
 
+    /// Opens the data folder `root` to look at it. Nothing in it changes, and
+    /// nothing that is submitted reaches it.
+    pub fn look(root: &Path, clock: Clock, chance: Chance) -> Result<Self, OpenError> {
+        let opened = open::look(root)?;
+        Self::assemble_on(opened, root, Files::looking_at(root), clock, chance)
+    }
+
     /// Opens a database on a backend of the caller's, with blobs in `root`.
     /// For tests that lose and tear what was not synced.
     pub fn open_on(
@@ -149,7 +156,16 @@ impl Store {
         clock: Clock,
         chance: Chance,
     ) -> Result<Self, OpenError> {
-        let files = Files::open_keeping(root, keep)?;
+        Self::assemble_on(opened, root, Files::open_keeping(root, keep)?, clock, chance)
+    }
+
+    fn assemble_on(
+        opened: open::Opened,
+        root: &Path,
+        files: Files,
+        clock: Clock,
+        chance: Chance,
+    ) -> Result<Self, OpenError> {
         let (writer, thread) = Writer::start(Arc::clone(&opened.database), files.disk().clone(), clock.clone())
             .map_err(|source| OpenError::Folder { path: root.to_owned(), source })?;
         let now = (clock.now(), clock.monotonic());

@@ -22,7 +22,7 @@ use crate::make::{BEGUN, JOB, LAYER, OLD_JOB, PASSWORD, first, name};
 
 /// Of the first format.
 pub(crate) async fn v1(folder: &Path) {
-    let report = app::verify::folder(folder).await.unwrap();
+    let report = app::verify::folder(folder, tidegate::store::verify::Depth::Bytes).await.unwrap();
     assert!(report.is_clean() && report.orphans == 0, "{report:?}");
     let store = Store::open(folder, Clock::system(), Chance::seeded(1)).unwrap();
     {
@@ -59,7 +59,11 @@ fn images(read: &Snapshot, number: RepoId) {
     assert_eq!(value.actor, Actor::System);
     let latest: Tag = "latest".parse().unwrap();
     assert_ne!(tag::get(read, number, &latest).unwrap().unwrap().digest, digest);
-    let past: Vec<Digest> = tag::history(read, number, &latest, 9).unwrap().iter().map(|past| past.digest).collect();
+    let past: Vec<Digest> = tag::history(read, number, &latest, None, 9)
+        .unwrap()
+        .into_iter()
+        .filter_map(|past| past.value().map(|value| value.digest))
+        .collect();
     assert_eq!(past, [digest]);
     assert_eq!(referrer::digests(read, number, &digest, 9).unwrap().len(), 1);
     let large = tag::get(read, number, &"large".parse().unwrap()).unwrap().unwrap().digest;

@@ -14,6 +14,7 @@ use tidegate::identity::Passwords;
 use tidegate::oci::{Algorithm, Digest, Reference, RepoName, Tag};
 use tidegate::policy::{Decision, Kind, Outcome, PolicyId, RawRule, Reason};
 use tidegate::registry::account::NewAccount;
+use tidegate::registry::manifest::Sent;
 use tidegate::registry::policy::Saving;
 use tidegate::registry::repository::Settings;
 use tidegate::registry::upload::BrokenBody;
@@ -155,7 +156,8 @@ impl Maker {
 
     async fn manifest(&self, repository: &str, reference: &Reference, kind: &str, bytes: Vec<u8>) {
         let repository = name(repository);
-        let put = self.registry.put_manifest(&Caller::System, &repository, reference, Vec::new(), Some(kind), bytes);
+        let sent = Sent { bytes, content_type: Some(kind), ..Sent::default() };
+        let put = self.registry.put_manifest(&Caller::System, &repository, reference, sent);
         put.await.unwrap();
         self.tick();
     }

@@ -1,13 +1,16 @@
 //! What a call works with: the state, who asks, the query, and the body as
 //! lenient JSON.
 
+use http::HeaderMap;
 use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 
-use crate::http::{Query, State};
+use crate::http::{Query, State, condition};
 use crate::jobs::Remotes;
 use crate::json;
 use crate::limits;
+use crate::oci::Condition;
+use crate::oci::condition::ConditionError;
 use crate::policy::RawRule;
 use crate::registry::{Caller, Registry};
 
@@ -23,6 +26,8 @@ pub(super) struct Call<'a> {
     pub(super) caller: &'a Caller,
     /// The query.
     pub(super) query: &'a Query,
+    /// The headers.
+    pub(super) headers: &'a HeaderMap,
     /// The body, whole.
     pub(super) body: &'a [u8],
 }
@@ -56,6 +61,12 @@ impl<'a> Call<'a> {
     /// Other registries.
     pub(super) fn remotes(&self) -> &'a Remotes {
         self.state.remotes()
+    }
+
+    /// On what condition a tag is to be changed: its entity tag is its digest,
+    /// as in the registry API.
+    pub(super) fn condition(&self) -> Result<Condition, ConditionError> {
+        condition::to_change(self.headers)
     }
 
     /// The body's object; no body at all is `{}`.

@@ -179,7 +179,7 @@ pub(super) fn rule(reason: &Reason) -> Option<RuleShape> {
 fn origin(value: TagValue) -> Option<OriginShape> {
     let (actor, at) = (value.actor.label(), value.set_at.rfc3339());
     match value.cause {
-        Cause::Push => None,
+        Cause::Push | Cause::Restore => None,
         Cause::Promotion { policy, repository, tag } => Some(OriginShape {
             kind: Kind::Promotion,
             policy_id: policy.map(|policy| policy.to_string()),

@@ -7,9 +7,10 @@
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
-use crate::http::{Body, BodyError, RequestId};
+use crate::http::{Body, BodyError, RequestId, condition};
 use crate::identity::PasswordError;
 use crate::limits;
+use crate::oci::condition::ConditionError;
 use crate::oci::name::NameError;
 use crate::oci::tag::TagError;
 use crate::oci::{Reference, RepoName};
@@ -47,6 +48,9 @@ pub(super) enum ApiError {
         /// What is wrong with it.
         why: String,
     },
+    /// A condition that cannot be read.
+    #[error(transparent)]
+    Condition(#[from] ConditionError),
     /// The caller does not own the namespace.
     #[error("you need admin access to the namespace {namespace}")]
     Namespace {
@@ -133,7 +137,7 @@ impl ApiError {
                 BodyError::Broken(_) => (StatusCode::BAD_REQUEST, "INVALID_JSON"),
             },
             Self::Json(_) | Self::Missing(_) => (StatusCode::BAD_REQUEST, "INVALID_JSON"),
-            Self::Parameter { .. } => (StatusCode::BAD_REQUEST, "INVALID_PARAMETERS"),
+            Self::Condition(_) | Self::Parameter { .. } => (StatusCode::BAD_REQUEST, "INVALID_PARAMETERS"),
             Self::Namespace { .. } => (StatusCode::FORBIDDEN, "NOT_AUTHORIZED"),
             Self::RepositoryName { .. } => (StatusCode::BAD_REQUEST, "INVALID_REPOSITORY_NAME"),
             Self::Visibility(_) => (StatusCode::BAD_REQUEST, "INVALID_REPOSITORY_VISIBILITY"),
@@ -178,7 +182,11 @@ impl ApiError {
             json!({ "code": code, "message": message, "detail": { "requestId": id.to_string() } })
         } else {
             tracing::debug!(error = %self, "refused");
-            json!({ "code": code, "message": self.to_string() })
+            let mut error = json!({ "code": code, "message": self.to_string() });
+            if let Self::Registry(RegistryError::Condition(refused)) = &self {
+                error["detail"] = condition::detail(refused);
+            }
+            error
         };
         let mut response = Response::new(Body::from(json!({ "errors": [error] }).to_string()));
         *response.status_mut() = status;
@@ -216,6 +224,8 @@ fn of_registry(error: &RegistryError) -> (StatusCode, &'static str) {
         }
         RegistryError::StillNamed { .. } => (StatusCode::CONFLICT, "STILL_REFERENCED"),
         RegistryError::TagImmutable { .. } => (StatusCode::CONFLICT, "IMMUTABLE_TAG"),
+        RegistryError::Condition(_) => (StatusCode::PRECONDITION_FAILED, "PRECONDITION_FAILED"),
+        RegistryError::NeverNamed { .. } => (StatusCode::NOT_FOUND, "NO_SUCH_REF"),
         RegistryError::ManifestBlobUnknown { .. } | RegistryError::Manifest(_) => {
             (StatusCode::BAD_REQUEST, "INVALID_MANIFEST")
         }

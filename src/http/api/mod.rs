@@ -33,6 +33,8 @@ mod account;
 mod backup;
 /// Why a tag is where it is.
 mod decisions;
+/// What a tag was.
+mod history;
 /// Jobs.
 mod job;
 /// Mirror policies.
@@ -56,6 +58,7 @@ mod tag;
 mod dispatch;
 
 pub(super) use dispatch::handle;
+pub use system::{Finding, VerifyReport};
 
 #[cfg(test)]
 mod tests;

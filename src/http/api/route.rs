@@ -49,8 +49,12 @@ pub(super) enum ApiRoute {
     GetTag(RepoName, Tag),
     /// `GET …/tags/{digest}`
     TagsOf(RepoName, Digest),
+    /// `PUT …/tags/{tag}`
+    RestoreTag(RepoName, Tag),
     /// `DELETE …/tags/{tag}`
     DeleteTag(RepoName, Tag),
+    /// `GET …/tags/{tag}/history`
+    TagHistory(RepoName, Tag),
     /// `GET …/tags/{tag}/decisions`
     Decisions(RepoName, Tag),
     /// `POST …/tags/{tag}/promotion`
@@ -190,7 +194,9 @@ impl ApiRoute {
             Self::ListTags(_) => "api.tag.list",
             Self::GetTag(..) => "api.tag.get",
             Self::TagsOf(..) => "api.tag.of_digest",
+            Self::RestoreTag(..) => "api.tag.restore",
             Self::DeleteTag(..) => "api.tag.delete",
+            Self::TagHistory(..) => "api.tag.history",
             Self::Decisions(..) => "api.tag.decisions",
             Self::PromoteTag(..) => "api.tag.promote",
             Self::PushTag(..) => "api.tag.push_mirror",
@@ -225,6 +231,7 @@ impl ApiRoute {
             | Self::CreateRepository(_)
             | Self::UpdateRepository(_)
             | Self::DeleteRepository(_)
+            | Self::RestoreTag(..)
             | Self::DeleteTag(..)
             | Self::PromoteTag(..)
             | Self::PushTag(..)
@@ -251,6 +258,7 @@ impl ApiRoute {
             | Self::ListTags(_)
             | Self::GetTag(..)
             | Self::TagsOf(..)
+            | Self::TagHistory(..)
             | Self::Decisions(..)
             | Self::ListManifests(_)
             | Self::ListPolicies(..)
@@ -299,9 +307,12 @@ fn repository(method: &Method, namespace: &str, name: &str, rest: &[&str]) -> Pa
                     true => Ok(ApiRoute::TagsOf(repo()?, text.parse()?)),
                     false => Ok(ApiRoute::GetTag(repo()?, tag(text)?)),
                 }),
+                (Method::GET, &|| Ok(ApiRoute::GetTag(repo()?, tag(text)?))),
+                (Method::PUT, &|| Ok(ApiRoute::RestoreTag(repo()?, tag(text)?))),
                 (Method::DELETE, &|| Ok(ApiRoute::DeleteTag(repo()?, tag(text)?))),
             ],
         ),
+        ["tags", text, "history"] => pick(method, &[(Method::GET, &|| Ok(ApiRoute::TagHistory(repo()?, tag(text)?)))]),
         ["tags", text, "decisions"] => pick(method, &[(Method::GET, &|| Ok(ApiRoute::Decisions(repo()?, tag(text)?)))]),
         ["tags", text, "promotion"] => {
             pick(method, &[(Method::POST, &|| Ok(ApiRoute::PromoteTag(repo()?, tag(text)?)))])

@@ -13,9 +13,11 @@ use super::CallError;
 use super::answer::{UPLOAD_UUID, progress_range, upload_location};
 use crate::http::Body;
 use crate::http::body::BodyError;
+use crate::http::condition;
 use crate::http::request_id::RequestId;
 use crate::http::sign_in::{CHALLENGE, SignInError};
 use crate::limits;
+use crate::oci::condition::ConditionError;
 use crate::oci::digest::DigestError;
 use crate::oci::manifest::ManifestError;
 use crate::oci::name::NameError;
@@ -42,6 +44,9 @@ pub enum Error {
     /// A body that is read whole.
     #[error(transparent)]
     Body(#[from] BodyError),
+    /// A condition that cannot be read.
+    #[error(transparent)]
+    Condition(#[from] ConditionError),
     /// A chunk that cannot be put where it says; the client is told where the
     /// upload stands and goes on from there.
     #[error("{why}")]
@@ -84,6 +89,8 @@ impl Error {
                 SignInError::Store(error) => of_store(error),
             },
             Self::Registry(error) => of_registry(error),
+            // The specification has no code for a bad header.
+            Self::Condition(_) => (StatusCode::BAD_REQUEST, ErrorCode::Unsupported),
             // Only manifests are read whole.
             Self::Body(error) => match error {
                 BodyError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::ManifestInvalid),
@@ -111,7 +118,11 @@ impl Error {
             json!({ "errors": [{ "code": code.as_str(), "message": self.to_string(), "detail": detail }] })
         } else {
             tracing::debug!(error = %self, "refused");
-            json!({ "errors": [{ "code": code.as_str(), "message": self.to_string() }] })
+            let mut error = json!({ "code": code.as_str(), "message": self.to_string() });
+            if let Self::Registry(RegistryError::Condition(refused)) = &self {
+                error["detail"] = condition::detail(refused);
+            }
+            json!({ "errors": [error] })
         };
         let mut response = Response::new(Body::from(body.to_string()));
         *response.status_mut() = status;
@@ -210,6 +221,9 @@ fn of_registry(error: &RegistryError) -> (StatusCode, ErrorCode) {
         // Docker prints `<code>: <message>`; DTR's users know this refusal as
         // `unknown: tag=… cannot be overwritten because …`.
         RegistryError::TagImmutable { .. } => (StatusCode::CONFLICT, ErrorCode::Unknown),
+        // The specification has no conditional requests, and so no code.
+        RegistryError::Condition(_) => (StatusCode::PRECONDITION_FAILED, ErrorCode::Unknown),
+        RegistryError::NeverNamed { .. } => (StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown),
         RegistryError::UploadUnknown { .. } => (StatusCode::NOT_FOUND, ErrorCode::BlobUploadUnknown),
         // A retry after a cut connection meets its own predecessor: soon over.
         RegistryError::UploadBusy { .. } | RegistryError::TooManyUploads { .. } => {
@@ -245,9 +259,11 @@ mod tests {
     use super::*;
     use crate::access::Level;
     use crate::chance::Chance;
+    use crate::oci::condition::Unmet;
     use crate::oci::page::PageError;
     use crate::oci::tag::TagError;
-    use crate::oci::{Digest, MediaType, Reference};
+    use crate::oci::{Digest, MediaType, Reference, Tag};
+    use crate::registry::condition::{Refused, Subject};
     use crate::store::file::{FileError, UploadId};
 
     fn name() -> RepoName {
@@ -265,7 +281,9 @@ mod tests {
     #[test]
     fn every_refusal_has_its_status_code_and_headers() {
         use RegistryError as R;
-        let (repository, digest, tag) = (name(), Digest::sha256_of(b"x"), "1.0".parse().unwrap());
+        let (repository, digest, tag): (_, _, Tag) = (name(), Digest::sha256_of(b"x"), "1.0".parse().unwrap());
+        let subject = Subject::Tag(tag.clone());
+        let refused = R::from(Refused { unmet: Unmet::IfMatch, subject, repository: name(), there: Some(digest) });
         let reference = Reference::Digest(digest);
         let text = || "x".to_owned();
         let stands = Progress { id: id(), offset: 7 };
@@ -303,6 +321,9 @@ mod tests {
                 "RANGE_INVALID",
                 &["location", "range", "docker-upload-uuid"],
             ),
+            (ConditionError { header: Unmet::IfMatch }.into(), 400, "UNSUPPORTED", &[]),
+            (refused.into(), 412, "UNKNOWN", &[]),
+            (R::NeverNamed { tag: tag.clone(), digest, repository: name() }.into(), 404, "MANIFEST_UNKNOWN", &[]),
             (Error::Unsatisfiable { size: 7 }, 416, "RANGE_INVALID", &["content-range"]),
             (R::RepositoryUnknown { repository: name(), own: true }.into(), 404, "NAME_UNKNOWN", &[]),
             (R::Denied { repository: name(), needed: Level::Admin }.into(), 403, "DENIED", &[]),

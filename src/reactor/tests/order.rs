@@ -3,6 +3,7 @@
 //! if each image had been promoted when it came.
 
 use super::world::World;
+use crate::oci::Condition;
 use crate::policy::{Outcome, Reason};
 use crate::reactor::{evaluate, react, sweep};
 use crate::registry::Caller;
@@ -124,7 +125,7 @@ async fn asked_in_so_many_words_what_was_deleted_at_the_target_is_promoted_again
     world.settle().await;
     let (qa, tag) = ("qa/website".parse().expect("a name"), "1-stable".parse().expect("a tag"));
     for (again, comes_back) in [(false, false), (true, true)] {
-        world.registry.delete_tag(&Caller::System, &qa, &tag).await.ok();
+        world.registry.delete_tag(&Caller::System, &qa, &tag, Condition::default()).await.ok();
         world
             .save(&Caller::System, "dev/website", |saving| {
                 (saving.id, saving.again) = (Some(id), again);

@@ -8,6 +8,7 @@ use crate::oci::{Digest, MediaType, Reference, RepoName};
 use crate::policy::RawRule;
 use crate::reactor::{evaluate, react};
 use crate::registry::account::NewAccount;
+use crate::registry::manifest::Sent;
 use crate::registry::policy::Saving;
 use crate::registry::repository::Settings;
 use crate::registry::upload::BrokenBody;
@@ -130,9 +131,8 @@ impl World {
     pub(super) async fn manifest(&self, repository: &str, reference: &str, bytes: String, kind: MediaType) -> Digest {
         let name = repository.parse().expect("a name");
         let reference: Reference = reference.parse().expect("a reference");
-        let bytes = bytes.into_bytes();
-        let put =
-            self.registry.put_manifest(&Caller::System, &name, &reference, Vec::new(), Some(kind.as_str()), bytes);
+        let sent = Sent { bytes: bytes.into_bytes(), content_type: Some(kind.as_str()), ..Sent::default() };
+        let put = self.registry.put_manifest(&Caller::System, &name, &reference, sent);
         put.await.expect("is taken").0
     }
 

@@ -32,7 +32,7 @@ pub use job::{Cron, Job, JobAction, JobStatus};
 pub use manifest::{Blob, Linked, ManifestBody, ManifestLinks, Referrer};
 pub use policy::{Evaluation, Owner, Policy, PolicyBody, PolicyStatus, Remote};
 pub use repository::{Counts, Repository};
-pub use tag::TagValue;
+pub use tag::{Removal, TagPast, TagRemoved, TagValue};
 pub use transfer::{Direction, Transfer};
 pub use verdict::{Decided, Verdict};
 

@@ -3,6 +3,8 @@
 
 /// What went wrong elsewhere, one test each.
 mod advisories;
+/// Conditional requests.
+mod condition;
 /// Listings and their pages.
 mod list;
 /// Manifests and blobs, read.
