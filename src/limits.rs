@@ -18,10 +18,13 @@ pub const MANIFEST_BYTES: usize = 4 * 1024 * 1024;
 pub const MANIFEST_INLINE_BYTES: usize = 16 * 1024;
 /// Most entries (`layers` or `manifests`) one manifest may name.
 pub const MANIFEST_ENTRIES: usize = 10_000;
-/// Deepest nesting of indexes that is followed.
+/// Most indexes that lie in each other, the outermost included; images do not
+/// count.
 pub const INDEX_DEPTH: usize = 8;
 /// Most manifests in one closure that a promotion or a mirror follows.
 pub const CLOSURE_MANIFESTS: usize = 4_096;
+/// Longest name of a JSON member that an error repeats, in characters.
+pub const SHOWN_NAME_CHARACTERS: usize = 64;
 /// Largest JSON body on the management API, in bytes.
 pub const API_BODY_BYTES: usize = 1024 * 1024;
 /// Most tags in one `PUT manifest` (`?tag=` parameters); the specification

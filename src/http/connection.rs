@@ -38,6 +38,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{Semaphore, watch};
 
 use super::body::{Body, BoxError};
+use super::request_body::Linger;
 use super::stall::Stall;
 use super::tls::{self, Tls};
 use crate::lifecycle::Scope;
@@ -190,7 +191,9 @@ where
         .header_read_timeout(context.options.request_head)
         .max_header_size(limits::REQUEST_HEAD_READ_BYTES)
         .max_buf_size(limits::CONNECTION_BUFFER_BYTES)
-        .half_close(false)
+        // A client may close its side behind a request and still hear the
+        // answer; the deadlines of the answer bound one that is gone.
+        .half_close(true)
         .keep_alive(true)
         .serve_connection(io, service);
     // Between requests, hyper's own head deadline ends the silence.
@@ -206,8 +209,10 @@ where
     let requests = Arc::new(watch::Sender::new(Requests::default()));
     let watched = requests.subscribe();
     let tally = Arc::clone(&context.options.tally);
-    let service = hyper::service::service_fn(move |request| {
+    let linger = Linger::new(&context.connections);
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         let running = Running::begin(&requests, &tally);
+        request.extensions_mut().insert(linger.clone());
         answer(handler.clone(), request, peer, running, Arc::clone(&tally)).map(Ok::<_, Infallible>)
     });
     let connection = http2::Builder::new(Streams(context.clone()))

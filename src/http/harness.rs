@@ -23,7 +23,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::{Options, Parts, Spec, State, bind, handle, serve};
@@ -139,6 +139,20 @@ impl Site {
         request.headers_mut().insert(header::HOST, "registry.example".parse().unwrap());
         let (head, body) = client.send_request(request).await.unwrap().into_parts();
         Answer { status: head.status, headers: head.headers, body: body.collect().await.unwrap().to_bytes() }
+    }
+
+    /// Sends bytes as they are, and their end; all that comes back.
+    pub(crate) async fn raw(&self, bytes: impl AsRef<[u8]>) -> String {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let talked = async {
+            // Whoever refuses may be gone before all is sent.
+            let _ = stream.write_all(bytes.as_ref()).await;
+            let _ = stream.shutdown().await;
+            let mut answer = Vec::new();
+            let _ = stream.read_to_end(&mut answer).await;
+            String::from_utf8_lossy(&answer).into_owned()
+        };
+        tokio::time::timeout(PATIENCE, talked).await.expect("in time")
     }
 
     /// Sends a request and checks its status; what came back.

@@ -26,6 +26,8 @@ mod socket;
 /// Listeners: bind, accept, drain.
 pub mod listen;
 
+/// The host that a request is for.
+mod host;
 /// The query of a request, decoded once.
 pub mod query;
 /// A request's body that comes back when nobody wanted it.

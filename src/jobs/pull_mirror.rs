@@ -414,7 +414,7 @@ impl Pull<'_> {
                 }
             }
         });
-        let stored = self.registry.store_blob(&place.caller, &place.name, &digest, body).await;
+        let stored = self.registry.store_blob(&place.caller, &place.name, &digest, Some(size), body).await;
         if let Some(error) = failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take() {
             return Err(error.into());
         }

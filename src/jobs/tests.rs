@@ -200,7 +200,7 @@ impl World {
         for blob in [&config, &layer] {
             let body = futures_util::stream::iter([Ok::<_, BrokenBody>(bytes::Bytes::copy_from_slice(blob))]);
             let digest = Digest::sha256_of(blob);
-            self.registry.store_blob(&Caller::System, &repository, &digest, body).await.expect("is stored");
+            self.registry.store_blob(&Caller::System, &repository, &digest, None, body).await.expect("is stored");
         }
         let reference = Reference::Tag(name.parse().expect("a tag"));
         let sent = Sent { bytes: image(&config, &layer), ..Sent::default() };

@@ -16,6 +16,8 @@ pub mod descriptor;
 pub mod digest;
 /// The protocol's error codes.
 pub mod error_code;
+/// The members that clients know, with their types.
+mod fields;
 /// The entries of an index, for listings.
 pub mod index;
 /// Image manifests and indexes, checked and reduced to their links.

@@ -100,7 +100,7 @@ pub(super) fn holds(
 /// hold.
 pub(super) fn or_unmet(refusal: RegistryError, condition: &Condition, reference: &Reference) -> RegistryError {
     match refusal {
-        RegistryError::RepositoryUnknown { ref repository } => {
+        RegistryError::RepositoryUnknown { ref repository, .. } => {
             hold(condition, reference, repository, None).err().unwrap_or(refusal)
         }
         refusal => refusal,

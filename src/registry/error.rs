@@ -14,13 +14,13 @@ use crate::store::file::{FileError, UploadId};
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     /// The repository is not there, or the caller may not know that it is.
-    #[error(
-        "the repository {repository} does not exist, or you may not see it; \
-         an admin makes it with `tidegate repository create {repository}`"
-    )]
+    #[error("the repository {repository} does not exist{}", remedy(repository, *own))]
     RepositoryUnknown {
         /// Its name.
         repository: RepoName,
+        /// The namespace is the caller's own: it is not there, and the caller
+        /// may make it.
+        own: bool,
     },
     /// The caller may see it, and no more.
     #[error("you need {} access to {repository}", needed.as_str())]
@@ -182,6 +182,9 @@ pub enum RegistryError {
         /// Where it stands.
         offset: u64,
     },
+    /// The client broke off in a request that has no session.
+    #[error("the blob broke off and nothing of it was kept; send it again from its first byte")]
+    BlobBroken,
     /// Too many open sessions.
     #[error("there are {count} open uploads, as many as are allowed; finish or cancel some")]
     TooManyUploads {
@@ -218,6 +221,17 @@ impl From<StoreError> for RegistryError {
             error => Self::Store(error),
         }
     }
+}
+
+/// What to do about a repository that is not there.
+fn remedy(repository: &RepoName, own: bool) -> String {
+    if own {
+        let namespace = repository.namespace();
+        return format!(
+            "; you may make it with `tidegate repository create {repository}` or POST /api/v0/repositories/{namespace}"
+        );
+    }
+    format!(", or you may not see it; an admin makes it with `tidegate repository create {repository}`")
 }
 
 /// What a client asked for, in words.

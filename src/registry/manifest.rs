@@ -18,7 +18,7 @@ use super::claims::Claims;
 use super::condition::{holds, or_unmet};
 use super::tag::{Setting, may_change, set, unset};
 use super::upload::OwnUpload;
-use super::{Caller, Registry, RegistryError, Sparse};
+use super::{Caller, Registry, RegistryError, Sparse, depth};
 
 /// A manifest to be stored.
 #[derive(Clone, Debug)]
@@ -118,6 +118,10 @@ impl Operation for PutManifest {
             }
         }
         if let Err(refusal) = check_links(tables, (name, repository.number), &self.new.manifest.links, &self.absence)? {
+            return Ok(Err(refusal));
+        }
+        let NewManifest { digest, manifest, .. } = &self.new;
+        if let Err(refusal) = depth::check(tables, repository.number, digest, &manifest.links)? {
             return Ok(Err(refusal));
         }
         for tag in &self.new.tags {

@@ -25,6 +25,8 @@ pub mod condition;
 pub mod copy;
 /// How often repositories are used.
 pub mod count;
+/// How deep indexes may lie in each other.
+mod depth;
 /// Why the registry says no.
 pub mod error;
 /// What a tag was, and the way back.

@@ -46,6 +46,29 @@ impl Registry {
         })
     }
 
+    /// Up to `limit` tags that a manifest has, in byte order.
+    pub fn tags_of(
+        &self,
+        caller: &Caller,
+        repository: &RepoName,
+        digest: &Digest,
+        limit: usize,
+    ) -> Result<Vec<(Tag, TagValue)>, RegistryError> {
+        let read = self.store().snapshot()?;
+        let record = caller.require(&read, repository, Level::ReadOnly)??;
+        if !manifest::is_linked(&read, record.number, digest)? {
+            let reference = Reference::Digest(*digest);
+            return Err(RegistryError::ManifestUnknown { reference, repository: repository.clone() });
+        }
+        let mut found = Vec::new();
+        for name in tag::of_digest(&read, record.number, digest, limit)? {
+            if let Some(value) = tag::get(&read, record.number, &name)? {
+                found.push((name, value));
+            }
+        }
+        Ok(found)
+    }
+
     /// Up to `limit` tags in byte order, from the one at or after `start`.
     pub fn tag_values(
         &self,

@@ -381,7 +381,7 @@ impl World {
                 continue;
             }
             let body = futures_util::stream::iter([Ok::<_, BrokenBody>(Bytes::copy_from_slice(bytes.as_bytes()))]);
-            let stored = self.registry.store_blob(&Caller::System, &named(repository), &digest, body).await;
+            let stored = self.registry.store_blob(&Caller::System, &named(repository), &digest, None, body).await;
             if self.ended(&[], stored)?.is_some() {
                 self.known.borrow_mut().blobs.insert((repository, digest));
             }

@@ -150,7 +150,7 @@ impl Maker {
 
     async fn blob(&self, repository: &str, digest: &Digest, bytes: &'static [u8]) {
         let body = futures_util::stream::iter([Ok::<_, BrokenBody>(Bytes::from_static(bytes))]);
-        self.registry.store_blob(&Caller::System, &name(repository), digest, body).await.unwrap();
+        self.registry.store_blob(&Caller::System, &name(repository), digest, None, body).await.unwrap();
         self.tick();
     }
 

@@ -2,9 +2,8 @@
 
 use http::request::Parts;
 use http::{Method, Response};
-use hyper::body::Incoming;
 
-use crate::http::request_body::lend;
+use crate::http::request_body::RequestBody;
 use crate::http::{Body, Query, RequestId, State, read_capped};
 use crate::limits;
 use crate::registry::Caller;
@@ -26,9 +25,8 @@ pub(in crate::http) async fn handle(
     parts: &Parts,
     path: &str,
     query: &Query,
-    body: Incoming,
+    body: RequestBody,
 ) -> Response<Body> {
-    let (body, unread) = lend(body);
     let answered = async {
         let route = admit(state, &caller, &parts.method, path)?;
         let body = read_capped(body, limits::API_BODY_BYTES).await?;
@@ -42,15 +40,13 @@ pub(in crate::http) async fn handle(
         }
         Ok::<_, ApiError>(answered)
     };
-    let mut response = match answered.await {
+    match answered.await {
         Ok(answer) => answer.into(),
         Err(error) => {
             let id = parts.extensions.get::<RequestId>().expect("the front door puts it there");
             error.into_response(id)
         }
-    };
-    unread.settle(parts, &mut response).await;
-    response
+    }
 }
 
 /// What is asked for, if it is something and the caller may ask.
@@ -77,6 +73,7 @@ pub(super) async fn answer(call: Call<'_>, route: ApiRoute) -> Result<Answer, Ap
         ApiRoute::DeleteRepository(name) => repository::delete(call, &name).await,
         ApiRoute::ListTags(name) => tag::list(call, name).await,
         ApiRoute::GetTag(name, tag) => tag::get(call, &name, &tag),
+        ApiRoute::TagsOf(name, digest) => tag::of_digest(call, name, digest).await,
         ApiRoute::RestoreTag(name, tag) => tag::restore(call, &name, &tag).await,
         ApiRoute::DeleteTag(name, tag) => tag::delete(call, &name, &tag).await,
         ApiRoute::TagHistory(name, tag) => history::get(call, name, tag).await,

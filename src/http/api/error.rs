@@ -36,7 +36,7 @@ pub(super) enum ApiError {
     Body(#[from] BodyError),
     /// The body is no JSON, or not of the call's shape.
     #[error("the body is not what this call takes: {0}")]
-    Json(serde_json::Error),
+    Json(String),
     /// A field that the call needs is not there.
     #[error("the field `{0}` is missing")]
     Missing(&'static str),
@@ -240,7 +240,7 @@ fn of_registry(error: &RegistryError) -> (StatusCode, &'static str) {
         RegistryError::ChunkOutOfOrder { .. } | RegistryError::ChunkLength { .. } => {
             (StatusCode::RANGE_NOT_SATISFIABLE, "INVALID_RANGE")
         }
-        RegistryError::BodyBroken { .. } => (StatusCode::BAD_REQUEST, "INVALID_UPLOAD"),
+        RegistryError::BodyBroken { .. } | RegistryError::BlobBroken => (StatusCode::BAD_REQUEST, "INVALID_UPLOAD"),
         RegistryError::PolicyUnknown { .. } => (StatusCode::NOT_FOUND, "NO_SUCH_POLICY"),
         RegistryError::TooManyPolicies { .. } => (StatusCode::BAD_REQUEST, "TOO_MANY_POLICIES"),
         RegistryError::Full | RegistryError::Store(StoreError::Full) => {

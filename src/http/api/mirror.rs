@@ -118,7 +118,7 @@ pub(super) fn list(call: Call<'_>, repository: &RepoName) -> Result<Answer, ApiE
 
 /// `DELETE …/mirroringPolicies` with `[{"id":…},…]`
 pub(super) async fn delete(call: Call<'_>, repository: &RepoName) -> Result<Answer, ApiError> {
-    let forms: Vec<IdForm> = call.form()?;
+    let forms: Vec<IdForm> = call.list()?;
     let named: Vec<Id> = forms.into_iter().filter_map(|form| form.id?.parse().ok()).collect();
     for shown in call.registry().policies(call.caller, repository)? {
         if shown.policy.remote().is_some() && named.contains(&shown.policy.id) {

@@ -52,6 +52,7 @@ impl ApiRoute {
             Self::GetRepository(repository)
             | Self::ListTags(repository)
             | Self::GetTag(repository, _)
+            | Self::TagsOf(repository, _)
             | Self::TagHistory(repository, _)
             | Self::Decisions(repository, _)
             | Self::ListManifests(repository)

@@ -47,6 +47,8 @@ pub(super) enum ApiRoute {
     ListTags(RepoName),
     /// `GET …/tags/{tag}`
     GetTag(RepoName, Tag),
+    /// `GET …/tags/{digest}`
+    TagsOf(RepoName, Digest),
     /// `PUT …/tags/{tag}`
     RestoreTag(RepoName, Tag),
     /// `DELETE …/tags/{tag}`
@@ -191,6 +193,7 @@ impl ApiRoute {
             Self::DeleteRepository(_) => "api.repository.delete",
             Self::ListTags(_) => "api.tag.list",
             Self::GetTag(..) => "api.tag.get",
+            Self::TagsOf(..) => "api.tag.of_digest",
             Self::RestoreTag(..) => "api.tag.restore",
             Self::DeleteTag(..) => "api.tag.delete",
             Self::TagHistory(..) => "api.tag.history",
@@ -254,6 +257,7 @@ impl ApiRoute {
             | Self::GetRepository(_)
             | Self::ListTags(_)
             | Self::GetTag(..)
+            | Self::TagsOf(..)
             | Self::TagHistory(..)
             | Self::Decisions(..)
             | Self::ListManifests(_)
@@ -299,6 +303,10 @@ fn repository(method: &Method, namespace: &str, name: &str, rest: &[&str]) -> Pa
         ["tags", text] => pick(
             method,
             &[
+                (Method::GET, &|| match text.contains(':') {
+                    true => Ok(ApiRoute::TagsOf(repo()?, text.parse()?)),
+                    false => Ok(ApiRoute::GetTag(repo()?, tag(text)?)),
+                }),
                 (Method::GET, &|| Ok(ApiRoute::GetTag(repo()?, tag(text)?))),
                 (Method::PUT, &|| Ok(ApiRoute::RestoreTag(repo()?, tag(text)?))),
                 (Method::DELETE, &|| Ok(ApiRoute::DeleteTag(repo()?, tag(text)?))),

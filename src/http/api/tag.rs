@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Actor, Cause};
 use crate::lifecycle;
+use crate::limits;
 use crate::oci::page::Page;
 use crate::oci::{Digest, RepoName, Tag};
 use crate::registry::tag_list::image_size;
@@ -106,6 +107,19 @@ pub(super) async fn list(call: Call<'_>, repository: RepoName) -> Result<Answer,
 pub(super) fn get(call: Call<'_>, repository: &RepoName, tag: &Tag) -> Result<Answer, ApiError> {
     let value = call.registry().tag_value(call.caller, repository, tag)?;
     shown(call, tag, value)
+}
+
+/// `GET …/tags/{digest}`: the tags of a manifest, up to a page of them.
+pub(super) async fn of_digest(call: Call<'_>, repository: RepoName, digest: Digest) -> Result<Answer, ApiError> {
+    let (registry, caller) = (call.registry().clone(), call.caller.clone());
+    let shapes = lifecycle::blocking(move || {
+        let found = registry.tags_of(&caller, &repository, &digest, limits::PAGE_ENTRIES)?;
+        let size = image_size(&registry.store().snapshot()?, &digest)?;
+        let shapes: Vec<TagShape> = found.into_iter().map(|(tag, value)| shape(&tag, value, size)).collect();
+        Ok::<_, ApiError>(shapes)
+    })
+    .await?;
+    Ok(Answer::ok(&shapes))
 }
 
 /// `PUT …/tags/{tag}`: sets it back to something that it was; `If-Match` says

@@ -83,7 +83,7 @@ impl Error {
         match self {
             Self::Call(error) => of_call(error),
             Self::SignIn(error) => match error {
-                SignInError::Missing | SignInError::Malformed | SignInError::Wrong => {
+                SignInError::Missing | SignInError::Malformed | SignInError::Repeated | SignInError::Wrong => {
                     (StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized)
                 }
                 SignInError::Store(error) => of_store(error),
@@ -139,7 +139,9 @@ impl Error {
         let wait = |time: std::time::Duration| vec![(header::RETRY_AFTER, HeaderValue::from(time.as_secs()))];
         match self {
             Self::Call(CallError::Method { allow }) => vec![(header::ALLOW, HeaderValue::from_static(allow))],
-            Self::SignIn(SignInError::Missing | SignInError::Malformed | SignInError::Wrong) => {
+            Self::SignIn(
+                SignInError::Missing | SignInError::Malformed | SignInError::Repeated | SignInError::Wrong,
+            ) => {
                 vec![(header::WWW_AUTHENTICATE, CHALLENGE)]
             }
             Self::Registry(RegistryError::UploadBusy { .. } | RegistryError::Store(StoreError::Stopped)) => {
@@ -230,7 +232,9 @@ fn of_registry(error: &RegistryError) -> (StatusCode, ErrorCode) {
         RegistryError::ChunkOutOfOrder { .. } | RegistryError::ChunkLength { .. } => {
             (StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeInvalid)
         }
-        RegistryError::BodyBroken { .. } => (StatusCode::BAD_REQUEST, ErrorCode::BlobUploadInvalid),
+        RegistryError::BodyBroken { .. } | RegistryError::BlobBroken => {
+            (StatusCode::BAD_REQUEST, ErrorCode::BlobUploadInvalid)
+        }
         RegistryError::BlobTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::SizeInvalid),
         RegistryError::Full => (StatusCode::INSUFFICIENT_STORAGE, ErrorCode::Denied),
         RegistryError::Store(error) => of_store(error),
@@ -305,6 +309,7 @@ mod tests {
             (CallError::TooManyTags { count: 99 }.into(), 414, "TAG_INVALID", &[]),
             (SignInError::Missing.into(), 401, "UNAUTHORIZED", &["www-authenticate"]),
             (SignInError::Malformed.into(), 401, "UNAUTHORIZED", &["www-authenticate"]),
+            (SignInError::Repeated.into(), 401, "UNAUTHORIZED", &["www-authenticate"]),
             (SignInError::Wrong.into(), 401, "UNAUTHORIZED", &["www-authenticate"]),
             (SignInError::Store(StoreError::Panicked("x")).into(), 500, "UNKNOWN", &[]),
             (BodyError::TooLarge { cap: 1 }.into(), 413, "MANIFEST_INVALID", &[]),
@@ -320,7 +325,7 @@ mod tests {
             (refused.into(), 412, "UNKNOWN", &[]),
             (R::NeverNamed { tag: tag.clone(), digest, repository: name() }.into(), 404, "MANIFEST_UNKNOWN", &[]),
             (Error::Unsatisfiable { size: 7 }, 416, "RANGE_INVALID", &["content-range"]),
-            (R::RepositoryUnknown { repository: name() }.into(), 404, "NAME_UNKNOWN", &[]),
+            (R::RepositoryUnknown { repository: name(), own: true }.into(), 404, "NAME_UNKNOWN", &[]),
             (R::Denied { repository: name(), needed: Level::Admin }.into(), 403, "DENIED", &[]),
             (R::AdminOnly { action: "do this" }.into(), 403, "DENIED", &[]),
             (R::NamespaceUnknown { namespace: text() }.into(), 404, "NAME_UNKNOWN", &[]),
@@ -350,6 +355,7 @@ mod tests {
             (R::ChunkOutOfOrder { session: id(), offset: 1, start: 2 }.into(), 416, "RANGE_INVALID", &[]),
             (R::ChunkLength { session: id(), said: 1, found: 2 }.into(), 416, "RANGE_INVALID", &[]),
             (R::BodyBroken { offset: 1 }.into(), 400, "BLOB_UPLOAD_INVALID", &[]),
+            (R::BlobBroken.into(), 400, "BLOB_UPLOAD_INVALID", &[]),
             (R::TooManyUploads { count: 1 }.into(), 429, "TOOMANYREQUESTS", &["retry-after"]),
             (R::BlobTooLarge.into(), 413, "SIZE_INVALID", &[]),
             (R::PolicyUnknown { repository: name() }.into(), 404, "NAME_UNKNOWN", &[]),

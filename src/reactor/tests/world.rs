@@ -56,7 +56,7 @@ impl World {
         let digest = Digest::sha256_of(bytes);
         let body = futures_util::stream::iter([Ok::<_, BrokenBody>(Bytes::copy_from_slice(bytes))]);
         let name = repository.parse().expect("a name");
-        self.registry.store_blob(&Caller::System, &name, &digest, body).await.expect("is stored");
+        self.registry.store_blob(&Caller::System, &name, &digest, None, body).await.expect("is stored");
         digest
     }
 

@@ -57,6 +57,21 @@ async fn a_look_for_changes_is_queued_for_every_pull_mirror() {
     let one = send(&site, 202, "root", Ask::post(&format!("{JOBS}/")), body).await.json();
     assert_eq!(one["jobs"].as_array().unwrap().len(), 1);
     assert_eq!(one["parameters"]["policyID"], policies[1]["id"]);
+    let by = |parameters: Value| json!({ "action": "poll_mirror", "parameters": parameters });
+    let one = send(&site, 202, "root", Ask::post(JOBS), by(json!({ "policy": policies[1]["id"] }))).await.json();
+    assert_eq!((one["jobs"].as_array().unwrap().len(), &one["parameters"]["policyID"]), (1, &policies[1]["id"]));
+    // Passed over, these would have started all mirrors.
+    for (parameters, words) in [
+        (json!({ "policy": "x" }), "is no id"),
+        (json!({ "policyId": policies[1]["id"] }), "takes \"policyID\""),
+        (json!({ "policy": policies[0]["id"], "policyID": policies[1]["id"] }), "two policies"),
+        (json!({ "repository": 5 }), "takes a text"),
+        (json!({ "repository": "X" }), "`repository`"),
+    ] {
+        let refused = send(&site, 400, "root", Ask::post(JOBS), by(parameters.clone())).await;
+        assert_eq!(refused.code(), "INVALID_PARAMETERS", "{parameters}");
+        assert!(refused.message().contains(words), "{parameters}: {}", refused.message());
+    }
     let disable =
         at("ann/other", &format!("/pollMirroringPolicies/{}?check=false", policies[1]["id"].as_str().unwrap()));
     send(&site, 200, "root", Ask::put(&disable), json!({ "enabled": false })).await;

@@ -185,6 +185,25 @@ async fn manifests_are_listed_and_removed() {
 }
 
 #[tokio::test]
+async fn a_digest_in_the_place_of_a_tag_gives_the_tags_of_the_manifest() {
+    let site = Site::open().await;
+    let digest = site.push_image("ann", "ann/app", "1.0", b"layer").await;
+    site.push_image("ann", "ann/app", "1.1", b"layer").await;
+    site.push_image("ann", "ann/app", "2.0", b"another").await;
+    let one = site.expect(200, Ask::get(&at("ann/app", "/tags/1.0")).user("ann")).await.json();
+    for path in [format!("/tags/{digest}"), format!("/tags/{}", digest.to_string().replace(':', "%3A"))] {
+        let tags = site.expect(200, Ask::get(&at("ann/app", &path)).user("ann")).await.json();
+        assert_eq!((tags.as_array().unwrap().len(), &tags[0]), (2, &one[0]));
+        assert_eq!(tags[1]["name"], "1.1");
+    }
+    let absent = at("ann/app", &format!("/tags/{}", crate::oci::Digest::sha256_of(b"x")));
+    assert_eq!(site.expect(404, Ask::get(&absent).user("ann")).await.code(), "NO_SUCH_REF");
+    let bad = site.expect(400, Ask::get(&at("ann/app", "/tags/sha256:x")).user("ann")).await;
+    assert_eq!(bad.code(), "INVALID_DIGEST");
+    site.close().await;
+}
+
+#[tokio::test]
 async fn a_tag_limit_pushes_out_what_was_set_longest_ago() {
     // It was stored and shown, and four tags beyond it were taken.
     let site = Site::open().await;

@@ -38,7 +38,7 @@ fn refusals() -> Vec<(ApiError, u16, &'static str)> {
         (BodyError::TooLarge { cap: 1 }.into(), 413, "INVALID_JSON"),
         (BodyError::Stalled { within: limits::BODY_STALL }.into(), 408, "INVALID_JSON"),
         (BodyError::Broken("cut".into()).into(), 400, "INVALID_JSON"),
-        (ApiError::Json(serde_json::from_str::<u8>("{").unwrap_err()), 400, "INVALID_JSON"),
+        (ApiError::Json("x".to_owned()), 400, "INVALID_JSON"),
         (ApiError::Missing("name"), 400, "INVALID_JSON"),
         (ApiError::Parameter { name: "depth", why: "no".into() }, 400, "INVALID_PARAMETERS"),
         (ConditionError { header: Unmet::IfMatch }.into(), 400, "INVALID_PARAMETERS"),
@@ -66,7 +66,7 @@ fn refusals() -> Vec<(ApiError, u16, &'static str)> {
     let subject = Subject::Tag(tag.clone());
     let refused = Refused { unmet: Unmet::IfMatch, subject, repository: repo(), there: Some(digest) };
     let of_registry = [
-        (RegistryError::RepositoryUnknown { repository: repo() }, 404, "NO_SUCH_REPOSITORY"),
+        (RegistryError::RepositoryUnknown { repository: repo(), own: false }, 404, "NO_SUCH_REPOSITORY"),
         (RegistryError::Denied { repository: repo(), needed: Level::Admin }, 403, "NOT_AUTHORIZED"),
         (RegistryError::AdminOnly { action: "see jobs" }, 403, "NOT_AUTHORIZED"),
         (RegistryError::NamespaceUnknown { namespace: "dev".into() }, 404, "NO_SUCH_ACCOUNT"),
@@ -98,6 +98,7 @@ fn refusals() -> Vec<(ApiError, u16, &'static str)> {
         (RegistryError::ChunkOutOfOrder { session, offset: 1, start: 2 }, 416, "INVALID_RANGE"),
         (RegistryError::ChunkLength { session, said: 1, found: 2 }, 416, "INVALID_RANGE"),
         (RegistryError::BodyBroken { offset: 1 }, 400, "INVALID_UPLOAD"),
+        (RegistryError::BlobBroken, 400, "INVALID_UPLOAD"),
         (RegistryError::TooManyUploads { count: 1 }, 429, "TOO_MANY_REQUESTS"),
         (RegistryError::BlobTooLarge, 413, "TOO_LARGE"),
         (RegistryError::PolicyUnknown { repository: repo() }, 404, "NO_SUCH_POLICY"),

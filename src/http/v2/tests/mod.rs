@@ -1,6 +1,8 @@
 //! The registry API over real connections: what clients do, and what they do
 //! wrong.
 
+/// What went wrong elsewhere, one test each.
+mod advisories;
 /// Conditional requests.
 mod condition;
 /// Listings and their pages.
@@ -13,3 +15,5 @@ mod push;
 mod refuse;
 /// Who may do what, and what the others are told.
 mod rights;
+/// What a server needs, row by row.
+mod rows;

@@ -31,7 +31,14 @@ async fn malformed_names_tags_digests_and_numbers() {
         (Method::GET, "/v2/ann/app/blobs/uploads/x", 404, "BLOB_UPLOAD_UNKNOWN", "begin with POST"),
         (Method::GET, "/v2/ann/app", 404, "UNSUPPORTED", "no such path"),
         (Method::GET, "/v2/ann/app/manifests/none", 404, "MANIFEST_UNKNOWN", "the tag \"none\" is not in ann/app"),
-        (Method::GET, "/v2/ann/none/tags/list", 404, "NAME_UNKNOWN", "tidegate repository create ann/none"),
+        (
+            Method::GET,
+            "/v2/ann/none/tags/list",
+            404,
+            "NAME_UNKNOWN",
+            "you may make it with `tidegate repository create",
+        ),
+        (Method::GET, "/v2/bob/none/tags/list", 404, "NAME_UNKNOWN", "an admin makes it with `tidegate repository"),
     ] {
         let answer = site.expect(status, Ask::new(method, path).user("ann")).await;
         assert_eq!(answer.code(), code, "{path}");
@@ -54,7 +61,7 @@ async fn a_method_that_a_path_does_not_take() {
         (Method::POST, "/v2/ann/app/manifests/x", "GET, HEAD, PUT, DELETE"),
         (Method::PUT, &format!("/v2/ann/app/blobs/{DIGEST}"), "GET, HEAD, DELETE"),
         (Method::GET, "/v2/ann/app/blobs/uploads/", "POST"),
-        (Method::POST, "/v2/ann/app/blobs/uploads/x", "GET, PATCH, PUT, DELETE"),
+        (Method::POST, "/v2/ann/app/blobs/uploads/x", "GET, HEAD, PATCH, PUT, DELETE"),
         (Method::OPTIONS, &format!("/v2/ann/app/referrers/{DIGEST}"), "GET, HEAD"),
     ] {
         let answer = site.expect(405, Ask::new(method, path).user("ann")).await;
