@@ -80,6 +80,8 @@ pub enum Cause {
         /// The tag there.
         tag: String,
     },
+    /// Somebody set it back to what it named before.
+    Restore,
 }
 
 /// What happened.

@@ -3,10 +3,11 @@
 //! The rows, lowest first; a module names only modules of earlier rows, and
 //! `tests/architecture.rs` holds them to it.
 
-// Row 0: every bound, time as a value, chance as a value, retry arithmetic, what is never printed.
+// Row 0: every bound, time as a value, chance as a value, retry arithmetic, JSON with one reading, what is never printed.
 pub mod backoff;
 pub mod chance;
 pub mod clock;
+pub mod json;
 pub mod limits;
 pub mod secret;
 // Row 1: the protocol's vocabulary; task scopes.

@@ -18,10 +18,13 @@ pub const MANIFEST_BYTES: usize = 4 * 1024 * 1024;
 pub const MANIFEST_INLINE_BYTES: usize = 16 * 1024;
 /// Most entries (`layers` or `manifests`) one manifest may name.
 pub const MANIFEST_ENTRIES: usize = 10_000;
-/// Deepest nesting of indexes that is followed.
+/// Most indexes that lie in each other, the outermost included; images do not
+/// count.
 pub const INDEX_DEPTH: usize = 8;
 /// Most manifests in one closure that a promotion or a mirror follows.
 pub const CLOSURE_MANIFESTS: usize = 4_096;
+/// Longest name of a JSON member that an error repeats, in characters.
+pub const SHOWN_NAME_CHARACTERS: usize = 64;
 /// Largest JSON body on the management API, in bytes.
 pub const API_BODY_BYTES: usize = 1024 * 1024;
 /// Most tags in one `PUT manifest` (`?tag=` parameters); the specification
@@ -94,10 +97,23 @@ pub const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
 pub const REQUEST_HEAD: Duration = Duration::from_secs(10);
 /// A request body that brings no byte for this long is dropped.
 pub const BODY_STALL: Duration = Duration::from_secs(60);
+/// Bytes a second that a request body has to bring, while it is waited for: a
+/// seventh of a telephone modem's.
+pub const BODY_SLOWEST: u64 = 1_024;
+/// The time over which that is measured.
+pub const BODY_SLOWEST_OVER: Duration = Duration::from_secs(60);
 /// Largest request head, in bytes.
 pub const REQUEST_HEAD_BYTES: usize = 32 * 1024;
 /// Connections at once, over all listeners.
 pub const CONNECTIONS: usize = 4_096;
+/// Connections that are taken however few descriptors there are.
+pub const CONNECTIONS_LEAST: usize = 8;
+/// Descriptors that are asked for, where the system allows as many: each
+/// connection may need two.
+pub const DESCRIPTORS: u64 = 65_536;
+/// Descriptors that are kept for the daemon's own: the database, the local
+/// socket and its clients, jobs and what they send.
+pub const DESCRIPTORS_OWN: u64 = 224;
 /// Threads for work that blocks: files and password hashes. With the others
 /// they stay well under the unit's `TasksMax`.
 pub const BLOCKING_THREADS: usize = 64;
@@ -107,6 +123,21 @@ pub const BLOCKING_THREAD_IDLE: Duration = Duration::from_secs(10);
 pub const SHUTDOWN: Duration = Duration::from_secs(5);
 /// Time running requests get when the daemon stops.
 pub const DRAIN: Duration = Duration::from_secs(30);
+/// Time the listeners get: that, and some to cut what is left. The unit's
+/// `TimeoutStopSec` is above the sum of these and [`SHUTDOWN`].
+pub const DRAIN_REQUESTS: Duration = Duration::from_secs(35);
+/// Time jobs get to reach a safe point.
+pub const DRAIN_JOBS: Duration = Duration::from_secs(35);
+/// Time connections to other registries get after the jobs that used them.
+pub const DRAIN_OUTGOING: Duration = Duration::from_secs(1);
+/// The shortest RSA key that TLS takes, in bits.
+pub const RSA_BITS: usize = 2048;
+/// The most that can be asked to be kept free: more is a slip, and would
+/// refuse every upload.
+pub const KEEP_MOST_BYTES: u64 = 1 << 50;
+/// Open files without which nothing can be begun: less than a runtime has and
+/// one connection.
+pub const OPEN_FILES_LEAST: u64 = 32;
 
 /// Time to connect to another registry, TLS included.
 pub const REMOTE_CONNECT: Duration = Duration::from_secs(15);
@@ -136,11 +167,21 @@ pub const JOBS_KEPT: usize = 10_000;
 pub const JOB_LOG_LINES: u32 = 1_000;
 /// Events that are kept behind the reactor's cursor.
 pub const EVENTS_KEPT: u64 = 100_000;
-/// Past values of one tag that are kept.
+/// Past values and removals of one tag that are kept.
 pub const TAG_HISTORY: usize = 100;
+/// How long they are kept by default, counted from when they ended: a quarter,
+/// in which somebody asks who it was. Never shorter than manifests without a tag
+/// are ([`UNTAGGED_KEPT`]): a tag is set back to what its history names.
+pub const TAG_HISTORY_KEPT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 /// How often blob files that no row names are looked for: a crash leaves some,
 /// and so does a client that goes away between its last byte and the answer.
 pub const ORPHANS_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Files without a name that a crash may leave: those are removed whatever
+/// part of all they are.
+pub const ORPHANS_USUAL: usize = 64;
+/// Beyond [`ORPHANS_USUAL`], more than one file in this many without a name is
+/// a database that lost its names, and nothing is removed without consent.
+pub const ORPHANS_FUSE: usize = 5;
 /// How often the sweep looks for tags that no verdict covers.
 pub const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// Default schedule of a pull mirror: DTR's every 30 minutes, at a second of
@@ -211,6 +252,14 @@ pub const CERTIFICATE_DAYS: u32 = 825;
 /// Days the made authority lasts: ten years, so that trust is set up once in
 /// the life of a box.
 pub const AUTHORITY_DAYS: u32 = 3_652;
+/// How often the files of an operator's certificate are looked at.
+pub const CERTIFICATE_LOOK: Duration = Duration::from_secs(60);
+/// How often it is looked at whether a made certificate is to be renewed.
+pub const CERTIFICATE_RENEWAL_LOOK: Duration = Duration::from_secs(6 * 60 * 60);
+/// How long before its end a certificate is warned of.
+pub const CERTIFICATE_WARN_BEFORE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How often.
+pub const CERTIFICATE_WARN_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Most names in one made certificate: a handshake carries them all.
 pub const CERTIFICATE_NAMES: usize = 100;
 
@@ -306,9 +355,17 @@ pub const STDIN_SECRET_BYTES: u64 = 64 * 1024;
 pub const COMMAND_CONNECT: Duration = Duration::from_secs(10);
 /// Time the command line gives the daemon to answer.
 pub const COMMAND_ANSWER: Duration = Duration::from_secs(60);
-/// Time the daemon has to verify all it holds, when the command line asks it
-/// to: every blob is read and hashed.
+/// How often it is logged that files are missing.
+pub const MISSING_FILE_TELL: Duration = Duration::from_secs(60);
+/// Time the daemon has for one answer to `verify`: all names, or one slice of
+/// the files. A slice is at least one file, and that may be large.
 pub const VERIFY_ANSWER: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a slice of files is hashed before the next is asked for: often
+/// enough to show how far it is.
+pub const VERIFY_SLICE: Duration = Duration::from_millis(500);
+/// Files that one slice has at most: small ones take no time, but a place in a
+/// list each.
+pub const VERIFY_SLICE_FILES: usize = 1_000;
 /// Largest answer the command line reads into memory, in bytes.
 pub const COMMAND_BODY_BYTES: usize = 64 * 1024 * 1024;
 /// How often the command line looks at a job that it waits for.
@@ -341,8 +398,15 @@ pub const SIGN_IN_NAME_CHARACTERS: usize = 64;
 
 // Management API.
 
+/// Highest tag limit of a repository: its tags are looked through for the
+/// oldest each time that a new one comes.
+pub const TAG_LIMIT: u64 = 10_000;
+
 /// Entries of a list when no page size is asked for: DTR's.
 pub const API_PAGE_ENTRIES: usize = 10;
+/// Images of one index whose sizes a listing adds up: more than there are
+/// platforms.
+pub const SIZED_ENTRIES: usize = 64;
 /// Tags that one preview of a policy decides about when no page size is asked for.
 pub const PREVIEW_TAGS: usize = 1_000;
 /// Accounts that are read from one snapshot while they are listed.
@@ -421,8 +485,9 @@ pub const SPARSE_AFTER: Duration = Duration::from_secs(60 * 60);
 /// Names of a remote that are no tags, repeated in the log of a look.
 pub const REMOTE_TAG_EXAMPLES: usize = 5;
 /// Times a change of a policy is merged again because somebody else's came
-/// between.
-pub const POLICY_SAVE_TRIES: usize = 8;
+/// between. Each of them is a change that went through, so this is how many
+/// may be made at once.
+pub const POLICY_SAVE_TRIES: usize = 256;
 // What comes later than what it belongs to.
 
 /// Tags of one manifest whose mirrors are asked to look again.

@@ -1,10 +1,21 @@
 //! The binary: a runtime, and everything else in the library.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use tidegate::limits;
 
 fn main() -> ExitCode {
+    // With fewer the runtime does not fail, it panics.
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    if files.is_some_and(|files| files < limits::OPEN_FILES_LEAST) {
+        let (files, least) = (files.unwrap_or_default(), limits::OPEN_FILES_LEAST);
+        let _ = writeln!(
+            std::io::stderr(),
+            "error: only {files} files may be open, and {least} are needed at least: raise it with `ulimit -n`, or LimitNOFILE= of the service"
+        );
+        return ExitCode::FAILURE;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(limits::BLOCKING_THREADS)
@@ -19,7 +30,7 @@ fn main() -> ExitCode {
             exit
         }
         Err(error) => {
-            eprintln!("error: cannot start threads: {error}");
+            let _ = writeln!(std::io::stderr(), "error: cannot start threads: {error}");
             ExitCode::FAILURE
         }
     }

@@ -1,17 +1,24 @@
 //! Where log lines go, and in which form.
 //!
 //! Text for people, JSON for collectors, one line an event on standard error,
-//! which systemd hands to the journal. A panic is a line like any other: the
+//! which systemd hands to the journal. Strangers' texts stand in many lines: in
+//! text, what could end a line or move a terminal's cursor is written as its
+//! escape, so that nobody but the daemon writes lines. A panic is a line like any other: the
 //! hook here replaces the standard one, so that it cannot tear a JSON log. A
 //! panic that is awaited (`catch`) is no line at all: whoever awaits it has
 //! words of its own for it.
 
 use std::cell::Cell;
+use std::fmt::{self, Write as _};
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, resume_unwind, set_hook, take_hook};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::debug_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -45,14 +52,55 @@ pub fn start(filter: &str, form: Form) {
             .try_init(),
         Form::Text => {
             let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
-            registry
-                .with(tracing_subscriber::fmt::layer().with_target(false).with_ansi(ansi).with_writer(std::io::stderr))
-                .try_init()
+            text(registry, ansi, std::io::stderr).try_init()
         }
     };
     if started.is_ok() {
         LOGGED.store(true, Ordering::Release);
         hook();
+    }
+}
+
+/// Lines for people on top of `registry`.
+pub fn text<R, W>(registry: R, ansi: bool, writer: W) -> impl Subscriber + Send + Sync
+where
+    R: Subscriber + for<'span> tracing_subscriber::registry::LookupSpan<'span> + Send + Sync,
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
+    let fields = debug_fn(|writer, field, value| match field.name() {
+        "message" => write!(Escaped(writer), "{value:?}"),
+        name => write!(Escaped(writer), "{name}={value:?}"),
+    });
+    registry.with(
+        tracing_subscriber::fmt::layer()
+            .fmt_fields(fields.delimited(" "))
+            .with_target(false)
+            .with_ansi(ansi)
+            .with_writer(writer),
+    )
+}
+
+/// Writes on what it is given, with escapes for what is no part of a line.
+struct Escaped<'a, W>(&'a mut W);
+
+impl<W: fmt::Write> fmt::Write for Escaped<'_, W> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for letter in text.chars() {
+            match letter {
+                // Controls, and what turns the direction of a line around.
+                '\u{2028}'
+                | '\u{2029}'
+                | '\u{200e}'
+                | '\u{200f}'
+                | '\u{202a}'..='\u{202e}'
+                | '\u{2066}'..='\u{2069}' => {
+                    write!(self.0, "{}", letter.escape_unicode())?;
+                }
+                _ if letter.is_control() => write!(self.0, "{}", letter.escape_default())?,
+                _ => self.0.write_char(letter)?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -97,6 +145,46 @@ fn log(panic: &PanicHookInfo<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Gathers what is logged.
+    #[derive(Clone, Default)]
+    struct Gathered(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Gathered {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A tag or a host with a line end in it wrote lines of its own into the
+    /// journal; with an ESC it repainted the terminal that showed them.
+    #[test]
+    fn no_text_of_a_stranger_ends_a_line_or_moves_a_cursor() {
+        let gathered = Gathered::default();
+        let writer = gathered.clone();
+        let logger = text(tracing_subscriber::registry(), false, move || writer.clone());
+        let bad = "a\u{1b}[31m\r\nERROR forged\0\u{7f}\u{9b}\u{202e}\u{2028}z";
+        tracing::subscriber::with_default(logger, || {
+            let span = tracing::info_span!("request", shown = %bad, quoted = bad, later = tracing::field::Empty);
+            let _entered = span.enter();
+            span.record("later", tracing::field::display(bad));
+            tracing::info!(host = %bad, name = ?bad, text = bad, "{bad}");
+            let error = std::io::Error::other(bad);
+            tracing::warn!(error = &error as &dyn std::error::Error, "refused: {error}");
+        });
+        let logged = String::from_utf8(gathered.0.lock().expect("whole").clone()).expect("text");
+        assert_eq!(logged.lines().count(), 2, "{logged:?}");
+        let strange =
+            |letter: &char| letter.is_control() && *letter != '\n' || matches!(letter, '\u{202e}' | '\u{2028}');
+        assert_eq!(logged.chars().find(strange), None, "{logged:?}");
+        assert!(logged.contains(r"a\u{1b}[31m\r\nERROR forged\u{0}\u{7f}\u{9b}\u{202e}\u{2028}z"), "{logged}");
+        assert!(logged.contains(r"host=a\u{1b}") && logged.contains(r"later=a\u{1b}"), "{logged}");
+    }
 
     #[test]
     fn an_awaited_panic_comes_back_on_one_line() {

@@ -22,7 +22,7 @@ use syn::{Attribute, Item, Meta, Token, UseTree};
 /// The rows, lowest first. `src/lib.rs` lists the same modules under the same
 /// numbers.
 const ROWS: &[&[&str]] = &[
-    &["backoff", "chance", "clock", "limits", "secret"],
+    &["backoff", "chance", "clock", "json", "limits", "secret"],
     &["lifecycle", "oci", "telemetry"],
     &["access", "event"],
     &["policy"],

@@ -65,13 +65,15 @@ fn every_example_in_the_default_configuration_parses() {
 }
 
 /// `systemd-analyze verify` exits 0 on an unknown key, so what it writes is
-/// what counts. It also wants the program of `ExecStart` to be there, which
-/// it is only where the package is installed: the built one stands in.
+/// what counts. It also wants the program of `ExecStart` and the manual page to
+/// be there, which they are only where the package is installed: the built
+/// program stands in for the one, and the other is left out.
 #[test]
 fn systemd_has_nothing_to_say_about_the_unit() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tidegate.service");
     let unit = read("systemd/tidegate.service");
+    let unit = unit.replace("Documentation=man:tidegate(1)\n", "");
     std::fs::write(&path, unit.replace("/usr/bin/tidegate", env!("CARGO_BIN_EXE_tidegate"))).unwrap();
     let said = ran("systemd-analyze", &["verify", path.to_str().unwrap()]);
     assert_eq!(String::from_utf8_lossy(&said.stderr), "");
@@ -98,6 +100,51 @@ fn the_scripts_are_sh_and_refuse_what_they_do_not_know() {
             assert!(!ran("sh", &[path.to_str().unwrap(), "nonsense"]).status.success(), "{script}");
         }
     }
+}
+
+/// The manager once killed a daemon that was still waiting for its jobs.
+#[test]
+fn the_unit_gives_a_stop_more_time_than_it_takes() {
+    use tidegate::limits;
+    let sum = limits::DRAIN_REQUESTS + limits::DRAIN + limits::DRAIN_JOBS + limits::DRAIN_OUTGOING + limits::SHUTDOWN;
+    let unit = read("systemd/tidegate.service");
+    let seconds = unit.lines().find_map(|line| line.strip_prefix("TimeoutStopSec=")?.parse::<u64>().ok()).unwrap();
+    assert!(seconds >= sum.as_secs() + 5, "{seconds} s for {sum:?}");
+}
+
+/// A service that would not start left the packages of a host half configured.
+#[test]
+fn a_service_that_does_not_start_does_not_fail_an_upgrade() {
+    let folder = tempfile::tempdir().unwrap();
+    let asked = folder.path().join("asked");
+    for name in ["systemctl", "deb-systemd-invoke", "systemd-sysusers", "install"] {
+        let fails = if name.starts_with("sys") && name != "systemctl" || name == "install" { 0 } else { 1 };
+        let script = format!("#!/bin/sh\necho {name} \"$@\" >> {asked:?}\nexit {fails}\n");
+        let path = folder.path().join(name);
+        std::fs::write(&path, script).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    // What a host under systemd has; the scripts are run on any.
+    let scripts = folder.path().join("scripts");
+    std::fs::create_dir(&scripts).unwrap();
+    for (name, words) in
+        [("postinst", &["configure", "0.1.0-1"][..]), ("postinst", &["configure"]), ("prerm", &["remove"])]
+    {
+        let text = read(&format!("packaging/debian/{name}")).replace("/run/systemd/system", "/");
+        let path = scripts.join(name);
+        std::fs::write(&path, text).unwrap();
+        let search = format!("{}:/usr/bin:/bin", folder.path().display());
+        let ran = Command::new("sh").arg(&path).args(words).env("PATH", search).output().unwrap();
+        assert!(ran.status.success(), "{name} {words:?}: {ran:?}");
+        let told = String::from_utf8_lossy(&ran.stdout).into_owned();
+        assert_eq!(
+            told.contains("systemctl enable --now tidegate"),
+            words == ["configure"],
+            "{name} {words:?}: {told}"
+        );
+    }
+    let asked = std::fs::read_to_string(asked).unwrap();
+    assert!(asked.contains("deb-systemd-invoke try-restart tidegate.service"), "{asked}");
 }
 
 /// A file that is named in `Cargo.toml` and not there is found by the release

@@ -2,14 +2,18 @@
 //! and puts the parts together. Nothing runs yet.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use tokio::sync::Semaphore;
 
 use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::rehearsal::Pace;
-use crate::config::{Config, When};
+use crate::config::{CertificateFiles, Config, When};
 use crate::http::connection::Options as ConnectionOptions;
 use crate::http::listen::{Bound, Spec, bind};
 use crate::http::{State, Tls, state};
@@ -17,13 +21,15 @@ use crate::identity::{Authority, CertificateNames, Keyring, Passwords, ServerCer
 use crate::jobs::timetable::Entry;
 use crate::jobs::{self, Remotes, Runner};
 use crate::lifecycle::{Scope, blocking};
+use crate::limits;
 use crate::registry::Registry;
 use crate::remote::{Names, Outbound, OutboundOptions, Subnet, Timing};
 use crate::store::backup::{KEY_FILES, SEALING_KEY};
 use crate::store::record::JobAction;
 use crate::store::{DATABASE, Store, policy};
 
-use super::AppError;
+use super::renew::{Certificate, Reload};
+use super::{AppError, descriptors};
 
 /// The daemon, put together and not running.
 pub struct App {
@@ -43,20 +49,10 @@ pub struct App {
     pub pace: Pace,
     /// What is done on the daemon's own schedules.
     pub timetable: Vec<Entry>,
-    /// The certificate that listeners use, when it is one of ours.
-    pub certificate: Option<OwnCertificate>,
-}
-
-/// A certificate that is made here and renewed by itself.
-pub struct OwnCertificate {
-    /// Who makes it.
-    pub authority: Authority,
-    /// What it is for.
-    pub names: CertificateNames,
-    /// Where it is swapped.
-    pub tls: Tls,
-    /// Until when the current one holds.
-    pub not_after: crate::clock::Timestamp,
+    /// The certificate that listeners show.
+    pub certificate: Certificate,
+    /// Asks for it to be read again.
+    pub reload: Reload,
 }
 
 impl std::fmt::Debug for App {
@@ -78,12 +74,22 @@ pub async fn build(config: &Config, clock: Clock, chance: Chance) -> Result<App,
         let (root, keep, clock, chance) = (config.data.clone(), config.keep_free, clock.clone(), chance.clone());
         blocking(move || Store::open_keeping(&root, keep, clock, chance)).await?
     };
+    if let Ok(room) = store.files().disk().room()
+        && store.files().disk().keep(&room) >= room.total_bytes
+    {
+        tracing::warn!(
+            total_bytes = room.total_bytes,
+            "disk.keep_free is more than the disk has: every upload is refused"
+        );
+    }
     let registry = {
-        let store = store.clone();
-        blocking(move || Registry::new(store)).await?
+        let (store, options) = (store.clone(), config.registry);
+        blocking(move || Registry::with(store, options)).await?
     };
     let (ca_pem, tls, certificate) = certificates(config, given, &clock, &chance).await?;
     let mut bound = vec![bind(Spec::Unix { path: config.admin_socket.clone() }, 0).await?];
+    // Whoever reads them from now on is not sent to where the last daemon was.
+    remove_addresses(&config.addresses_file);
     for (index, listener) in config.listeners.iter().enumerate() {
         let tls = listener.is_tls().then(|| tls.clone());
         bound.push(bind(Spec::Tcp { address: listener.address(), tls }, index + 1).await?);
@@ -109,9 +115,15 @@ pub async fn build(config: &Config, clock: Clock, chance: Chance) -> Result<App,
     let (registry_of_state, scrub) = (registry.clone(), config.scrub.clone());
     let parts = state::Parts { registry: registry_of_state, passwords, ca_pem, remotes, key_files, scrub };
     let state = State::new(parts);
-    let connections = ConnectionOptions::default();
-    let (pace, timetable) = (config.pace.clone(), timetable(config));
-    Ok(App { state, registry, runner, bound, connections, outgoing, pace, timetable, certificate })
+    let most = descriptors::raise().connections();
+    if most < limits::CONNECTIONS {
+        tracing::warn!(connections = most, "few descriptors are allowed (ulimit -n), so fewer connections are taken");
+    }
+    let connections = ConnectionOptions { connections: Arc::new(Semaphore::new(most)), ..ConnectionOptions::default() };
+    let (mut pace, timetable) = (config.pace.clone(), timetable(config));
+    pace.upkeep.history = config.gc.history;
+    let reload = Reload::default();
+    Ok(App { state, registry, runner, bound, connections, outgoing, pace, timetable, certificate, reload })
 }
 
 /// The key files of a data folder, by the name that a backup gives them.
@@ -135,14 +147,22 @@ fn timetable(config: &Config) -> Vec<Entry> {
 
 /// The operator's own certificate. It goes before everything else: with one
 /// that cannot be used nothing is made.
-async fn given_certificate(config: &Config) -> Result<Option<ServerCertificate>, AppError> {
+async fn given_certificate(config: &Config) -> Result<Option<(CertificateFiles, ServerCertificate)>, AppError> {
     let Some(files) = config.tls.files.clone() else { return Ok(None) };
-    Ok(Some(blocking(move || ServerCertificate::load(&files.certificate, &files.key)).await?))
+    let read = {
+        let files = files.clone();
+        blocking(move || ServerCertificate::load(&files.certificate, &files.key)).await?
+    };
+    Ok(Some((files, read)))
 }
 
-/// Whether the listeners' addresses can be had: a first start that fails for
-/// one of them leaves no folder behind that looks like a registry's.
+/// Whether the listeners' addresses can be had, and the local endpoint where it
+/// lies elsewhere: a first start that fails for one of them leaves no folder
+/// behind that looks like a registry's.
 async fn try_addresses(config: &Config) -> Result<(), AppError> {
+    if !config.admin_socket.starts_with(&config.data) {
+        bind(Spec::Unix { path: config.admin_socket.clone() }, 0).await?;
+    }
     for listener in &config.listeners {
         bind(Spec::Tcp { address: listener.address(), tls: None }, 0).await?;
     }
@@ -156,20 +176,18 @@ fn subnet(text: &str) -> Option<Subnet> {
 /// The authority's certificate, what listeners present, and how it is renewed.
 async fn certificates(
     config: &Config,
-    given: Option<ServerCertificate>,
+    given: Option<(CertificateFiles, ServerCertificate)>,
     clock: &Clock,
     chance: &Chance,
-) -> Result<(String, Tls, Option<OwnCertificate>), AppError> {
+) -> Result<(Option<String>, Tls, Certificate), AppError> {
+    if let Some((files, shown)) = given {
+        let tls = Tls::new(shown.server_config());
+        return Ok((shown.authority_pem(), tls.clone(), Certificate::Given { files, tls, shown }));
+    }
     let folder = config.data.join("tls");
     let (now, chance) = (clock.now(), chance.clone());
     let authority = blocking(move || Authority::open_or_create(&folder, now, &chance)).await?;
-    let ca_pem = authority.certificate_pem().to_owned();
-    if let Some(given) = given {
-        if given.not_after() <= now {
-            tracing::warn!(expired_at = %given.not_after(), "the configured certificate has expired");
-        }
-        return Ok((ca_pem, Tls::new(given.server_config()), None));
-    }
+    let ca_pem = Some(authority.certificate_pem().to_owned());
     let mut names: Vec<String> = config.tls.names.iter().map(|name| name.as_str().to_owned()).collect();
     let addresses = config.listeners.iter().map(|listener| listener.address().ip());
     names.extend(addresses.filter(|ip| !ip.is_unspecified()).map(|ip| ip.to_string()));
@@ -182,7 +200,8 @@ async fn certificates(
     let made = made?;
     let tls = Tls::new(made.server_config());
     let not_after = made.not_after();
-    Ok((ca_pem, tls.clone(), Some(OwnCertificate { authority, names, tls, not_after })))
+    let authority = Box::new(authority);
+    Ok((ca_pem, tls.clone(), Certificate::Own { authority, names, tls, not_after }))
 }
 
 /// The keys that seal credentials. They are made only where nothing is sealed
@@ -206,12 +225,28 @@ async fn keyring(config: &Config, store: &Store, chance: &Chance) -> Result<Opti
     Ok(opened.map(Arc::new))
 }
 
+/// Takes the addresses away that are not listened on any more.
+pub(super) fn remove_addresses(path: &Path) {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            tracing::warn!(%error, path = %path.display(), "the file with the addresses could not be removed");
+        }
+        Ok(()) | Err(_) => {}
+    }
+}
+
 /// Writes what is listened on, so that port 0 is of use.
 fn write_addresses(path: &Path, bound: &[Bound]) -> Result<(), AppError> {
     let text: String =
         bound.iter().filter(|bound| bound.local_addr().is_some()).map(|bound| format!("{bound}\n")).collect();
     let made = path.with_extension("new");
-    std::fs::write(&made, text)
-        .and_then(|()| std::fs::rename(&made, path))
-        .map_err(|source| AppError::File { path: path.to_owned(), source })
+    let write = || -> std::io::Result<()> {
+        let mut file = std::fs::File::create(&made)?;
+        // The group of the local endpoint may know them as well, whatever the
+        // umask is.
+        file.set_permissions(std::fs::Permissions::from_mode(0o640))?;
+        file.write_all(text.as_bytes())?;
+        std::fs::rename(&made, path)
+    };
+    write().map_err(|source| AppError::File { path: path.to_owned(), source })
 }

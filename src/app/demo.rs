@@ -8,6 +8,7 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,9 +20,12 @@ use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::{Config, Environment, Listener, Overrides};
 use crate::lifecycle::Scope;
+use crate::limits;
 use crate::oci::{Digest, MediaType};
 
 use super::demo_client::DemoClient;
+use super::signal::Signals;
+use super::welcome::quoted;
 use super::{AppError, Stop, build, run};
 
 /// The account that the demonstration signs in with, on both registries.
@@ -33,19 +37,35 @@ const PATIENCE: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// When a registry does not start, or a step does not happen.
-pub async fn demo() -> Result<(), AppError> {
+pub async fn demo(environment: &Environment) -> Result<(), AppError> {
     crate::telemetry::start("warn", crate::telemetry::Form::Text);
+    let unwatched = |source| AppError::Demo(format!("signals cannot be watched: {source}"));
+    // Before there is anything to leave behind.
+    let mut signals = Signals::watch().map_err(unwatched)?;
     let folder = Folder::new()?;
     let stop = Stop::new();
     let running = Scope::new();
-    let told = show(&folder.0, &stop, &running).await;
-    if told.is_ok() {
-        wait_for_signal().await;
-        println!("\nStopping; nothing is left behind.");
+    // What it has begun in the scope goes on to a point where it can stop.
+    let told = tokio::select! {
+        told = show(&folder.0, &environment.program, &stop, &running) => Some(told),
+        _ = signals.next() => None,
+    };
+    if matches!(told, Some(Ok(()))) {
+        signals.next().await;
     }
     stop.ask();
-    running.drain(crate::limits::DRAIN).await;
-    told
+    if !matches!(told, Some(Err(_))) {
+        say("\nStopping; nothing is left behind. A second Ctrl-C skips waiting for requests.");
+    }
+    tokio::select! {
+        _ = running.drain(limits::DRAIN_REQUESTS + limits::DRAIN) => {}
+        _ = signals.next() => {
+            // A request that waits for its client would not end.
+            drop(folder);
+            std::process::exit(1);
+        }
+    }
+    told.unwrap_or(Ok(()))
 }
 
 /// A folder of its own, removed when the demonstration ends.
@@ -54,15 +74,23 @@ struct Folder(std::path::PathBuf);
 impl Folder {
     fn new() -> Result<Self, AppError> {
         let path = std::env::temp_dir().join(format!("tidegate-demo-{}", Chance::system().id()));
-        std::fs::create_dir(&path).map_err(|source| AppError::File { path: path.clone(), source })?;
+        let made = std::fs::DirBuilder::new().mode(0o700).create(&path);
+        made.map_err(|source| AppError::File { path: path.clone(), source })?;
         Ok(Self(path))
     }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            eprintln!("{} could not be removed: {error}", self.0.display());
+        // What still runs may write a file while the others go.
+        for is_last in [false, false, true] {
+            match std::fs::remove_dir_all(&self.0) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
+                Err(error) if is_last => {
+                    let _ = writeln!(std::io::stderr(), "{} could not be removed: {error}", self.0.display());
+                }
+                Ok(()) | Err(_) => {}
+            }
         }
     }
 }
@@ -80,21 +108,32 @@ async fn start(name: &str, folder: &Path, password: &str, stop: &Stop, running: 
     let overrides = Overrides { data: Some(data.clone()), listeners: vec![free] };
     let config = Config::embedded(&overrides, &Environment::bare(folder.to_owned()))
         .map_err(|error| AppError::Demo(error.to_string()))?;
-    let app = build(&config, Clock::system(), Chance::system()).await?;
-    let address = app.bound.iter().find_map(crate::http::Bound::local_addr);
-    let address = address.ok_or_else(|| AppError::Demo("no listener was bound".to_owned()))?;
-    let ca = app.state.ca_pem().to_owned();
-    let stop = stop.clone();
+    let (stop, socket) = (stop.clone(), config.admin_socket.clone());
+    let (tell, told) = tokio::sync::oneshot::channel();
+    // In the scope from the first file on: whoever stops while it is made waits
+    // until it can be stopped.
     running.spawn(async move {
+        let app = match build(&config, Clock::system(), Chance::system()).await {
+            Ok(app) => app,
+            Err(error) => {
+                let _ = tell.send(Err(error));
+                return;
+            }
+        };
+        let address = app.bound.iter().find_map(crate::http::Bound::local_addr);
+        let _ = tell.send(Ok((address, app.state.ca_pem().unwrap_or_default().to_owned())));
         if let Err(error) = run(app, stop).await {
-            eprintln!("a registry of the demonstration stopped: {error}");
+            let _ = writeln!(std::io::stderr(), "a registry of the demonstration stopped: {error}");
         }
     });
-    let client = DemoClient::new(config.admin_socket.clone(), address, &ca, ACCOUNT, password)?;
+    let gone = |_| AppError::Demo("a registry did not start".to_owned());
+    let (address, ca) = told.await.map_err(gone)??;
+    let address = address.ok_or_else(|| AppError::Demo("no listener was bound".to_owned()))?;
+    let client = DemoClient::new(socket, address, &ca, ACCOUNT, password)?;
     Ok(Side { client, address, data })
 }
 
-async fn show(folder: &Path, stop: &Stop, running: &Scope) -> Result<(), AppError> {
+async fn show(folder: &Path, program: &str, stop: &Stop, running: &Scope) -> Result<(), AppError> {
     let begun = Instant::now();
     let mut password = [0_u8; 9];
     Chance::system().fill(&mut password);
@@ -133,7 +172,7 @@ async fn show(folder: &Path, stop: &Stop, running: &Scope) -> Result<(), AppErro
     step(begun, &format!("Mirrored out: edge/website:{mirrored} is there"));
     let pulled = wait_for(&here, "back/website", &digest).await?;
     step(begun, &format!("Pulled back on schedule: back/website:{pulled} is here again"));
-    println!("{}", hints(&here, &password));
+    say(&hints(&here, program, &password));
     Ok(())
 }
 
@@ -162,7 +201,7 @@ async fn policies(here: &Side, there: &Side, password: &str) -> Result<(), AppEr
 
 /// Pushes an image of one small layer, as a client would.
 async fn push(side: &Side, repository: &str, tag: &str) -> Result<Digest, AppError> {
-    let layer = format!("what {repository}:{tag} is made of\n").into_bytes();
+    let layer = tar("etc/tidegate-demo", format!("what {repository}:{tag} is made of\n").as_bytes());
     let config = serde_json::to_vec(&json!({
         "architecture": "amd64", "os": "linux", "config": {},
         "rootfs": {"type": "layers", "diff_ids": [Digest::sha256_of(&layer).to_string()]},
@@ -213,7 +252,7 @@ async fn why(side: &Side, repository: &str, tag: &str) -> Result<(), AppError> {
         let decisions = verdict["decisions"].as_array().cloned().unwrap_or_default();
         for decision in &decisions {
             let text = |key: &str| decision[key].as_str().unwrap_or_default().to_owned();
-            println!("           why {tag}: {}: {}", text("outcome"), text("reason"));
+            say(&format!("           why {tag}: {}: {}", text("outcome"), text("reason")));
         }
         if !decisions.is_empty() || Instant::now() > until {
             return Ok(());
@@ -223,12 +262,42 @@ async fn why(side: &Side, repository: &str, tag: &str) -> Result<(), AppError> {
 }
 
 fn step(begun: Instant, text: &str) {
-    println!("[{:7.3} s] {text}", begun.elapsed().as_secs_f64());
-    // A pipe that is gone is no reason to stop showing.
-    let _ = std::io::stdout().flush();
+    say(&format!("[{:7.3} s] {text}", begun.elapsed().as_secs_f64()));
 }
 
-fn hints(here: &Side, password: &str) -> String {
+/// Says a line. A pipe that is gone is no reason to stop showing.
+fn say(line: &str) {
+    let mut out = std::io::stdout();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// A layer with one file in it: an archive in the `ustar` form (POSIX.1-1988),
+/// which every client unpacks.
+fn tar(path: &str, bytes: &[u8]) -> Vec<u8> {
+    const BLOCK: usize = 512;
+    let mut head = [0_u8; BLOCK];
+    let mut put = |at: usize, field: &[u8]| head[at..at + field.len()].copy_from_slice(field);
+    put(0, path.as_bytes());
+    put(100, b"0000644\0");
+    put(108, b"0000000\0");
+    put(116, b"0000000\0");
+    put(124, format!("{:011o}\0", bytes.len()).as_bytes());
+    put(136, b"00000000000\0");
+    // The sum counts itself as blanks.
+    put(148, b"        ");
+    put(156, b"0");
+    put(257, b"ustar\x0000");
+    let sum: u32 = head.iter().map(|byte| u32::from(*byte)).sum();
+    head[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    let mut archive = head.to_vec();
+    archive.extend_from_slice(bytes);
+    // Whole blocks, and two empty ones for the end.
+    archive.resize(archive.len().next_multiple_of(BLOCK) + 2 * BLOCK, 0);
+    archive
+}
+
+fn hints(here: &Side, program: &str, password: &str) -> String {
+    let program = quoted(program);
     let (at, socket) = (here.address, here.data.join("admin.sock"));
     let mut text = String::from("\nBoth registries run until Ctrl-C. Try in another terminal:\n\n");
     let mut line = |words: String| {
@@ -237,20 +306,27 @@ fn hints(here: &Side, password: &str) -> String {
     line(format!("docker login -u {ACCOUNT} -p {password} {at}"));
     line(format!("docker tag debian:12 {at}/dev/website:2.0-stable && docker push {at}/dev/website:2.0-stable"));
     line(format!("export TIDEGATE_SOCKET={}", socket.display()));
-    line("tidegate why dev/website:2.0-stable".to_owned());
-    line("tidegate job list".to_owned());
-    line("tidegate promotion list dev/website".to_owned());
+    line(format!("{program} why dev/website:2.0-stable"));
+    line(format!("{program} job list"));
+    line(format!("{program} promotion list dev/website"));
     text
 }
 
-async fn wait_for_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Its images once had a text for a layer, which no client could unpack.
+    #[test]
+    fn a_layer_is_an_archive_that_tar_unpacks() {
+        let folder = tempfile::tempdir().unwrap();
+        for bytes in [&b""[..], b"what it is made of\n", &[7; 512]] {
+            let path = folder.path().join("layer.tar");
+            std::fs::write(&path, tar("etc/tidegate-demo", bytes)).unwrap();
+            let ran = std::process::Command::new("tar").arg("-xf").arg(&path).arg("-C").arg(folder.path()).output();
+            let ran = ran.unwrap();
+            assert!(ran.status.success() && ran.stderr.is_empty(), "{ran:?}");
+            assert_eq!(std::fs::read(folder.path().join("etc/tidegate-demo")).unwrap(), bytes);
+        }
     }
 }

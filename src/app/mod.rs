@@ -13,13 +13,19 @@ pub mod build;
 pub mod demo;
 /// The client of the demonstration.
 mod demo_client;
+/// How many files and sockets may be open.
+mod descriptors;
 /// Why the daemon does not start, or ended.
 pub mod error;
+/// Keeps the certificate good while the daemon runs.
+pub mod renew;
 /// Data folders that no daemon runs on, for backups.
 pub mod restore;
 /// Spawns, waits, drains.
 pub mod run;
-/// Opens a data folder that no daemon runs on, and proves it.
+/// The signals that the process acts on.
+mod signal;
+/// Looks at a data folder that no daemon runs on, and proves it.
 pub mod verify;
 /// What a person reads at the start.
 mod welcome;

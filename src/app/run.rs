@@ -1,5 +1,8 @@
 //! Spawns, waits, drains.
 
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::chance::Chance;
@@ -13,7 +16,9 @@ use crate::reactor::{evaluate, react, schedule, sweep};
 use crate::telemetry;
 
 use super::AppError;
-use super::build::{App, OwnCertificate, build};
+use super::build::{App, build, remove_addresses};
+use super::renew::{self, Certificate, Reload};
+use super::signal::{Heard, Signals};
 use super::welcome::Welcome;
 
 /// What ends the daemon.
@@ -50,8 +55,16 @@ pub async fn serve(config: Config, environment: &Environment) -> Result<(), AppE
     welcome(&config, environment, &app);
     let stop = Stop::new();
     let signals = Scope::new();
-    signals.spawn(watch_signals(stop.clone()));
-    run(app, stop).await
+    match Signals::watch() {
+        Ok(watched) => {
+            let is_given = matches!(app.certificate, Certificate::Given { .. });
+            signals.spawn(watch_signals(watched, stop.clone(), app.reload.clone(), is_given));
+        }
+        Err(error) => tracing::error!(%error, "signals cannot be watched"),
+    }
+    let done = run(app, stop).await;
+    remove_addresses(&config.addresses_file);
+    done
 }
 
 /// Runs an app that was built, until it is asked to stop.
@@ -59,8 +72,8 @@ pub async fn serve(config: Config, environment: &Environment) -> Result<(), AppE
 /// # Errors
 /// [`AppError::Stopped`] when a write failed.
 pub async fn run(app: App, stop: Stop) -> Result<(), AppError> {
-    let App { state, registry, runner, bound, connections, outgoing, pace, timetable, certificate } = app;
-    let store = registry.store().clone();
+    let App { state, registry, runner, bound, connections, outgoing, pace, timetable, certificate, reload } = app;
+    let (store, tally) = (registry.store().clone(), Arc::clone(&connections.tally));
     let recovered = runner.recover().await?;
     if recovered > 0 {
         tracing::info!(jobs = recovered, "jobs that were interrupted go on");
@@ -81,9 +94,7 @@ pub async fn run(app: App, stop: Stop) -> Result<(), AppError> {
     jobs.spawn(timetable::run(store.clone(), timetable, jobs.clone()));
     jobs.spawn(room::run(store.clone(), jobs.clone()));
     jobs.spawn(watchdog(store.clone(), jobs.clone()));
-    if let Some(own) = certificate {
-        jobs.spawn(renew(own, store.clock().clone(), jobs.clone()));
-    }
+    jobs.spawn(renew::run(certificate, reload, store.clock().clone(), jobs.clone()));
     state.set_ready(true);
     notify(&[sd_notify::NotifyState::Ready]);
     tracing::info!("ready");
@@ -103,11 +114,19 @@ pub async fn run(app: App, stop: Stop) -> Result<(), AppError> {
     }
     tracing::info!("stopping");
     for (name, scope, patience) in [
-        ("requests", &listeners, limits::DRAIN + Duration::from_secs(5)),
+        ("requests", &listeners, limits::DRAIN_REQUESTS),
         ("the reactor", &reactor, limits::DRAIN),
-        ("jobs", &jobs, limits::DRAIN + Duration::from_secs(5)),
-        ("outgoing connections", &outgoing, Duration::from_secs(1)),
+        ("jobs", &jobs, limits::DRAIN_JOBS),
+        ("outgoing connections", &outgoing, limits::DRAIN_OUTGOING),
     ] {
+        if !scope.drain(TELLS_AFTER.min(patience)).await {
+            // Once for each, and not for what ends at once anyway.
+            let waiting = match name {
+                "requests" => usize::try_from(tally.running.load(Ordering::Relaxed)).unwrap_or(usize::MAX),
+                _ => scope.running(),
+            };
+            tracing::info!("waiting for {name} ({waiting}); a second signal skips that");
+        }
         if !scope.drain(patience).await {
             tracing::warn!(running = scope.running(), "{name} did not end in time and are cut off");
         }
@@ -117,24 +136,31 @@ pub async fn run(app: App, stop: Stop) -> Result<(), AppError> {
     Ok(())
 }
 
-/// The first signal asks for a stop; the second ends the process at once.
-async fn watch_signals(stop: Stop) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("signals cannot be watched");
-        return;
-    };
-    for count in 0_u32.. {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+/// How long a stop may take before it is told what it waits for.
+const TELLS_AFTER: Duration = Duration::from_secs(1);
+
+/// The first signal asks for a stop; the second ends the process at once. A
+/// hangup asks for what can be read again while the daemon runs: the files of
+/// a certificate that was given.
+async fn watch_signals(mut signals: Signals, stop: Stop, reload: Reload, is_given: bool) {
+    let mut is_stopping = false;
+    loop {
+        match signals.next().await {
+            Heard::Hangup => {
+                if !is_given {
+                    tracing::info!("SIGHUP: there is nothing to read again; restart for a changed configuration");
+                }
+                reload.ask();
+            }
+            Heard::Stop if is_stopping => {
+                tracing::warn!("a second signal: ending at once");
+                std::process::exit(1);
+            }
+            Heard::Stop => {
+                is_stopping = true;
+                stop.ask();
+            }
         }
-        if count > 0 {
-            tracing::warn!("a second signal: ending at once");
-            std::process::exit(1);
-        }
-        stop.ask();
     }
 }
 
@@ -159,30 +185,6 @@ async fn watchdog(store: crate::store::Store, scope: Scope) {
     }
 }
 
-/// Makes a new certificate before the current one runs out.
-async fn renew(own: OwnCertificate, clock: Clock, scope: Scope) {
-    const LOOK_EVERY: Duration = Duration::from_secs(6 * 60 * 60);
-    let OwnCertificate { mut authority, mut names, tls, mut not_after } = own;
-    while scope.until_stopped(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
-        let now = clock.now();
-        let made;
-        (authority, names, made) = blocking(move || {
-            let made = authority.server_certificate(&names, now);
-            (authority, names, made)
-        })
-        .await;
-        match made {
-            Ok(made) if made.not_after() != not_after => {
-                not_after = made.not_after();
-                tls.swap(made.server_config());
-                tracing::info!(until = %not_after, "the certificate was renewed");
-            }
-            Ok(_) => {}
-            Err(error) => tracing::error!(error = %error, "the certificate could not be renewed"),
-        }
-    }
-}
-
 fn notify(states: &[sd_notify::NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::debug!(error = %error, "the service manager was not told");
@@ -200,6 +202,9 @@ fn welcome(config: &Config, environment: &Environment, app: &App) {
     let is_first = app.registry.accounts("", 1).is_ok_and(|accounts| accounts.is_empty());
     let listener = app.bound.iter().find_map(|bound| bound.local_addr().map(|address| (address, bound.to_string())));
     if let Some((address, url)) = listener {
-        println!("{}", Welcome { environment, config, address, url: &url, is_first }.text());
+        let has_ca = app.state.ca_pem().is_some();
+        let text = Welcome { environment, config, address, url: &url, is_first, has_ca }.text();
+        // Nobody may be reading it; the daemon serves all the same.
+        let _ = writeln!(std::io::stdout(), "{text}");
     }
 }

@@ -1,13 +1,12 @@
-//! Opens a data folder that no daemon runs on, and proves it.
+//! Proves a data folder that no daemon runs on, and leaves it as it is.
 
 use std::path::Path;
 
 use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::lifecycle::blocking;
-use crate::registry::Registry;
 use crate::store::verify::{Depth, Report, verify};
-use crate::store::{Store, damaged_page};
+use crate::store::{Store, StoreError, damaged_page};
 
 use super::AppError;
 
@@ -15,20 +14,14 @@ use super::AppError;
 ///
 /// # Errors
 /// When the folder is not there, in use, or cannot be read.
-pub async fn folder(root: &Path) -> Result<Report, AppError> {
+pub async fn folder(root: &Path, depth: Depth) -> Result<Report, AppError> {
     let root = root.to_owned();
-    if !root.join(crate::store::DATABASE).exists() {
-        let source = std::io::Error::new(std::io::ErrorKind::NotFound, "there is no database in it");
-        return Err(crate::store::OpenError::Folder { path: root, source }.into());
-    }
     blocking(move || {
         // A page can be damaged and still make sense to whoever reads it.
         let damaged = damaged_page(&root)?;
-        let store = Store::open(&root, Clock::system(), Chance::system())?;
-        let registry = Registry::new(store.clone())?;
-        let live = registry.open_uploads().into_iter().collect();
-        let mut report = verify(&store.snapshot()?, store.files(), Depth::Bytes, &live)?;
-        store.close();
+        let store = Store::look(&root, Clock::system(), Chance::system())?;
+        let live = store.files().upload_ids().map_err(StoreError::from)?;
+        let mut report = verify(&store.snapshot()?, store.files(), depth, &live)?;
         if let Some(why) = damaged {
             report.find_page(&why);
         }

@@ -18,6 +18,8 @@ pub(super) struct Welcome<'a> {
     pub(super) url: &'a str,
     /// Whether nobody has an account yet.
     pub(super) is_first: bool,
+    /// Whether clients have an authority to trust that they may not know.
+    pub(super) has_ca: bool,
 }
 
 impl Welcome<'_> {
@@ -47,7 +49,7 @@ impl Welcome<'_> {
             paste(format!("docker login -u admin {at}"));
             paste(format!("docker tag IMAGE {at}/dev/website:1.0-stable && docker push {at}/dev/website:1.0-stable"));
             paste(format!("{program} why dev/website:1.0-stable"));
-            if url.starts_with("https://") {
+            if self.has_ca && url.starts_with("https://") {
                 paste(format!("curl -ksS {url}/ca > tidegate-ca.crt   # what docker on other hosts has to trust"));
             }
         }
@@ -94,7 +96,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 }
 
 /// `text` as one word of a shell.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
     if !text.is_empty() && text.chars().all(is_plain) {
         text.to_owned()
@@ -115,7 +117,8 @@ mod tests {
         let overrides = Overrides { data: data.map(PathBuf::from), listeners: Vec::new() };
         let config = Config::embedded(&overrides, &environment).unwrap();
         let (address, url) = ("0.0.0.0:5000".parse().unwrap(), "https://0.0.0.0:5000");
-        Welcome { environment: &environment, config: &config, address, url, is_first }.text()
+        let has_ca = program != "with-a-certificate";
+        Welcome { environment: &environment, config: &config, address, url, is_first, has_ca }.text()
     }
 
     #[test]
@@ -133,6 +136,14 @@ mod tests {
                 && told.contains("curl -ksS https://127.0.0.1:5000/ca"),
             "{told}"
         );
+    }
+
+    /// With a certificate of the operator's own, `/ca` gave an authority that
+    /// had nothing to do with it.
+    #[test]
+    fn an_own_certificate_has_no_authority_to_fetch() {
+        assert!(!text(None, "with-a-certificate", true).contains("/ca"));
+        assert!(text(None, "tidegate", true).contains("/ca"));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The words of the command line.
 //!
-//! How to sign in (`--username`, `--ca`) stands before the command, because
-//! mirrors have a far side with flags of the same names.
+//! How to sign in (`--username`, `--ca`) stands before the command for the
+//! parser, because mirrors have a far side with flags of the same names;
+//! `run` puts it there for all other commands.
 
 use std::path::PathBuf;
 
@@ -19,6 +20,7 @@ use super::push_mirror::PushMirrorCommand;
 use super::repository::RepositoryCommand;
 use super::restore::RestoreArgs;
 use super::scrub::ScrubCommand;
+use super::tag::TagCommand;
 use super::verify::VerifyArgs;
 use super::why::WhyArgs;
 use crate::config::{Listener, Overrides};
@@ -67,6 +69,9 @@ pub enum Command {
     /// Repositories
     #[command(subcommand)]
     Repository(RepositoryCommand),
+    /// Tags: what they are, what they were, and the way back
+    #[command(subcommand)]
+    Tag(TagCommand),
     /// Policies that move images inside this registry
     #[command(subcommand)]
     Promotion(PromotionCommand),

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, IF_MATCH};
 use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1;
@@ -13,11 +13,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::dial::Target;
-use super::error::{ApiError, CliError};
+use super::error::{ApiError, CliError, UsageError};
 use super::terminal::{cell, rows};
 use crate::lifecycle::Scope;
 use crate::limits;
-use crate::oci::RepoName;
+use crate::oci::{Digest, RepoName};
 
 /// Everything but RFC 3986's unreserved characters: a slash inside a name is
 /// no separator.
@@ -59,7 +59,7 @@ impl Client {
     /// # Errors
     /// [`CliError`]: not reached, or refused.
     pub async fn get(&self, path: &str) -> Result<Value, CliError> {
-        Ok(self.call(Method::GET, path, None, limits::COMMAND_ANSWER).await?.body)
+        Ok(self.call(self.request(Method::GET, path, None)?, limits::COMMAND_ANSWER).await?.body)
     }
 
     /// Sends `body` to `path`.
@@ -67,7 +67,7 @@ impl Client {
     /// # Errors
     /// As [`Client::get`].
     pub async fn post(&self, path: &str, body: &Value) -> Result<Value, CliError> {
-        Ok(self.call(Method::POST, path, Some(body), limits::COMMAND_ANSWER).await?.body)
+        Ok(self.call(self.request(Method::POST, path, Some(body))?, limits::COMMAND_ANSWER).await?.body)
     }
 
     /// Has the daemon do the work behind `path`, and gives it `patience`.
@@ -75,7 +75,16 @@ impl Client {
     /// # Errors
     /// As [`Client::get`].
     pub async fn post_patiently(&self, path: &str, patience: Duration) -> Result<Value, CliError> {
-        Ok(self.call(Method::POST, path, Some(&Value::Object(serde_json::Map::new())), patience).await?.body)
+        let nothing = Value::Object(serde_json::Map::new());
+        Ok(self.call(self.request(Method::POST, path, Some(&nothing))?, patience).await?.body)
+    }
+
+    /// Changes what is at `path`.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn put(&self, path: &str, body: &Value) -> Result<Value, CliError> {
+        Ok(self.call(self.request(Method::PUT, path, Some(body))?, limits::COMMAND_ANSWER).await?.body)
     }
 
     /// Removes what is at `path`.
@@ -83,22 +92,42 @@ impl Client {
     /// # Errors
     /// As [`Client::get`].
     pub async fn delete(&self, path: &str) -> Result<Value, CliError> {
-        Ok(self.call(Method::DELETE, path, None, limits::COMMAND_ANSWER).await?.body)
+        self.change(Method::DELETE, path, None, None).await
+    }
+
+    /// Changes what is at `path`, as long as its digest is the one expected.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn change(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        expected: Option<&Digest>,
+    ) -> Result<Value, CliError> {
+        let mut request = self.request(method, path, body)?;
+        if let Some(digest) = expected {
+            let tag = HeaderValue::from_str(&format!("\"{digest}\"")).expect("a digest is a header value");
+            request.headers_mut().insert(IF_MATCH, tag);
+        }
+        Ok(self.call(request, limits::COMMAND_ANSWER).await?.body)
     }
 
     /// All pages of the listing at `path` in one answer: the first page's,
-    /// with the others' entries added to its list `key`.
+    /// with the others' entries added to its list `key`; without a key the
+    /// answer is the list.
     ///
     /// # Errors
     /// As [`Client::get`].
     pub async fn list(&self, path: &str, key: &str, paging: Paging) -> Result<Value, CliError> {
         let sized = format!("{path}?{}={}", paging.size, limits::PAGE_DEFAULT_ENTRIES);
-        let first = self.call(Method::GET, &sized, None, limits::COMMAND_ANSWER).await?;
+        let first = self.call(self.request(Method::GET, &sized, None)?, limits::COMMAND_ANSWER).await?;
         let (mut whole, mut next) = (first.body, first.next);
-        let pointer = format!("/{key}");
+        let pointer = if key.is_empty() { String::new() } else { format!("/{key}") };
         while let Some(start) = next {
             let page = format!("{sized}&{}={}", paging.start, segment(&start));
-            let answer = self.call(Method::GET, &page, None, limits::COMMAND_ANSWER).await?;
+            let answer = self.call(self.request(Method::GET, &page, None)?, limits::COMMAND_ANSWER).await?;
             if let Some(list) = whole.pointer_mut(&pointer).and_then(Value::as_array_mut) {
                 list.extend_from_slice(rows(&answer.body, &pointer));
             }
@@ -111,15 +140,9 @@ impl Client {
         Ok(whole)
     }
 
-    async fn call(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-        patience: Duration,
-    ) -> Result<Answer, CliError> {
+    async fn call(&self, request: Request<Full<Bytes>>, patience: Duration) -> Result<Answer, CliError> {
         let (sender, scope) = self.connect().await?;
-        let exchanged = self.in_time(patience, self.exchange(sender, self.request(method, path, body))).await;
+        let exchanged = self.in_time(patience, self.exchange(sender, request)).await;
         scope.stop();
         exchanged?
     }
@@ -169,10 +192,16 @@ impl Client {
         CliError::NotJson { at: self.shown(), status: status.as_u16() }
     }
 
-    pub(super) fn request(&self, method: Method, path: &str, body: Option<&Value>) -> Request<Full<Bytes>> {
+    pub(super) fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Request<Full<Bytes>>, CliError> {
         let mut request = Request::new(Full::new(body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()))));
         *request.method_mut() = method;
-        *request.uri_mut() = path.parse().expect("paths are made here, of encoded segments");
+        // Made of encoded segments, so only its length can be wrong.
+        *request.uri_mut() = path.parse().map_err(|_| CliError::Usage(UsageError::TooLong { bytes: path.len() }))?;
         let headers = request.headers_mut();
         let host = HeaderValue::from_str(self.target.host()).expect("an authority is a header value");
         headers.insert(HOST, host);
@@ -185,7 +214,7 @@ impl Client {
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
-        request
+        Ok(request)
     }
 
     pub(super) async fn in_time<T>(&self, within: Duration, work: impl Future<Output = T>) -> Result<T, CliError> {
@@ -238,6 +267,14 @@ mod tests {
         let client = Client::new(fake.target());
         let whole = client.list("/l", "list", API_PAGING).await.unwrap();
         assert_eq!(whole, json!({"list": [1, 2, 3], "count": 2}));
+    }
+
+    /// A word of 66000 letters was once a panic.
+    #[tokio::test]
+    async fn a_word_that_no_path_can_hold_is_wrong_usage() {
+        let fake = Fake::new(Vec::new());
+        let ran = fake.run(&["job", "show", &"x".repeat(66_000)], "").await;
+        assert_eq!((ran.exit, ran.err.lines().count()), (crate::cli::Exit::Usage, 1), "{}", ran.err);
     }
 
     #[tokio::test]

@@ -4,18 +4,25 @@
 use std::path::Path;
 
 use super::arguments::ServeOptions;
-use super::error::CliError;
-use super::verify::VerifyReport;
+use super::error::{CliError, UsageError};
 use crate::app;
 use crate::config::{Config, Environment};
+use crate::http::VerifyReport;
 use crate::store::Store;
 use crate::store::backup::{Restored, Restoring};
+use crate::store::verify::Depth;
 
 /// Reads the configuration and runs the daemon until it is told to stop.
 ///
 /// # Errors
 /// [`CliError::Config`] before anything is opened; [`CliError::Daemon`] after.
 pub async fn serve(options: &ServeOptions, environment: &Environment) -> Result<(), CliError> {
+    for (index, one) in options.listen.iter().enumerate() {
+        if let Some(other) = options.listen[..index].iter().find(|other| other.overlaps(one)) {
+            let (one, other) = (one.address(), other.address());
+            return Err(CliError::Usage(UsageError::Overlap { one, other }));
+        }
+    }
     let overrides = options.overrides();
     let config = match &options.config {
         Some(path) => Config::load(path, &overrides, environment),
@@ -32,16 +39,16 @@ pub async fn serve(options: &ServeOptions, environment: &Environment) -> Result<
 ///
 /// # Errors
 /// [`CliError::Daemon`].
-pub async fn demo() -> Result<(), CliError> {
-    app::demo::demo().await.map_err(CliError::Daemon)
+pub async fn demo(environment: &Environment) -> Result<(), CliError> {
+    app::demo::demo(environment).await.map_err(CliError::Daemon)
 }
 
-/// Opens the data folder `path`, which no daemon runs on, and checks it.
+/// Looks at the data folder `path`, which no daemon runs on, and checks it.
 ///
 /// # Errors
 /// [`CliError::Daemon`] when it cannot be opened or read.
-pub async fn verify_folder(path: &Path) -> Result<VerifyReport, CliError> {
-    app::verify::folder(path).await.map(VerifyReport::from).map_err(CliError::Daemon)
+pub async fn verify_folder(path: &Path, depth: Depth) -> Result<VerifyReport, CliError> {
+    app::verify::folder(path, depth).await.map(|report| VerifyReport::new(report, depth)).map_err(CliError::Daemon)
 }
 
 /// Opens the store in the data folder `path`, which no daemon runs on.

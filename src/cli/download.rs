@@ -24,9 +24,10 @@ impl Client {
     /// # Errors
     /// [`CliError`]: not reached, or refused.
     pub async fn download(&self, method: Method, path: &str) -> Result<Download, CliError> {
+        let request = self.request(method, path, None)?;
         let (mut sender, connection) = self.connect().await?;
         let asked = async {
-            let answer = sender.send_request(self.request(method, path, None)).await;
+            let answer = sender.send_request(request).await;
             let (head, body) = answer.map_err(|error| self.broken(&error))?.into_parts();
             if head.status.is_success() {
                 return Ok(body);

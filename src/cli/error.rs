@@ -38,7 +38,7 @@ pub enum CliError {
     #[error("no daemon found\n{}  start one with `tidegate serve`, or say where it is: --socket PATH, TIDEGATE_SOCKET or --url URL", looked(.0))]
     NoDaemon(Vec<Looked>),
     /// The daemon that was named does not answer.
-    #[error("no daemon answers at {at}: {source}")]
+    #[error("no daemon answers at {at}: {source}{}", trust(source, at))]
     Connect {
         /// Socket or URL.
         at: String,
@@ -96,6 +96,14 @@ pub enum CliError {
         /// What it says of itself.
         why: String,
     },
+    /// A job that is over cannot be called off.
+    #[error("job {id} is over: it ended as {status}")]
+    JobOver {
+        /// The job.
+        id: String,
+        /// Its last status.
+        status: String,
+    },
     /// A try of a job failed, and it is tried again.
     #[error("job {id} failed: {why}; it is tried again at {next}")]
     JobWaits {
@@ -132,6 +140,23 @@ pub enum UsageError {
     /// A removal without consent.
     #[error("this removes the repository with all its tags and policies: add --yes to do it")]
     NoConsent,
+    /// A word that makes the request longer than any may be.
+    #[error("a request of {bytes} bytes is longer than any can be: one of the words is no name or id")]
+    TooLong {
+        /// How long its path is.
+        bytes: usize,
+    },
+    /// Two listeners that cannot both be had.
+    #[error("--listen {other} and --listen {one} cannot both be listened on: give one, or two ports")]
+    Overlap {
+        /// The later one.
+        one: std::net::SocketAddr,
+        /// The earlier one.
+        other: std::net::SocketAddr,
+    },
+    /// A change without anything that changes.
+    #[error("nothing is to be changed: give --username, --password-stdin, --token-stdin, --ca or --enable")]
+    NothingToChange,
     /// A folder and a daemon named.
     #[error("--data names a folder, --socket and --url a daemon: give one")]
     FolderAndDaemon,
@@ -189,6 +214,7 @@ impl CliError {
             | Self::Output(_)
             | Self::Pages { .. }
             | Self::JobFailed { .. }
+            | Self::JobOver { .. }
             | Self::JobWaits { .. }
             | Self::Backup(_)
             | Self::BackupOver(_) => Exit::Failure,
@@ -228,6 +254,16 @@ impl fmt::Display for ApiError {
             _ => Ok(()),
         }
     }
+}
+
+/// What to do about a certificate that nobody here vouches for.
+fn trust(error: &io::Error, at: &str) -> String {
+    if !error.to_string().contains("UnknownIssuer") {
+        return String::new();
+    }
+    format!(
+        "\n  this host does not know who made its certificate: fetch the authority, `curl -fksS {at}/ca > tidegate-ca.crt`, make sure that it is the right one, and add --ca tidegate-ca.crt"
+    )
 }
 
 fn looked(places: &[Looked]) -> String {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, HOST};
+use http::header::{AUTHORIZATION, HOST, IF_MATCH};
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -40,6 +40,7 @@ pub(crate) struct Reply {
 pub(crate) struct Seen {
     pub(crate) host: String,
     pub(crate) authorization: Option<String>,
+    pub(crate) if_match: String,
     pub(crate) body: Value,
 }
 
@@ -199,7 +200,9 @@ impl Memory {
         let header =
             |headers: &HeaderMap, name| headers.get(name).map(|v: &http::HeaderValue| v.to_str().unwrap().to_owned());
         let host = header(&head.headers, HOST).unwrap_or_default();
-        self.seen.lock().unwrap().push(Seen { host, authorization: header(&head.headers, AUTHORIZATION), body });
+        let if_match = header(&head.headers, IF_MATCH).unwrap_or_default();
+        let authorization = header(&head.headers, AUTHORIZATION);
+        self.seen.lock().unwrap().push(Seen { host, authorization, if_match, body });
         let mut script = self.script.lock().unwrap();
         let expected = script.first().is_some_and(|reply| reply.request == asked);
         let reply = if expected {

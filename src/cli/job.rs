@@ -1,5 +1,6 @@
 //! `job list|show|logs|cancel`, and waiting for a job.
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
@@ -9,6 +10,7 @@ use super::error::CliError;
 use super::run::Session;
 use super::terminal::{cell, clean, rows};
 use crate::limits;
+use crate::store::record::JobAction;
 
 /// What to do with jobs.
 #[derive(Debug, Subcommand)]
@@ -27,10 +29,10 @@ pub enum JobCommand {
 #[derive(Args, Debug)]
 pub struct ListArgs {
     /// Only jobs that do this, such as poll_mirror or push_mirror_tag
-    #[arg(long)]
+    #[arg(long, value_parser = PossibleValuesParser::new(JobAction::ALL.map(JobAction::as_str)))]
     pub action: Option<String>,
     /// At most so many
-    #[arg(long, value_name = "COUNT", default_value_t = 20)]
+    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: u32,
     /// After so many newer ones
     #[arg(long, value_name = "COUNT")]
@@ -65,7 +67,7 @@ pub async fn run(command: &JobCommand, session: &mut Session<'_, '_>) -> Result<
 pub async fn follow(started: &Value, session: &mut Session<'_, '_>) -> Result<Value, CliError> {
     let attempts = |job: &Value| job.pointer("/attempts").and_then(Value::as_u64).unwrap_or(0);
     let id = cell(started, "/id");
-    let progress = spinner(session, &format!("job {id}"));
+    let progress = spinner(session.terminal.interactive, &format!("job {id}"));
     let mut shown_to = None;
     loop {
         // The state goes first: what was written before an end is then read.
@@ -106,8 +108,8 @@ pub fn succeeded(job: &Value) -> Result<(), CliError> {
 }
 
 /// A spinner on standard error where a person watches, nothing elsewhere.
-pub fn spinner(session: &Session<'_, '_>, what: &str) -> ProgressBar {
-    if !session.terminal.interactive {
+pub fn spinner(interactive: bool, what: &str) -> ProgressBar {
+    if !interactive {
         return ProgressBar::hidden();
     }
     let style = ProgressStyle::with_template("{spinner} {prefix}: {msg} ({elapsed})");
@@ -142,6 +144,11 @@ async fn list(wanted: &ListArgs, session: &mut Session<'_, '_>) -> Result<(), Cl
 
 /// What a job works on: an image, or all that a policy names.
 fn subject(job: &Value) -> String {
+    // The daemon's own word knows the names behind ids.
+    let told = cell(job, "/subject");
+    if !told.is_empty() {
+        return told;
+    }
     let either = |name: &str| {
         let own = cell(job, &format!("/{name}"));
         if own.is_empty() { cell(job, &format!("/parameters/{name}")) } else { own }
@@ -174,6 +181,11 @@ async fn reason(job: &Value, session: &Session<'_, '_>) -> Result<String, CliErr
 }
 
 async fn cancel(wanted: &OneArgs, session: &mut Session<'_, '_>) -> Result<(), CliError> {
+    // To the API one that is over is called off already; here it is a slip.
+    let job = session.client.get(&path(&wanted.id)).await?;
+    if has_ended(&job) {
+        return Err(CliError::JobOver { id: wanted.id.clone(), status: cell(&job, "/status") });
+    }
     let answer = session.client.post(&format!("{}/cancel", path(&wanted.id)), &json!({})).await?;
     session.say(&answer, &format!("called off job {}", wanted.id))
 }
@@ -196,12 +208,12 @@ async fn logs(wanted: &OneArgs, session: &mut Session<'_, '_>) -> Result<(), Cli
     Ok(())
 }
 
-fn path(id: &str) -> String {
+pub(super) fn path(id: &str) -> String {
     format!("/api/v0/jobs/{}", segment(id))
 }
 
 /// DTR's states that are not the end; a dead worker's job is claimed again.
-fn has_ended(job: &Value) -> bool {
+pub(super) fn has_ended(job: &Value) -> bool {
     let going = ["waiting", "running", "cancel_request", "worker_dead", "worker_shutdown", "worker_resurrection"];
     !going.contains(&cell(job, "/status").as_str())
 }
@@ -261,10 +273,17 @@ mod tests {
     async fn a_job_is_called_off_or_it_is_told_that_there_is_none() {
         let none = json!({"errors": [{"code": "NO_SUCH_JOB", "message": "there is no such job"}]});
         let fake = Fake::new(vec![
+            reply("GET /api/v0/jobs/j1", 200, json!({"id": "j1", "status": "running"})),
             reply("POST /api/v0/jobs/j1/cancel", 204, Value::Null),
-            reply("POST /api/v0/jobs/j2/cancel", 404, none),
+            reply("GET /api/v0/jobs/j2", 404, none),
+            reply("GET /api/v0/jobs/j3", 200, json!({"id": "j3", "status": "done"})),
         ]);
         assert_eq!(fake.run(&["job", "cancel", "j1"], "").await.done(), "called off job j1\n");
         assert_eq!(fake.run(&["job", "cancel", "j2"], "").await.exit, Exit::Failure);
+        let ran = fake.run(&["job", "cancel", "j3"], "").await;
+        assert_eq!((ran.exit, ran.err.as_str()), (Exit::Failure, "error: job j3 is over: it ended as done\n"));
+        for slip in [&["job", "list", "--limit", "0"][..], &["job", "list", "--action", "nonsense"]] {
+            assert_eq!(fake.run(slip, "").await.exit, Exit::Usage, "{slip:?}");
+        }
     }
 }

@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::client::repository_path;
+use super::client::{API_PAGING, repository_path, segment};
 use super::dial::certificates;
-use super::error::CliError;
+use super::error::{CliError, UsageError};
 use super::rule::{Rule, shown};
 use super::run::Session;
-use super::terminal::cell;
+use super::terminal::{cell, rows};
 use crate::oci::RepoName;
 use crate::secret::Secret;
 
@@ -67,11 +67,54 @@ pub struct OneArgs {
     pub id: String,
 }
 
-/// A repository.
+/// A repository, or all of them.
 #[derive(Args, Debug)]
 pub struct AllArgs {
-    /// NAMESPACE/NAME
-    pub repository: RepoName,
+    /// NAMESPACE/NAME; every repository without it
+    pub repository: Option<RepoName>,
+}
+
+/// A policy that is to act.
+#[derive(Args, Debug)]
+pub struct EnableArgs {
+    /// Which.
+    #[command(flatten)]
+    pub one: OneArgs,
+    /// Act on what comes from now on, not on what is already there
+    #[arg(long)]
+    pub no_initial_evaluation: bool,
+}
+
+/// What changes about the far side of a mirror; the rest stays.
+#[derive(Args, Debug)]
+pub struct UpdateArgs {
+    /// Which.
+    #[command(flatten)]
+    pub one: OneArgs,
+    /// Who signs in there
+    #[arg(long, value_name = "NAME")]
+    pub username: Option<String>,
+    /// Read the password for it from standard input
+    #[arg(long, conflicts_with = "token_stdin")]
+    pub password_stdin: bool,
+    /// Read an access token for it from standard input
+    #[arg(long)]
+    pub token_stdin: bool,
+    /// Certificates (PEM) to trust there
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Let it act from now on
+    #[arg(long)]
+    pub enable: bool,
+}
+
+/// A kind of policy: the end of its path, and what it is called.
+#[derive(Clone, Copy, Debug)]
+pub struct Kind {
+    /// `…/{collection}`
+    pub collection: &'static str,
+    /// For people.
+    pub noun: &'static str,
 }
 
 impl PolicyArgs {
@@ -116,6 +159,83 @@ impl FarArgs {
 /// `…/{collection}` of a repository.
 pub fn collection(repository: &RepoName, collection: &str) -> String {
     format!("{}/{collection}", repository_path(repository))
+}
+
+/// The policies of a kind: of a repository, or of all.
+///
+/// # Errors
+/// [`CliError`].
+pub async fn policies(
+    kind: Kind,
+    query: &str,
+    of: Option<&RepoName>,
+    session: &Session<'_, '_>,
+) -> Result<Value, CliError> {
+    let path = |repository: &RepoName| collection(repository, kind.collection) + query;
+    if let Some(repository) = of {
+        return session.client.get(&path(repository)).await;
+    }
+    let mut all = Vec::new();
+    let listed = session.client.list("/api/v0/repositories", "repositories", API_PAGING).await?;
+    for repository in rows(&listed, "/repositories") {
+        let name = format!("{}/{}", cell(repository, "/namespace"), cell(repository, "/name"));
+        let Ok(name) = name.parse() else { continue };
+        match session.client.get(&path(&name)).await {
+            // Seen, but its policies are for those who administer it; or gone by now.
+            Err(CliError::Api(refused)) if matches!(refused.status, 403 | 404) => {}
+            found => all.extend_from_slice(rows(&found?, "")),
+        }
+    }
+    Ok(Value::Array(all))
+}
+
+/// Lets a policy act, or not.
+///
+/// # Errors
+/// [`CliError`].
+pub async fn switch(
+    kind: Kind,
+    one: &OneArgs,
+    enabled: bool,
+    evaluates: bool,
+    session: &mut Session<'_, '_>,
+) -> Result<(), CliError> {
+    let path = format!("{}?initialEvaluation={evaluates}", policy_path(kind, one));
+    let answer = session.client.put(&path, &json!({ "enabled": enabled })).await?;
+    let done = if enabled { "enabled" } else { "disabled" };
+    session.say(&answer, &format!("{done} {} {} of {}", kind.noun, one.id, one.repository))
+}
+
+/// Changes what a mirror knows of its far side.
+///
+/// # Errors
+/// [`CliError`].
+pub async fn update(kind: Kind, wanted: &UpdateArgs, session: &mut Session<'_, '_>) -> Result<(), CliError> {
+    let mut body = Map::new();
+    if let Some(name) = &wanted.username {
+        body.insert("username".to_owned(), json!(name));
+    }
+    if wanted.password_stdin || wanted.token_stdin {
+        let field = if wanted.token_stdin { "authToken" } else { "password" };
+        body.insert(field.to_owned(), json!(session.terminal.secret()?.expose()));
+    }
+    if let Some(path) = &wanted.ca {
+        let (text, _) = certificates(&session.environment.absolute(path))?;
+        body.insert("remoteCA".to_owned(), json!(text));
+    }
+    if wanted.enable {
+        body.insert("enabled".to_owned(), json!(true));
+    }
+    if body.is_empty() {
+        return Err(CliError::Usage(UsageError::NothingToChange));
+    }
+    let answer = session.client.put(&policy_path(kind, &wanted.one), &Value::Object(body)).await?;
+    session.say(&answer, &format!("updated {} {} of {}", kind.noun, wanted.one.id, wanted.one.repository))
+}
+
+/// Where a policy is.
+fn policy_path(kind: Kind, one: &OneArgs) -> String {
+    format!("{}/{}", collection(&one.repository, kind.collection), segment(&one.id))
 }
 
 /// The far side of a mirror in the API's answer.

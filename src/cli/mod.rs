@@ -35,6 +35,8 @@ pub mod error;
 pub mod gc;
 /// `completions` and `man`.
 pub mod generate;
+/// An image as people write it.
+pub mod image;
 /// `job list|show|logs`, and waiting for one.
 pub mod job;
 /// Where the daemon is.
@@ -57,6 +59,8 @@ pub mod rule;
 pub mod run;
 /// `scrub status|run|list|heal`.
 pub mod scrub;
+/// `tag list|history|restore|delete`.
+pub mod tag;
 /// Streams, tables, and text that is safe to show.
 pub mod terminal;
 /// `verify`.
@@ -71,4 +75,3 @@ pub use arguments::{Arguments, Command, ServeOptions};
 pub use error::CliError;
 pub use run::{main, run};
 pub use terminal::{Exit, Terminal};
-pub use verify::{Finding, VerifyReport};

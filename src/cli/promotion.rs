@@ -1,11 +1,11 @@
-//! `promotion create|list|delete|test`.
+//! `promotion create|list|delete|enable|disable|test`.
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::client::segment;
 use super::error::CliError;
-use super::mirror::{AllArgs, OneArgs, PolicyArgs, collection, rules};
+use super::mirror::{AllArgs, EnableArgs, Kind, OneArgs, PolicyArgs, collection, policies, rules, switch};
 use super::rule::Rule;
 use super::run::Session;
 use super::terminal::{cell, rows};
@@ -16,10 +16,14 @@ use crate::oci::RepoName;
 pub enum PromotionCommand {
     /// Promote images from one repository to another
     Create(CreateArgs),
-    /// List the policies of a repository
+    /// List the policies of a repository, or of all
     List(ListArgs),
     /// Remove a policy
     Delete(OneArgs),
+    /// Let a policy act
+    Enable(EnableArgs),
+    /// Keep a policy, and let it do nothing
+    Disable(OneArgs),
     /// Show what a policy would do with what is there now, and save nothing
     Test(TestArgs),
 }
@@ -43,7 +47,7 @@ pub struct ListArgs {
     #[command(flatten)]
     pub of: AllArgs,
     /// Those that promote into it, not out of it
-    #[arg(long)]
+    #[arg(long, requires = "repository")]
     pub into: bool,
 }
 
@@ -63,6 +67,7 @@ pub struct TestArgs {
 }
 
 const COLLECTION: &str = "promotionPolicies";
+const KIND: Kind = Kind { collection: COLLECTION, noun: "promotion" };
 
 /// Does what `command` says.
 ///
@@ -73,6 +78,10 @@ pub async fn run(command: &PromotionCommand, session: &mut Session<'_, '_>) -> R
         PromotionCommand::Create(wanted) => create(wanted, session).await,
         PromotionCommand::List(wanted) => list(wanted, session).await,
         PromotionCommand::Delete(wanted) => delete(wanted, session).await,
+        PromotionCommand::Enable(wanted) => {
+            switch(KIND, &wanted.one, true, !wanted.no_initial_evaluation, session).await
+        }
+        PromotionCommand::Disable(wanted) => switch(KIND, wanted, false, false, session).await,
         PromotionCommand::Test(wanted) => test(wanted, session).await,
     }
 }
@@ -87,8 +96,8 @@ async fn create(wanted: &CreateArgs, session: &mut Session<'_, '_>) -> Result<()
 }
 
 async fn list(wanted: &ListArgs, session: &mut Session<'_, '_>) -> Result<(), CliError> {
-    let path = format!("{}?source={}", collection(&wanted.of.repository, COLLECTION), !wanted.into);
-    let policies = session.client.get(&path).await?;
+    let query = format!("?source={}", !wanted.into);
+    let policies = policies(KIND, &query, wanted.of.repository.as_ref(), session).await?;
     let row = |policy: &Value| {
         vec![
             cell(policy, "/id"),

@@ -1,25 +1,36 @@
-//! `pull-mirror create|list|delete|run`.
+//! `pull-mirror create|list|delete|enable|disable|update|run`.
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::client::segment;
 use super::error::CliError;
-use super::job::{follow, succeeded};
-use super::mirror::{AllArgs, FarArgs, OneArgs, PolicyArgs, collection, far_side, last_status, rules};
+use super::job::{follow, has_ended, succeeded};
+use super::mirror::{
+    AllArgs, EnableArgs, FarArgs, Kind, OneArgs, PolicyArgs, UpdateArgs, collection, far_side, last_status, policies,
+    rules, switch, update,
+};
 use super::run::Session;
 use super::terminal::{cell, rows};
+use crate::limits;
 use crate::oci::RepoName;
+use crate::store::record::JobAction;
 
 /// What to do with pull mirrors.
 #[derive(Debug, Subcommand)]
 pub enum PullMirrorCommand {
     /// Bring images from another registry on a schedule
     Create(CreateArgs),
-    /// List the pull mirrors of a repository
+    /// List the pull mirrors of a repository, or of all
     List(AllArgs),
     /// Remove a pull mirror
     Delete(OneArgs),
+    /// Let a pull mirror act
+    Enable(EnableArgs),
+    /// Keep a pull mirror, and let it do nothing
+    Disable(OneArgs),
+    /// Give it other credentials for the far side, or another certificate to trust
+    Update(UpdateArgs),
     /// Look for changes now
     Run(RunArgs),
 }
@@ -32,7 +43,7 @@ pub struct CreateArgs {
     /// The far side.
     #[command(flatten)]
     pub far: FarArgs,
-    /// When to look: five or six cron fields, or @hourly and the like
+    /// When to look: five or six cron fields, or @hourly, `@every 5m` and the like; every 30 minutes without it
     #[arg(long, value_name = "CRON")]
     pub schedule: Option<String>,
     /// The schedule's time zone, such as Europe/Berlin; UTC without it
@@ -50,12 +61,13 @@ pub struct RunArgs {
     pub repository: Option<RepoName>,
     /// Only this one
     pub id: Option<String>,
-    /// Wait for the end and show what happens
+    /// Wait until every image that it finds is here, and show what happens; 1 when one could not be brought
     #[arg(long)]
     pub wait: bool,
 }
 
 const COLLECTION: &str = "pollMirroringPolicies";
+const KIND: Kind = Kind { collection: COLLECTION, noun: "pull mirror" };
 
 /// Does what `command` says.
 ///
@@ -66,6 +78,11 @@ pub async fn run(command: &PullMirrorCommand, session: &mut Session<'_, '_>) -> 
         PullMirrorCommand::Create(wanted) => create(wanted, session).await,
         PullMirrorCommand::List(wanted) => list(wanted, session).await,
         PullMirrorCommand::Delete(wanted) => delete(wanted, session).await,
+        PullMirrorCommand::Enable(wanted) => {
+            switch(KIND, &wanted.one, true, !wanted.no_initial_evaluation, session).await
+        }
+        PullMirrorCommand::Disable(wanted) => switch(KIND, wanted, false, false, session).await,
+        PullMirrorCommand::Update(wanted) => update(KIND, wanted, session).await,
         PullMirrorCommand::Run(wanted) => start(wanted, session).await,
     }
 }
@@ -86,9 +103,9 @@ async fn create(wanted: &CreateArgs, session: &mut Session<'_, '_>) -> Result<()
 }
 
 async fn list(wanted: &AllArgs, session: &mut Session<'_, '_>) -> Result<(), CliError> {
-    let policies = session.client.get(&collection(&wanted.repository, COLLECTION)).await?;
+    let policies = policies(KIND, "", wanted.repository.as_ref(), session).await?;
     let row = |policy: &Value| {
-        vec![
+        let mut row = vec![
             cell(policy, "/id"),
             far_side(policy),
             schedule(policy),
@@ -97,10 +114,17 @@ async fn list(wanted: &AllArgs, session: &mut Session<'_, '_>) -> Result<(), Cli
             cell(policy, "/enabled"),
             cell(policy, "/lastMirroredAt"),
             last_status(policy),
-        ]
+        ];
+        if wanted.repository.is_none() {
+            row.insert(1, cell(policy, "/localRepository"));
+        }
+        row
     };
     let shown = rows(&policies, "").iter().map(row).collect();
-    let header = ["ID", "FROM", "SCHEDULE", "TAG", "RULES", "ENABLED", "LAST MIRRORED", "STATUS"];
+    let mut header = vec!["ID", "FROM", "SCHEDULE", "TAG", "RULES", "ENABLED", "LAST MIRRORED", "STATUS"];
+    if wanted.repository.is_none() {
+        header.insert(1, "TO");
+    }
     session.show(&policies, &header, shown)
 }
 
@@ -128,12 +152,52 @@ async fn start(wanted: &RunArgs, session: &mut Session<'_, '_>) -> Result<(), Cl
             session.note(&format!("job {} ended as {}", cell(job, "/id"), cell(job, "/status")))?;
         }
     }
+    let images = if wanted.wait { bring(&jobs, session).await? } else { Vec::new() };
     if session.json {
         let several = wanted.repository.is_some() && wanted.id.is_none();
         let answer = if several { json!(jobs) } else { jobs.first().cloned().unwrap_or_default() };
         session.terminal.json(&answer)?;
     }
-    if wanted.wait { jobs.iter().try_for_each(succeeded) } else { Ok(()) }
+    if wanted.wait { jobs.iter().chain(&images).try_for_each(succeeded) } else { Ok(()) }
+}
+
+/// Waits for the images that looks which went well have found, and for those
+/// that their mirrors owe from before; their jobs as they stand at the end.
+async fn bring(looks: &[Value], session: &mut Session<'_, '_>) -> Result<Vec<Value>, CliError> {
+    let mut images = Vec::new();
+    for look in looks.iter().filter(|look| succeeded(look).is_ok()) {
+        let policy = cell(look, "/parameters/policyID");
+        for image in found_by(look, &policy, session).await? {
+            let has_failed = image.pointer("/attempts").and_then(Value::as_u64).unwrap_or(0) > 0;
+            let waits = cell(&image, "/status") == "waiting" && has_failed;
+            let image = if waits || has_ended(&image) { image } else { follow(&image, session).await? };
+            session.note(&format!("{} ended as {}", cell(&image, "/subject"), cell(&image, "/status")))?;
+            images.push(image);
+        }
+    }
+    Ok(images)
+}
+
+/// The jobs that bring images of `policy`: those of a look, and those that are
+/// not over.
+async fn found_by(look: &Value, policy: &str, session: &Session<'_, '_>) -> Result<Vec<Value>, CliError> {
+    let (mut found, mut start) = (Vec::new(), 0);
+    loop {
+        let action = JobAction::PullMirrorTag.as_str();
+        let page = limits::PAGE_DEFAULT_ENTRIES;
+        let jobs = session.client.get(&format!("/api/v0/jobs?limit={page}&action={action}&start={start}")).await?;
+        let listed = rows(&jobs, "/jobs");
+        let is_meant = |job: &&Value| {
+            // Times have one form, so they are ordered like their texts.
+            let is_of_look = cell(job, "/scheduledAt") >= cell(look, "/scheduledAt");
+            cell(job, "/parameters/policyID") == policy && (is_of_look || !has_ended(job))
+        };
+        found.extend(listed.iter().filter(is_meant).cloned());
+        start += listed.len();
+        if listed.is_empty() {
+            return Ok(found);
+        }
+    }
 }
 
 /// Where to post to start what is wanted.
@@ -217,9 +281,83 @@ mod tests {
             reply("GET /api/v0/jobs/j1/logs", 200, json!([line(0, "looking")])),
             reply("GET /api/v0/jobs/j1", 200, json!({"id": "j1", "status": "done"})),
             reply("GET /api/v0/jobs/j1/logs", 200, json!([line(0, "looking"), line(1, "1 tag changed")])),
+            reply(&jobs(0), 200, json!({"jobs": []})),
         ]);
         let out = fake.run(&["pull-mirror", "run", "edge/x", "m1", "--wait"], "").await.done();
         assert_eq!(out, "started job j1\nlooking\n1 tag changed\njob j1 ended as done\n");
+    }
+
+    fn jobs(start: usize) -> String {
+        format!("GET /api/v0/jobs?limit=1000&action=pull_mirror_tag&start={start}")
+    }
+
+    /// The look was waited for, and the images that it found were not: a script
+    /// went on without them, and heard nothing when one failed.
+    #[tokio::test]
+    async fn waiting_is_for_the_images_that_the_look_found() {
+        let look = json!({"id": "j1", "status": "done", "scheduledAt": "2026-01-02", "parameters": {"policyID": "m1"}});
+        let image = |id: &str, status: &str, attempts: u32, at: &str, policy: &str| {
+            json!({"id": id, "status": status, "attempts": attempts, "scheduledAt": at, "subject": format!("edge/x:{id}"),
+                "parameters": {"policyID": policy}, "lastError": "no such blob", "nextTryAt": "soon"})
+        };
+        for (status, exit, said) in [
+            ("done", Exit::Success, ""),
+            ("waiting", Exit::Failure, "error: job new failed: no such blob; it is tried again at soon\n"),
+        ] {
+            let listed = json!({"jobs": [
+                image("new", "running", 0, "2026-01-03", "m1"),
+                image("other", "running", 0, "2026-01-03", "m2"),
+                image("old", "done", 0, "2026-01-01", "m1"),
+            ]});
+            let fake = Fake::new(vec![
+                reply(&format!("POST {POLICIES}/m1/run"), 202, json!({"id": "j1"})),
+                reply("GET /api/v0/jobs/j1", 200, look.clone()),
+                reply("GET /api/v0/jobs/j1/logs", 200, json!([])),
+                reply(&jobs(0), 200, listed),
+                reply(&jobs(3), 200, json!({"jobs": []})),
+                reply(
+                    "GET /api/v0/jobs/new",
+                    200,
+                    image("new", status, u32::from(status == "waiting"), "2026-01-03", "m1"),
+                ),
+                reply("GET /api/v0/jobs/new/logs", 200, json!([{"lineNum": 0, "data": "fetched blob, 7 bytes"}])),
+            ]);
+            let ran = fake.run(&["pull-mirror", "run", "edge/x", "m1", "--wait"], "").await;
+            assert_eq!((ran.exit, ran.err.as_str()), (exit, said), "{}", ran.out);
+            let told = format!("job j1 ended as done\nfetched blob, 7 bytes\nedge/x:new ended as {status}\n");
+            assert!(ran.out.ends_with(&told), "{}", ran.out);
+        }
+    }
+
+    /// `restore` says to enable policies and to give mirrors their credentials
+    /// again, and there was no way to.
+    #[tokio::test]
+    async fn a_mirror_is_switched_and_gets_new_credentials() {
+        let fake = Fake::new(vec![
+            reply(&format!("PUT {POLICIES}/m1"), 200, json!({"id": "m1"})),
+            reply(&format!("PUT {POLICIES}/m1?initialEvaluation=true"), 200, json!({"id": "m1"})),
+            reply(&format!("PUT {POLICIES}/m1?initialEvaluation=false"), 200, json!({"id": "m1"})),
+            reply(
+                "GET /api/v0/repositories?pageSize=1000",
+                200,
+                json!({"repositories": [
+                    {"namespace": "dev", "name": "x"}, {"namespace": "edge", "name": "x"},
+                ]}),
+            ),
+            reply("GET /api/v0/repositories/dev/x/pollMirroringPolicies", 200, json!([])),
+            reply(&format!("GET {POLICIES}"), 200, json!([{"id": "m1", "localRepository": "edge/x"}])),
+        ]);
+        let words = ["pull-mirror", "update", "edge/x", "m1", "--username", "bot", "--password-stdin"];
+        assert_eq!(fake.run(&words, "s3cret\n").await.done(), "updated pull mirror m1 of edge/x\n");
+        let out = fake.run(&["pull-mirror", "enable", "edge/x", "m1"], "").await.done();
+        assert_eq!(out, "enabled pull mirror m1 of edge/x\n");
+        fake.run(&["pull-mirror", "disable", "edge/x", "m1"], "").await.done();
+        let bodies: Vec<Value> = fake.seen().into_iter().map(|seen| seen.body).collect();
+        let sent = json!({"username": "bot", "password": "s3cret"});
+        assert_eq!(bodies, [sent, json!({"enabled": true}), json!({"enabled": false})]);
+        assert_eq!(fake.run(&["pull-mirror", "update", "edge/x", "m1"], "").await.exit, Exit::Usage);
+        let out = fake.run(&["pull-mirror", "list"], "").await.done();
+        assert!(out.contains("m1  edge/x"), "{out}");
     }
 
     #[tokio::test]

@@ -1,11 +1,14 @@
-//! `push-mirror create|list|delete`.
+//! `push-mirror create|list|delete|enable|disable|update`.
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::client::segment;
 use super::error::CliError;
-use super::mirror::{AllArgs, FarArgs, OneArgs, PolicyArgs, collection, far_side, last_status, rules};
+use super::mirror::{
+    AllArgs, EnableArgs, FarArgs, Kind, OneArgs, PolicyArgs, UpdateArgs, collection, far_side, last_status, policies,
+    rules, switch, update,
+};
 use super::run::Session;
 use super::terminal::{cell, rows};
 use crate::oci::RepoName;
@@ -15,10 +18,16 @@ use crate::oci::RepoName;
 pub enum PushMirrorCommand {
     /// Send images to another registry
     Create(CreateArgs),
-    /// List the push mirrors of a repository
+    /// List the push mirrors of a repository, or of all
     List(AllArgs),
     /// Remove a push mirror
     Delete(OneArgs),
+    /// Let a push mirror act
+    Enable(EnableArgs),
+    /// Keep a push mirror, and let it do nothing
+    Disable(OneArgs),
+    /// Give it other credentials for the far side, or another certificate to trust
+    Update(UpdateArgs),
 }
 
 /// `push-mirror create`'s flags.
@@ -35,6 +44,7 @@ pub struct CreateArgs {
 }
 
 const COLLECTION: &str = "pushMirroringPolicies";
+const KIND: Kind = Kind { collection: COLLECTION, noun: "push mirror" };
 
 /// Does what `command` says.
 ///
@@ -45,6 +55,11 @@ pub async fn run(command: &PushMirrorCommand, session: &mut Session<'_, '_>) -> 
         PushMirrorCommand::Create(wanted) => create(wanted, session).await,
         PushMirrorCommand::List(wanted) => list(wanted, session).await,
         PushMirrorCommand::Delete(wanted) => delete(wanted, session).await,
+        PushMirrorCommand::Enable(wanted) => {
+            switch(KIND, &wanted.one, true, !wanted.no_initial_evaluation, session).await
+        }
+        PushMirrorCommand::Disable(wanted) => switch(KIND, wanted, false, false, session).await,
+        PushMirrorCommand::Update(wanted) => update(KIND, wanted, session).await,
     }
 }
 
@@ -58,9 +73,9 @@ async fn create(wanted: &CreateArgs, session: &mut Session<'_, '_>) -> Result<()
 }
 
 async fn list(wanted: &AllArgs, session: &mut Session<'_, '_>) -> Result<(), CliError> {
-    let policies = session.client.get(&collection(&wanted.repository, COLLECTION)).await?;
+    let policies = policies(KIND, "", wanted.repository.as_ref(), session).await?;
     let row = |policy: &Value| {
-        vec![
+        let mut row = vec![
             cell(policy, "/id"),
             far_side(policy),
             cell(policy, "/tagTemplate"),
@@ -68,10 +83,18 @@ async fn list(wanted: &AllArgs, session: &mut Session<'_, '_>) -> Result<(), Cli
             cell(policy, "/enabled"),
             cell(policy, "/lastMirroredAt"),
             last_status(policy),
-        ]
+        ];
+        if wanted.repository.is_none() {
+            row.insert(1, cell(policy, "/localRepository"));
+        }
+        row
     };
     let shown = rows(&policies, "").iter().map(row).collect();
-    session.show(&policies, &["ID", "TO", "TAG", "RULES", "ENABLED", "LAST MIRRORED", "STATUS"], shown)
+    let mut header = vec!["ID", "TO", "TAG", "RULES", "ENABLED", "LAST MIRRORED", "STATUS"];
+    if wanted.repository.is_none() {
+        header.insert(1, "FROM");
+    }
+    session.show(&policies, &header, shown)
 }
 
 async fn delete(wanted: &OneArgs, session: &mut Session<'_, '_>) -> Result<(), CliError> {

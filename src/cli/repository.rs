@@ -1,6 +1,7 @@
-//! `repository create|list|delete`.
+//! `repository create|list|update|delete`.
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
+use http::Method;
 use serde_json::{Value, json};
 
 use super::account::create_organization;
@@ -17,6 +18,8 @@ pub enum RepositoryCommand {
     Create(CreateArgs),
     /// List repositories
     List,
+    /// Change who sees a repository and how it keeps its tags
+    Update(UpdateArgs),
     /// Remove a repository with its tags and policies
     Delete(DeleteArgs),
 }
@@ -29,6 +32,26 @@ pub struct CreateArgs {
     /// Everyone who is signed in may pull
     #[arg(long)]
     pub public: bool,
+}
+
+/// `repository update`'s flags.
+#[derive(Args, Debug)]
+#[command(group(
+    ArgGroup::new("change").required(true).multiple(true).args(["visibility", "immutable_tags", "tag_limit"])
+))]
+pub struct UpdateArgs {
+    /// NAMESPACE/NAME
+    pub name: RepoName,
+    /// `public` (everyone who is signed in may pull) or `private`
+    #[arg(long, value_parser = ["public", "private"])]
+    pub visibility: Option<String>,
+    /// Whether a tag that exists is never moved or removed
+    #[arg(long, value_name = "true|false")]
+    pub immutable_tags: Option<bool>,
+    /// Keep at most so many tags: a new one pushes out the one that was set
+    /// longest ago (0: no limit). Rests while tags are immutable
+    #[arg(long, value_name = "NUMBER")]
+    pub tag_limit: Option<u64>,
 }
 
 /// `repository delete`'s flags.
@@ -49,6 +72,7 @@ pub async fn run(command: &RepositoryCommand, session: &mut Session<'_, '_>) -> 
     match command {
         RepositoryCommand::Create(wanted) => create(wanted, session).await,
         RepositoryCommand::List => list(session).await,
+        RepositoryCommand::Update(wanted) => update(wanted, session).await,
         RepositoryCommand::Delete(wanted) => delete(wanted, session).await,
     }
 }
@@ -87,10 +111,23 @@ async fn list(session: &mut Session<'_, '_>) -> Result<(), CliError> {
     session.show(&repositories, &["REPOSITORY", "VISIBILITY", "PULLS", "PUSHES"], shown)
 }
 
+async fn update(wanted: &UpdateArgs, session: &mut Session<'_, '_>) -> Result<(), CliError> {
+    let mut body = serde_json::Map::new();
+    let mut set = |name: &str, value: Option<Value>| body.extend(value.map(|value| (name.to_owned(), value)));
+    set("visibility", wanted.visibility.clone().map(Value::from));
+    set("immutableTags", wanted.immutable_tags.map(Value::from));
+    set("tagLimit", wanted.tag_limit.map(Value::from));
+    let path = repository_path(&wanted.name);
+    let answer = session.client.change(Method::PATCH, &path, Some(&Value::Object(body)), None).await?;
+    session.say(&answer, &format!("changed repository {}", wanted.name))
+}
+
 async fn delete(wanted: &DeleteArgs, session: &mut Session<'_, '_>) -> Result<(), CliError> {
     if !wanted.yes {
         return Err(CliError::Usage(UsageError::NoConsent));
     }
+    // To the API one that is not there is gone already; here it is a slip.
+    session.client.get(&repository_path(&wanted.name)).await?;
     let answer = session.client.delete(&repository_path(&wanted.name)).await?;
     session.say(&answer, &format!("deleted repository {}", wanted.name))
 }
@@ -103,6 +140,19 @@ mod tests {
 
     fn refusal(code: &str) -> Value {
         json!({"errors": [{"code": code, "message": format!("told {code}")}]})
+    }
+
+    #[tokio::test]
+    async fn a_change_says_only_what_changes() {
+        let path = "PATCH /api/v0/repositories/dev/site";
+        let fake = Fake::new(vec![reply(path, 200, json!({})), reply(path, 200, json!({}))]);
+        let words = ["repository", "update", "dev/site", "--tag-limit", "20"];
+        assert_eq!(fake.run(&words, "").await.done(), "changed repository dev/site\n");
+        let words = ["repository", "update", "dev/site", "--visibility", "public", "--immutable-tags", "true"];
+        fake.run(&words, "").await.done();
+        assert_eq!(fake.seen()[0].body, json!({"tagLimit": 20}));
+        assert_eq!(fake.seen()[1].body, json!({"visibility": "public", "immutableTags": true}));
+        assert_eq!(fake.run(&["repository", "update", "dev/site"], "").await.exit, Exit::Usage);
     }
 
     #[tokio::test]
@@ -142,11 +192,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_removal_needs_consent() {
-        let fake = Fake::new(vec![reply("DELETE /api/v0/repositories/dev/a%2Fb", 204, Value::Null)]);
+        let fake = Fake::new(vec![
+            reply("GET /api/v0/repositories/dev/a%2Fb", 200, json!({"name": "a/b"})),
+            reply("DELETE /api/v0/repositories/dev/a%2Fb", 204, Value::Null),
+            reply("GET /api/v0/repositories/dev/no", 404, refusal("NO_SUCH_REPOSITORY")),
+        ]);
         let ran = fake.run(&["repository", "delete", "dev/a/b"], "").await;
         assert_eq!(ran.exit, Exit::Usage);
         assert!(ran.err.contains("--yes") && fake.seen().is_empty());
         let out = fake.run(&["repository", "delete", "dev/a/b", "--yes"], "").await.done();
         assert_eq!(out, "deleted repository dev/a/b\n");
+        let ran = fake.run(&["repository", "delete", "dev/no", "--yes"], "").await;
+        assert_eq!((ran.exit, ran.out.as_str()), (Exit::Failure, ""), "nothing was deleted: {}", ran.err);
     }
 }

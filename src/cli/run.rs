@@ -14,7 +14,7 @@ use super::error::CliError;
 use super::locate::locate;
 use super::terminal::{Exit, Terminal, cell, rows};
 use super::{
-    account, backup, daemon, gc, generate, job, promotion, pull_mirror, push_mirror, repository, restore, scrub,
+    account, backup, daemon, gc, generate, job, promotion, pull_mirror, push_mirror, repository, restore, scrub, tag,
     verify, why,
 };
 use crate::config::Environment;
@@ -33,13 +33,7 @@ pub struct Session<'a, 'b> {
 
 /// The process's own words, surroundings and streams.
 pub async fn main() -> ExitCode {
-    let environment = match Environment::read() {
-        Ok(environment) => environment,
-        Err(error) => {
-            eprintln!("error: the current folder cannot be told: {error}");
-            return Exit::Failure.into();
-        }
-    };
+    let environment = Environment::read();
     let (mut stdin, mut stdout, mut stderr) = (io::stdin(), io::stdout(), io::stderr());
     let interactive = stderr.is_terminal();
     let mut terminal = Terminal { stdin: &mut stdin, stdout: &mut stdout, stderr: &mut stderr, interactive };
@@ -51,7 +45,7 @@ pub async fn run<W>(words: W, environment: &Environment, terminal: &mut Terminal
 where
     W: IntoIterator<Item: Into<OsString> + Clone>,
 {
-    let arguments = match Arguments::try_parse_from(words) {
+    let arguments = match Arguments::try_parse_from(sign_in_first(words)) {
         Ok(arguments) => arguments,
         Err(error) => return explained(&error, terminal),
     };
@@ -66,6 +60,35 @@ where
             error.exit()
         }
     }
+}
+
+/// The words with `--username` and `--ca` before the command, wherever they
+/// stood: the parser takes a flag anywhere only where no command has one of the
+/// same name. Those of mirrors have, and there it is the far side's.
+fn sign_in_first<W>(words: W) -> Vec<OsString>
+where
+    W: IntoIterator<Item: Into<OsString>>,
+{
+    let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
+    if words.iter().any(|word| word == "push-mirror" || word == "pull-mirror") {
+        return words;
+    }
+    let mut words = words.into_iter();
+    let mut first: Vec<OsString> = words.next().into_iter().collect();
+    let mut rest = Vec::new();
+    while let Some(word) = words.next() {
+        let text = word.to_string_lossy();
+        if text == "--username" || text == "--ca" {
+            first.push(word);
+            first.extend(words.next());
+        } else if text.starts_with("--username=") || text.starts_with("--ca=") {
+            first.push(word);
+        } else {
+            rest.push(word);
+        }
+    }
+    first.extend(rest);
+    first
 }
 
 impl Session<'_, '_> {
@@ -106,7 +129,7 @@ async fn dispatch(
 ) -> Result<Exit, CliError> {
     match &arguments.command {
         Command::Serve(options) => daemon::serve(options, environment).await?,
-        Command::Demo => daemon::demo().await?,
+        Command::Demo => daemon::demo(environment).await?,
         Command::Completions(wanted) => generate::completions(wanted, terminal)?,
         Command::Man(wanted) => generate::man(wanted, environment, terminal)?,
         Command::Verify(wanted) => return verify::run(wanted, arguments, environment, terminal).await,
@@ -114,6 +137,7 @@ async fn dispatch(
         Command::Restore(wanted) => restore::run(wanted, arguments, environment, terminal).await?,
         Command::Account(_)
         | Command::Repository(_)
+        | Command::Tag(_)
         | Command::Promotion(_)
         | Command::PushMirror(_)
         | Command::PullMirror(_)
@@ -133,6 +157,7 @@ async fn ask(command: &Command, session: &mut Session<'_, '_>) -> Result<(), Cli
     match command {
         Command::Account(command) => account::run(command, session).await,
         Command::Repository(command) => repository::run(command, session).await,
+        Command::Tag(command) => tag::run(command, session).await,
         Command::Promotion(command) => promotion::run(command, session).await,
         Command::PushMirror(command) => push_mirror::run(command, session).await,
         Command::PullMirror(command) => pull_mirror::run(command, session).await,
@@ -189,6 +214,26 @@ mod tests {
         assert_eq!(fake.run(&["--version"], "").await.out, format!("tidegate {}\n", env!("CARGO_PKG_VERSION")));
     }
 
+    #[test]
+    fn signing_in_stands_anywhere_but_where_the_far_side_has_the_same_words() {
+        let read = |words: &str| Arguments::try_parse_from(sign_in_first(words.split_whitespace())).unwrap();
+        for words in [
+            "tidegate job list --url https://h --username me --ca a.pem",
+            "tidegate job --username=me list --ca=a.pem --url https://h",
+            "tidegate --username me job list --url https://h --ca a.pem",
+        ] {
+            let found = read(words);
+            assert_eq!((found.username.as_deref(), found.ca), (Some("me"), Some("a.pem".into())), "{words}");
+        }
+        let far = "tidegate push-mirror create dev/x --remote https://r --remote-repository a/b --username them --token-stdin";
+        assert_eq!(read(far).username, None);
+        assert_eq!(
+            sign_in_first(["tidegate", "job", "--ca"]).len(),
+            3,
+            "what lacks its value is the parser's to refuse"
+        );
+    }
+
     #[tokio::test]
     async fn a_wrong_configuration_is_78_and_one_line() {
         let fake = Fake::new(Vec::new());
@@ -201,7 +246,10 @@ mod tests {
         let missing = fake.run(&["serve", "--config", "none.toml"], "").await;
         assert_eq!(missing.exit, Exit::Config);
         assert!(missing.err.contains("cannot read") && missing.err.contains("No such file"), "{}", missing.err);
-        assert_eq!(fake.run(&["serve", "--listen", "http://0.0.0.0:80"], "").await.exit, Exit::Usage);
+        let ran = fake.run(&["serve", "--listen", "http://0.0.0.0:80"], "").await;
+        assert!(ran.exit == Exit::Usage && ran.err.contains("in the configuration file"), "{}", ran.err);
+        let ran = fake.run(&["serve", "--listen", "0.0.0.0:1", "--listen", "127.0.0.1:1"], "").await;
+        assert!(ran.exit == Exit::Usage && ran.err.contains("cannot both be listened on"), "{}", ran.err);
     }
 
     #[tokio::test]

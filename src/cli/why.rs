@@ -1,18 +1,13 @@
 //! `why`: what the policies decided about a tag, and on what grounds.
 
-use std::str::FromStr;
-
 use clap::Args;
 use serde_json::Value;
 
-use super::client::{repository_path, segment};
 use super::error::CliError;
+use super::image::Image;
 use super::rule::one_shown;
 use super::run::Session;
-use super::terminal::{cell, clean, rows};
-use crate::oci::name::NameError;
-use crate::oci::tag::TagError;
-use crate::oci::{RepoName, Tag};
+use super::terminal::{cell, rows};
 
 /// `why`'s words.
 #[derive(Args, Debug)]
@@ -22,69 +17,59 @@ pub struct WhyArgs {
     pub image: Image,
 }
 
-/// A tag in a repository.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Image {
-    repository: RepoName,
-    tag: Tag,
-}
-
-/// Why a text is no image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ImageError {
-    /// No tag.
-    #[error("give REPOSITORY:TAG, such as dev/website:1.4-stable")]
-    NoTag,
-    /// The part before the colon.
-    #[error(transparent)]
-    Repository(#[from] NameError),
-    /// The part behind it.
-    #[error(transparent)]
-    Tag(#[from] TagError),
-}
-
-impl FromStr for Image {
-    type Err = ImageError;
-
-    fn from_str(text: &str) -> Result<Self, ImageError> {
-        let (repository, tag) = text.rsplit_once(':').ok_or(ImageError::NoTag)?;
-        Ok(Self { repository: repository.parse()?, tag: tag.parse()? })
-    }
-}
-
 /// Asks and shows.
 ///
 /// # Errors
 /// [`CliError`].
 pub async fn run(wanted: &WhyArgs, session: &mut Session<'_, '_>) -> Result<(), CliError> {
-    let Image { repository, tag } = &wanted.image;
-    let path = format!("{}/tags/{}/decisions", repository_path(repository), segment(tag.as_str()));
-    let answer = session.client.get(&path).await?;
+    let answer = session.client.get(&format!("{}/decisions", wanted.image.path())).await?;
     if session.json {
         return session.terminal.json(&answer);
     }
-    session.terminal.line(&format!("{repository}:{tag}  {}", cell(&answer, "/digest")))?;
+    session.terminal.line(&format!("{}  {}", wanted.image, cell(&answer, "/digest")))?;
     if let Some(origin) = answer.pointer("/origin").and_then(Value::as_object) {
-        let parts: Vec<String> = origin
-            .iter()
-            .filter(|(_, value)| !value.is_null())
-            .map(|(name, value)| format!("{} {}", clean(name), cell(value, "")))
-            .collect();
-        session.terminal.line(&format!("came from: {}", parts.join(", ")))?;
+        session.terminal.line(&came_from(&Value::Object(origin.clone())))?;
     }
-    let decisions = rows(&answer, "/decisions");
+    let (decisions, plan) = (rows(&answer, "/decisions"), rows(&answer, "/plan"));
     if decisions.is_empty() {
-        return session.terminal.line("no policy has decided about it");
+        session.terminal.line("no policy has decided about it")?;
+    } else {
+        session.terminal.table(&COLUMNS, decisions.iter().map(row).collect())?;
     }
-    let shown = decisions.iter().map(row).collect();
-    session.terminal.table(&["POLICY", "KIND", "OUTCOME", "RULE", "SAW", "TARGET", "REASON"], shown)
+    if plan.is_empty() {
+        return Ok(());
+    }
+    session.terminal.line("")?;
+    session.terminal.line("if the tag were set now:")?;
+    session.terminal.table(&COLUMNS, plan.iter().map(row).collect())
+}
+
+const COLUMNS: [&str; 7] = ["POLICY", "KIND", "OUTCOME", "RULE", "SAW", "TARGET", "REASON"];
+
+/// Where the image came from, as a sentence.
+fn came_from(origin: &Value) -> String {
+    let [kind, host, repository, tag, at, actor] =
+        ["/kind", "/host", "/repository", "/tag", "/at", "/actor"].map(|part| cell(origin, part));
+    let host = if host.is_empty() { host } else { format!("{host}/") };
+    let by = match cell(origin, "/policyID") {
+        policy if policy.is_empty() => format!("by {actor}"),
+        policy => format!("by policy {policy}"),
+    };
+    let how = if kind == "pull_mirror" { "pulled" } else { "promoted" };
+    format!("{how} from {host}{repository}:{tag} {by} at {at}")
 }
 
 fn row(decision: &Value) -> Vec<String> {
     let rule = decision.pointer("/rule").filter(|rule| !rule.is_null());
     let target = [cell(decision, "/targetRepository"), cell(decision, "/targetTag")];
+    let outdated = decision.pointer("/outdated").and_then(Value::as_bool).unwrap_or_default();
     vec![
-        format!("{} v{}", cell(decision, "/policyID"), cell(decision, "/version")),
+        format!(
+            "{} v{}{}",
+            cell(decision, "/policyID"),
+            cell(decision, "/version"),
+            if outdated { " (changed since)" } else { "" }
+        ),
         cell(decision, "/kind"),
         cell(decision, "/outcome"),
         rule.map(one_shown).unwrap_or_default(),
@@ -96,30 +81,25 @@ fn row(decision: &Value) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::cli::fake::{Fake, reply};
     use serde_json::json;
-
-    #[test]
-    fn an_image_is_a_repository_and_a_tag() {
-        let image: Image = "dev/web/site:1.4".parse().unwrap();
-        assert_eq!((image.repository.as_str(), image.tag.as_str()), ("dev/web/site", "1.4"));
-        assert_eq!("dev/site".parse::<Image>(), Err(ImageError::NoTag));
-        assert_eq!("site:1".parse::<Image>(), Err(ImageError::Repository(NameError::OnePart)));
-        assert_eq!("dev/site:".parse::<Image>(), Err(ImageError::Tag(TagError)));
-    }
 
     #[tokio::test]
     async fn decisions_are_shown_with_rule_value_and_reason() {
         let path = "GET /api/v0/repositories/dev/web%2Fsite/tags/1.4/decisions";
         let answer = json!({"repository": "dev/web/site", "tag": "1.4", "digest": "sha256:aa",
-        "origin": {"kind": "push", "by": "alice", "policyID": null},
+        "origin": {"kind": "promotion", "actor": "alice", "policyID": null, "host": null, "repository": "ci/site",
+                   "tag": "1", "at": "2026-11-27T10:00:00Z"},
         "decisions": [
             {"policyID": "p1", "kind": "promotion", "version": 2, "outcome": "deny", "reason": "the rule does not hold",
              "rule": {"index": 0, "field": "tag", "operator": "ew", "values": ["-stable"], "saw": "1.4"},
              "targetRepository": "qa/site", "targetTag": null},
             {"policyID": "p2", "kind": "promotion", "version": 1, "outcome": "allow", "reason": "all rules hold",
-             "rule": null, "targetRepository": "qa/all", "targetTag": "1.4"},
+             "rule": null, "targetRepository": "qa/all", "targetTag": "1.4", "outdated": true},
+        ],
+        "plan": [
+            {"policyID": "p3", "kind": "promotion", "version": 1, "outcome": "deny", "reason": "the policy is disabled",
+             "rule": null, "targetRepository": "qa/new", "targetTag": null},
         ]});
         let empty = json!({"digest": "sha256:aa", "decisions": [], "origin": null});
         let fake = Fake::new(vec![reply(path, 200, answer), reply(path, 200, empty)]);
@@ -127,10 +107,14 @@ mod tests {
         assert_eq!(
             out,
             "dev/web/site:1.4  sha256:aa\n\
-             came from: by alice, kind push\n\
-             POLICY  KIND       OUTCOME  RULE            SAW  TARGET      REASON\n\
-             p1 v2   promotion  deny     tag ew -stable  1.4  qa/site     the rule does not hold\n\
-             p2 v1   promotion  allow                         qa/all:1.4  all rules hold\n"
+             promoted from ci/site:1 by alice at 2026-11-27T10:00:00Z\n\
+             POLICY                 KIND       OUTCOME  RULE            SAW  TARGET      REASON\n\
+             p1 v2                  promotion  deny     tag ew -stable  1.4  qa/site     the rule does not hold\n\
+             p2 v1 (changed since)  promotion  allow                         qa/all:1.4  all rules hold\n\
+             \n\
+             if the tag were set now:\n\
+             POLICY  KIND       OUTCOME  RULE  SAW  TARGET  REASON\n\
+             p3 v1   promotion  deny                qa/new  the policy is disabled\n"
         );
         let out = fake.run(&["why", "dev/web/site:1.4"], "").await.done();
         assert_eq!(out, "dev/web/site:1.4  sha256:aa\nno policy has decided about it\n");

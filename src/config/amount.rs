@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
+use crate::limits;
 use crate::policy::schedule::{Schedule, ScheduleError};
 use crate::store::file::Keep;
 
@@ -48,7 +49,9 @@ pub struct KeepFree(pub Keep);
 
 /// A text that is no such amount.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no amount of room: write bytes such as 2GiB, or a part of the disk such as 10%, up to 90%")]
+#[error(
+    "`{0}` is no amount of room: write bytes such as 2GiB, up to 1PiB, or a part of the disk such as 10%, up to 90%"
+)]
 pub struct NoRoom(String);
 
 impl FromStr for KeepFree {
@@ -61,7 +64,10 @@ impl FromStr for KeepFree {
                 Ok(part @ 0..=90) => Ok(Self(Keep::Percent(part))),
                 _ => Err(bad()),
             },
-            None => text.parse::<ByteSize>().map(|size| Self(Keep::Bytes(size.as_u64()))).map_err(|_| bad()),
+            None => match text.parse::<ByteSize>() {
+                Ok(size) if size.as_u64() <= limits::KEEP_MOST_BYTES => Ok(Self(Keep::Bytes(size.as_u64()))),
+                Ok(_) | Err(_) => Err(bad()),
+            },
         }
     }
 }
@@ -75,7 +81,7 @@ mod tests {
         assert_eq!("10%".parse(), Ok(KeepFree(Keep::Percent(10))));
         assert_eq!("2GiB".parse(), Ok(KeepFree(Keep::Bytes(2 << 30))));
         assert_eq!("500 MB".parse(), Ok(KeepFree(Keep::Bytes(500_000_000))));
-        for bad in ["", "95%", "-1%", "some", "%"] {
+        for bad in ["", "2PiB", "99999999PB", "95%", "-1%", "some", "%"] {
             assert_eq!(bad.parse::<KeepFree>(), Err(NoRoom(bad.to_owned())));
         }
         assert_eq!("36h".parse(), Ok(Lasting(Duration::from_secs(36 * 3600))));

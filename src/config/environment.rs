@@ -4,7 +4,6 @@
 //! Read once, at the start, and passed on as a value. `NOTIFY_SOCKET` and
 //! `WATCHDOG_USEC` are not here: they belong to the `sd-notify` library.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use super::rehearsal;
@@ -43,17 +42,15 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Reads the variables and the current folder.
-    ///
-    /// # Errors
-    /// When the current folder cannot be told: it was removed, or may not be
-    /// read.
-    pub fn read() -> io::Result<Self> {
+    /// Reads the variables and the current folder. One that cannot be told, for
+    /// it was removed or may not be read, is `.`: what needs it fails by itself,
+    /// and what does not need it works.
+    pub fn read() -> Self {
         let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         let text = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
         let password = text("TIDEGATE_PASSWORD");
         let called = std::env::args_os().next().map(|name| name.to_string_lossy().into_owned());
-        Ok(Self {
+        Self {
             program: called.filter(|name| !name.is_empty()).unwrap_or_else(|| PROGRAM.to_owned()),
             runtime_dir: variable("RUNTIME_DIRECTORY").map(first_of_list),
             state_dir: variable("STATE_DIRECTORY").map(first_of_list),
@@ -62,8 +59,8 @@ impl Environment {
             password: password.map(Secret::new),
             crash_at: text(rehearsal::CRASH_AT),
             pace: text(rehearsal::PACE),
-            ..Self::bare(std::env::current_dir()?)
-        })
+            ..Self::bare(std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")))
+        }
     }
 
     /// Surroundings with no variable set.

@@ -45,6 +45,9 @@ pub struct RawConfig {
     /// `[disk]`.
     #[serde(default)]
     pub disk: RawDisk,
+    /// `[registry]`.
+    #[serde(default)]
+    pub registry: RawRegistry,
 }
 
 /// One `[[listener]]`.
@@ -97,6 +100,8 @@ pub struct RawGc {
     pub grace: Option<Spanned<String>>,
     /// How long manifests that no tag leads to are kept.
     pub untagged: Option<Spanned<String>>,
+    /// How long what tags were is remembered.
+    pub history: Option<Spanned<String>>,
 }
 
 /// `[scrub]`.
@@ -115,6 +120,14 @@ pub struct RawScrub {
 pub struct RawDisk {
     /// What is kept free.
     pub keep_free: Option<Spanned<String>>,
+}
+
+/// `[registry]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawRegistry {
+    /// Which manifests may name what is not there.
+    pub sparse: Option<Spanned<String>>,
 }
 
 /// A file's name and text, to say where something stands.
@@ -150,7 +163,10 @@ impl Document {
                 Ok(table) => key_at(table.get_ref(), start),
                 Err(_) => self.key_before(start),
             };
-            let reason = error.message().trim().replace('\n', "; ");
+            let mut reason = error.message().trim().replace('\n', "; ");
+            if key.as_deref() == Some("listener") && reason.contains("expected a sequence") {
+                reason = format!("write [[listener]], with two brackets, since there may be several: {reason}");
+            }
             ConfigError::Setting { place: self.place(start, key), reason }
         })
     }

@@ -7,6 +7,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use toml::Spanned;
 
@@ -19,6 +20,7 @@ use super::value::{self, Listener, LogFilter, LogFormat, Network, TlsName};
 use crate::jobs::gc::Collection;
 use crate::jobs::scrub::Settings;
 use crate::limits;
+use crate::registry;
 use crate::store::file::Keep;
 
 /// The port a registry listens on when nothing else is said.
@@ -63,6 +65,8 @@ pub struct Config {
     pub scrub: Settings,
     /// What is kept free on the disk.
     pub keep_free: Keep,
+    /// What clients may push.
+    pub registry: registry::Options,
     /// How soon things are done that are done from time to time.
     pub pace: Pace,
     /// Where a daemon under test dies.
@@ -104,6 +108,9 @@ pub struct Gc {
     pub schedule: When,
     /// How it runs, where nothing else is said.
     pub how: Collection,
+    /// How long what tags were is remembered; `None`: for ever. At least as
+    /// long as manifests without a tag are kept.
+    pub history: Option<Duration>,
 }
 
 /// What the command line puts in place of the file's settings.
@@ -162,6 +169,9 @@ impl Config {
             scrub: scrub(document, &raw.scrub)?,
             keep_free: parsed::<KeepFree>(document, "disk.keep_free", raw.disk.keep_free.as_ref())?
                 .map_or(Keep::Usual, |keep| keep.0),
+            registry: registry::Options {
+                sparse: parsed(document, "registry.sparse", raw.registry.sparse.as_ref())?.unwrap_or_default(),
+            },
             pace: environment.pace.as_deref().map(Pace::parse).transpose()?.unwrap_or_default(),
             crash_at: environment.crash_at.as_deref().map(CrashAt::parse).transpose()?,
             supervised: environment.runtime_dir.is_some() || environment.state_dir.is_some(),
@@ -219,8 +229,15 @@ fn listeners(
     let mut listeners: Vec<Listener> = Vec::new();
     for entry in written.get_ref() {
         let (listener, start) = listener(document, entry)?;
-        if listener.address().port() != 0 && listeners.iter().any(|other| other.address() == listener.address()) {
-            return Err(document.refuse(start, "listener.address", format!("{} is listed twice", listener.address())));
+        if let Some(other) = listeners.iter().find(|other| other.overlaps(&listener)) {
+            let (address, other) = (listener.address(), other.address());
+            let reason = match address == other {
+                true => format!("{address} is listed twice"),
+                false => format!(
+                    "{address} and {other}, which is listed before, cannot both be listened on: one has the other in it"
+                ),
+            };
+            return Err(document.refuse(start, "listener.address", reason));
         }
         listeners.push(listener);
     }
@@ -288,17 +305,20 @@ fn gc(document: &Document, raw: &RawGc) -> Result<Gc, ConfigError> {
     if let Some(grace) = parsed::<Lasting>(document, "gc.grace", raw.grace.as_ref())? {
         how.grace = grace.0;
     }
-    if let Some(untagged) = raw.untagged.as_ref() {
-        how.untagged = match untagged.get_ref().as_str() {
-            "keep" => None,
-            _ => parsed::<Lasting>(document, "gc.untagged", Some(untagged))?.map(|lasting| lasting.0),
-        };
-    }
+    let lasting = |key, raw: &Option<Spanned<String>>, usual| match raw {
+        None => Ok(Some(usual)),
+        Some(text) if text.get_ref() == "keep" => Ok(None),
+        Some(text) => Ok(parsed::<Lasting>(document, key, Some(text))?.map(|lasting| lasting.0)),
+    };
+    how.untagged = lasting("gc.untagged", &raw.untagged, limits::UNTAGGED_KEPT)?;
+    // What can be set back has to be known.
+    let history = lasting("gc.history", &raw.history, limits::TAG_HISTORY_KEPT)?;
+    let history = history.zip(how.untagged).map(|(history, untagged)| history.max(untagged).max(how.grace));
     let schedule = match parsed(document, "gc.schedule", raw.schedule.as_ref())? {
         Some(schedule) => schedule,
         None => GC_SCHEDULE.parse().expect("it is a schedule"),
     };
-    Ok(Gc { schedule, how })
+    Ok(Gc { schedule, how, history })
 }
 
 fn scrub(document: &Document, raw: &RawScrub) -> Result<Settings, ConfigError> {
@@ -369,6 +389,19 @@ mod tests {
     }
 
     #[test]
+    fn sparse_manifests_are_what_the_file_says() {
+        use crate::registry::Sparse;
+        for (text, sparse) in [
+            ("", Sparse::Images),
+            ("[registry]\nsparse = \"images\"", Sparse::Images),
+            ("[registry]\nsparse = \"indexes\"", Sparse::Indexes),
+            ("[registry]\nsparse = \"refused\"", Sparse::Refused),
+        ] {
+            assert_eq!(resolve(text).unwrap().registry.sparse, sparse, "{text}");
+        }
+    }
+
+    #[test]
     fn the_defaults_are_tls_on_loopback_and_a_folder_here() {
         let config = Config::embedded(&Overrides::default(), &Environment::bare(PathBuf::from("/srv"))).unwrap();
         assert_eq!(config.data, PathBuf::from("/srv/tidegate-data"));
@@ -393,6 +426,24 @@ mod tests {
         let key = credentials.path().join(SEALING_KEY_CREDENTIAL);
         std::fs::write(&key, "k").unwrap();
         assert_eq!(Config::embedded(&Overrides::default(), &environment).unwrap().sealing_key, Some(key));
+    }
+
+    #[test]
+    fn a_history_is_kept_for_as_long_as_a_tag_can_be_set_back() {
+        let days = |days: u64| Some(Duration::from_secs(days * 24 * 60 * 60));
+        for (text, untagged, history) in [
+            ("", Some(limits::UNTAGGED_KEPT), Some(limits::TAG_HISTORY_KEPT)),
+            ("[gc]\nhistory = \"30d\"\nuntagged = \"7d\"", days(7), days(30)),
+            ("[gc]\nhistory = \"7d\"\nuntagged = \"30d\"", days(30), days(30)),
+            ("[gc]\nhistory = \"7d\"\ngrace = \"60d\"", Some(limits::UNTAGGED_KEPT), days(60)),
+            ("[gc]\nhistory = \"keep\"", Some(limits::UNTAGGED_KEPT), None),
+            ("[gc]\nuntagged = \"keep\"", None, None),
+        ] {
+            let gc = resolve(text).unwrap().gc;
+            assert_eq!((gc.how.untagged, gc.history), (untagged, history), "{text}");
+        }
+        let told = resolve("[gc]\nhistory = \"long\"").unwrap_err().to_string();
+        assert!(told.contains("gc.history: `long` is no length of time"), "{told}");
     }
 
     #[test]
@@ -471,6 +522,17 @@ mod tests {
                 "[[listener]]\naddress = \"[::]:1\"\n[[listener]]\naddress = \"[::]:1\"",
                 "t.toml:4:11: listener.address: [::]:1 is listed twice",
             ),
+            (
+                "[[listener]]\naddress = \"0.0.0.0:1\"\n[[listener]]\naddress = \"127.0.0.1:1\"",
+                "t.toml:4:11: listener.address: 127.0.0.1:1 and 0.0.0.0:1, which is listed before, cannot both",
+            ),
+            (
+                "[[listener]]\naddress = \"224.0.0.1:1\"",
+                "t.toml:2:11: listener.address: 224.0.0.1:1 is an address of many",
+            ),
+            ("[disk]\nkeep_free = \"9000PiB\"", "t.toml:2:13: disk.keep_free: `9000PiB` is no amount of room"),
+            ("[listener]\naddress = \"127.0.0.1:1\"", "t.toml:1:1: listener: write [[listener]], with two brackets"),
+            ("[registry]\nsparse = \"all\"", "t.toml:2:10: registry.sparse: `all` is none of `images`"),
             ("[tls]\ncertificate = \"c\"", "t.toml:2:15: tls.certificate: a certificate needs its key"),
             ("[tls]\nkey = \"k\"", "t.toml:2:7: tls.key: a certificate needs its key"),
             ("[tls]\nnames = [\"ok\", \"a b\"]", "t.toml:2:16: tls.names: `a b` is no host name"),

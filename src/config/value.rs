@@ -14,9 +14,14 @@ pub enum ValueError {
     Address(String),
     /// Plain HTTP where others can listen in.
     #[error(
-        "plain HTTP on {0} would show passwords to the network: use TLS, or a loopback address, or set force_plain = true"
+        "plain HTTP on {0} would show passwords to the network: use TLS, or a loopback address, or set force_plain = true for a [[listener]] in the configuration file"
     )]
     PlainBeyondLoopback(SocketAddr),
+    /// An address that nobody can listen on.
+    #[error(
+        "{0} is an address of many hosts, and a listener has one of this host's own: 0.0.0.0 and [::] mean all of them"
+    )]
+    ManyHosts(SocketAddr),
     /// No network.
     #[error("`{0}` is no network: give an address and a prefix length, such as 10.0.0.0/8 or fd00::/8")]
     Network(String),
@@ -66,6 +71,20 @@ impl Listener {
         self.address
     }
 
+    /// Whether the system would not give both: the same port, on addresses of
+    /// which one is the other or all of them. `[::]` takes IPv4 as well.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let (one, two) = (self.address, other.address);
+        let covers = |all: IpAddr, ip: IpAddr| match all {
+            IpAddr::V4(all) => all.is_unspecified() && ip.is_ipv4(),
+            IpAddr::V6(all) => all.is_unspecified(),
+        };
+        let (ip, another) = (one.ip().to_canonical(), two.ip().to_canonical());
+        one.port() != 0
+            && one.port() == two.port()
+            && (ip == another || covers(one.ip(), another) || covers(two.ip(), ip))
+    }
+
     /// Whether TLS is spoken there.
     pub const fn is_tls(&self) -> bool {
         self.tls
@@ -88,9 +107,14 @@ impl FromStr for Listener {
 /// Reads a socket address.
 ///
 /// # Errors
-/// [`ValueError::Address`].
+/// [`ValueError::Address`], [`ValueError::ManyHosts`].
 pub fn address(text: &str) -> Result<SocketAddr, ValueError> {
-    text.parse().map_err(|_| ValueError::Address(text.to_owned()))
+    let address: SocketAddr = text.parse().map_err(|_| ValueError::Address(text.to_owned()))?;
+    let is_broadcast = matches!(address.ip(), IpAddr::V4(ip) if ip.is_broadcast());
+    if address.ip().to_canonical().is_multicast() || is_broadcast {
+        return Err(ValueError::ManyHosts(address));
+    }
+    Ok(address)
 }
 
 /// An IP network: every address that shares the first `prefix` bits.
@@ -255,6 +279,33 @@ mod tests {
         assert!(matches!(read("http://0.0.0.0:80"), Err(ValueError::PlainBeyondLoopback(_))));
         for bad in ["", "5000", "localhost:5000", "127.0.0.1", "127.0.0.1:70000"] {
             assert_eq!(read(bad), Err(ValueError::Address(bad.to_owned())));
+        }
+    }
+
+    #[test]
+    fn listeners_that_the_system_would_not_give_both_overlap() {
+        let overlap = |one: &str, two: &str| {
+            let read = |text: &str| text.parse::<Listener>().unwrap();
+            let found = read(one).overlaps(&read(two));
+            assert_eq!(found, read(two).overlaps(&read(one)), "{one} {two}");
+            found
+        };
+        for (one, two, is_one) in [
+            ("0.0.0.0:5000", "127.0.0.1:5000", true),
+            ("127.0.0.1:5000", "http://127.0.0.1:5000", true),
+            ("[::]:5000", "127.0.0.1:5000", true),
+            ("[::]:5000", "0.0.0.0:5000", true),
+            ("[::]:5000", "[::1]:5000", true),
+            ("[::1]:5000", "127.0.0.1:5000", false),
+            ("0.0.0.0:5000", "[::1]:5000", false),
+            ("127.0.0.1:5000", "127.0.0.2:5000", false),
+            ("0.0.0.0:5000", "127.0.0.1:5001", false),
+            ("127.0.0.1:0", "127.0.0.1:0", false),
+        ] {
+            assert_eq!(overlap(one, two), is_one, "{one} {two}");
+        }
+        for many in ["224.0.0.1:5000", "[ff02::1]:5000", "255.255.255.255:5000"] {
+            assert!(matches!(many.parse::<Listener>(), Err(ValueError::ManyHosts(_))), "{many}");
         }
     }
 

@@ -14,6 +14,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Incoming;
+use tokio::time::Instant;
 
 use crate::limits;
 
@@ -51,6 +52,14 @@ pub enum BodyError {
         /// The time it had.
         within: Duration,
     },
+    /// It came, but too slowly to wait for.
+    #[error("the body came at {rate:.0} bytes a second (over {} s); at least {} are needed", .over.as_secs(), limits::BODY_SLOWEST)]
+    TooSlow {
+        /// Bytes a second.
+        rate: f64,
+        /// The time over which that was measured.
+        over: Duration,
+    },
     /// The connection broke, or the client sent no valid body.
     #[error("the body broke off")]
     Broken(#[source] BoxError),
@@ -61,6 +70,10 @@ pub enum BodyError {
 pub struct Chunks<B = Incoming> {
     body: B,
     stall: Duration,
+    /// Bytes that came in the window that runs, and the time that was spent
+    /// waiting for them: a disk of ours that is slow is not the client's fault.
+    came: u64,
+    waited: Duration,
 }
 
 /// Reads a whole body of at most `cap` bytes, within [`limits::BODY_WHOLE`] and
@@ -104,13 +117,31 @@ where
 
     /// With a deadline of the caller's for each chunk.
     pub fn with_stall(body: B, stall: Duration) -> Self {
-        Self { body, stall }
+        Self { body, stall, came: 0, waited: Duration::ZERO }
     }
 
     /// The next bytes, never empty; `None` at the end. After an error the body
     /// must not be read on.
     pub async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
-        let Self { body, stall } = self;
+        let begun = Instant::now();
+        let next = self.wait().await?;
+        Some(next.and_then(|bytes| self.keep_pace(bytes, begun.elapsed())))
+    }
+
+    /// An error when a whole window brought less than it has to.
+    fn keep_pace(&mut self, bytes: Bytes, waited: Duration) -> Result<Bytes, BodyError> {
+        self.came = self.came.saturating_add(bytes.len() as u64);
+        self.waited = self.waited.saturating_add(waited);
+        if self.waited < limits::BODY_SLOWEST_OVER {
+            return Ok(bytes);
+        }
+        let (came, over) = (std::mem::take(&mut self.came), std::mem::take(&mut self.waited));
+        let rate = came as f64 / over.as_secs_f64();
+        if rate < limits::BODY_SLOWEST as f64 { Err(BodyError::TooSlow { rate, over }) } else { Ok(bytes) }
+    }
+
+    async fn wait(&mut self) -> Option<Result<Bytes, BodyError>> {
+        let Self { body, stall, .. } = self;
         // Around the loop: empty frames are not bytes, and reset no deadline.
         let bytes = async {
             loop {
@@ -292,15 +323,46 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_drips_is_given_up_too() {
-        // One byte a little before each deadline would last for ever.
+        // Just as fast as it has to be, and without an end.
         let drip = stream::repeat(()).then(|()| async {
-            tokio::time::sleep(limits::BODY_STALL - Duration::from_secs(1)).await;
-            Ok::<_, BoxError>(Bytes::from_static(b"x"))
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Ok::<_, BoxError>(Bytes::from_static(&[0; limits::BODY_SLOWEST as usize]))
         });
         let begun = tokio::time::Instant::now();
         let read = read_capped(from_stream(Box::pin(drip)), 1 << 20).await;
         assert!(matches!(read, Err(BodyError::Stalled { within: limits::BODY_WHOLE })));
         assert_eq!(begun.elapsed(), limits::BODY_WHOLE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_trickles_is_given_up_and_a_slow_one_is_not() {
+        // One byte before each deadline once held a session for as long as the
+        // client liked.
+        let trickle = |every: Duration, bytes: &'static [u8]| {
+            Box::pin(stream::repeat(()).then(move |()| async move {
+                tokio::time::sleep(every).await;
+                Ok::<_, BoxError>(Bytes::from_static(bytes))
+            }))
+        };
+        let mut chunks = Chunks::new(from_stream(trickle(Duration::from_secs(1), b"x")));
+        let begun = tokio::time::Instant::now();
+        let error = loop {
+            if let Err(error) = chunks.next().await.unwrap() {
+                break error;
+            }
+        };
+        assert!(matches!(error, BodyError::TooSlow { .. }), "{error}");
+        assert_eq!(begun.elapsed(), limits::BODY_SLOWEST_OVER);
+        let mut chunks = Chunks::new(from_stream(trickle(Duration::from_secs(2), &[0; 2_048])));
+        for _ in 0..100 {
+            chunks.next().await.unwrap().expect("1 KiB a second is enough");
+        }
+        // Time that we take over what came is not the client's.
+        let mut chunks = Chunks::new(from_stream(pieces(&[Ok("a"), Ok("b"), Ok("c")])));
+        for _ in 0..3 {
+            chunks.next().await.unwrap().expect("it was there at once");
+            tokio::time::advance(limits::BODY_SLOWEST_OVER).await;
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -38,6 +38,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{Semaphore, watch};
 
 use super::body::{Body, BoxError};
+use super::request_body::Linger;
 use super::stall::Stall;
 use super::tls::{self, Tls};
 use crate::lifecycle::Scope;
@@ -85,6 +86,8 @@ pub struct Tally {
     pub handshakes_failed: AtomicU64,
     /// Requests begun.
     pub requests: AtomicU64,
+    /// Requests that run, until their answer is sent.
+    pub running: AtomicU64,
     /// Panics in handlers or response bodies; each is a bug.
     pub panics: AtomicU64,
 }
@@ -113,7 +116,7 @@ struct Requests {
 }
 
 /// A request that runs until this is dropped.
-struct Running(Arc<watch::Sender<Requests>>);
+struct Running(Arc<watch::Sender<Requests>>, Arc<Tally>);
 
 /// A response body that keeps its request running and stops panics.
 struct Answer {
@@ -180,7 +183,7 @@ where
     let watched = requests.subscribe();
     let tally = Arc::clone(&context.options.tally);
     let service = hyper::service::service_fn(move |request| {
-        let running = Running::begin(&requests);
+        let running = Running::begin(&requests, &tally);
         answer(handler.clone(), request, peer, running, Arc::clone(&tally)).map(Ok::<_, Infallible>)
     });
     let connection = http1::Builder::new()
@@ -188,7 +191,9 @@ where
         .header_read_timeout(context.options.request_head)
         .max_header_size(limits::REQUEST_HEAD_READ_BYTES)
         .max_buf_size(limits::CONNECTION_BUFFER_BYTES)
-        .half_close(false)
+        // A client may close its side behind a request and still hear the
+        // answer; the deadlines of the answer bound one that is gone.
+        .half_close(true)
         .keep_alive(true)
         .serve_connection(io, service);
     // Between requests, hyper's own head deadline ends the silence.
@@ -204,8 +209,10 @@ where
     let requests = Arc::new(watch::Sender::new(Requests::default()));
     let watched = requests.subscribe();
     let tally = Arc::clone(&context.options.tally);
-    let service = hyper::service::service_fn(move |request| {
-        let running = Running::begin(&requests);
+    let linger = Linger::new(&context.connections);
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        let running = Running::begin(&requests, &tally);
+        request.extensions_mut().insert(linger.clone());
         answer(handler.clone(), request, peer, running, Arc::clone(&tally)).map(Ok::<_, Infallible>)
     });
     let connection = http2::Builder::new(Streams(context.clone()))
@@ -341,17 +348,19 @@ fn internal_error() -> Response<Body> {
 }
 
 impl Running {
-    fn begin(requests: &Arc<watch::Sender<Requests>>) -> Self {
+    fn begin(requests: &Arc<watch::Sender<Requests>>, tally: &Arc<Tally>) -> Self {
+        tally.running.fetch_add(1, Ordering::Relaxed);
         requests.send_modify(|now| {
             now.begun += 1;
             now.running += 1;
         });
-        Self(Arc::clone(requests))
+        Self(Arc::clone(requests), Arc::clone(tally))
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
+        self.1.running.fetch_sub(1, Ordering::Relaxed);
         self.0.send_modify(|now| now.running -= 1);
     }
 }

@@ -23,7 +23,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::{Options, Parts, Spec, State, bind, handle, serve};
@@ -35,7 +35,7 @@ use crate::lifecycle::Scope;
 use crate::oci::{Digest, MediaType};
 use crate::registry::account::NewAccount;
 use crate::registry::repository::Settings;
-use crate::registry::{Caller, Registry};
+use crate::registry::{self, Caller, Registry};
 use crate::remote::{Names, Outbound, OutboundOptions, Timing};
 use crate::secret::Secret;
 use crate::store::Store;
@@ -79,15 +79,21 @@ pub(crate) struct Answer {
 
 impl Site {
     pub(crate) async fn open() -> Self {
+        Self::open_with(registry::Options::default()).await
+    }
+
+    /// The same, set up by an operator.
+    pub(crate) async fn open_with(options: registry::Options) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let chance = Chance::system();
         let clock = Clock::manual(Timestamp::from_micros(1_700_000_000_000_000));
-        let registry = Registry::new(Store::open(folder.path(), clock, chance.clone()).unwrap()).unwrap();
+        let store = Store::open(folder.path(), clock, chance.clone()).unwrap();
+        let registry = Registry::with(store, options).unwrap();
         let passwords = Passwords::new(&chance);
         populate(&registry, &passwords).await;
         let scope = Scope::new();
         let remotes = remotes(folder.path(), &scope, registry.store().clock());
-        let ca_pem = "-----BEGIN CERTIFICATE-----\n".to_owned();
+        let ca_pem = Some("-----BEGIN CERTIFICATE-----\n".to_owned());
         let state = {
             let key_files = vec![("sealing.key", folder.path().join("sealing-keys"))];
             let scrub = crate::jobs::scrub::Settings { schedule: "@every 30h".parse().ok(), ..Default::default() };
@@ -139,6 +145,20 @@ impl Site {
         request.headers_mut().insert(header::HOST, "registry.example".parse().unwrap());
         let (head, body) = client.send_request(request).await.unwrap().into_parts();
         Answer { status: head.status, headers: head.headers, body: body.collect().await.unwrap().to_bytes() }
+    }
+
+    /// Sends bytes as they are, and their end; all that comes back.
+    pub(crate) async fn raw(&self, bytes: impl AsRef<[u8]>) -> String {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let talked = async {
+            // Whoever refuses may be gone before all is sent.
+            let _ = stream.write_all(bytes.as_ref()).await;
+            let _ = stream.shutdown().await;
+            let mut answer = Vec::new();
+            let _ = stream.read_to_end(&mut answer).await;
+            String::from_utf8_lossy(&answer).into_owned()
+        };
+        tokio::time::timeout(PATIENCE, talked).await.expect("in time")
     }
 
     /// Sends a request and checks its status; what came back.

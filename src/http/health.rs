@@ -26,7 +26,13 @@ pub(super) fn ping(state: &State) -> Response<Body> {
 
 /// The certificate of the authority that clients are to trust.
 pub(super) fn ca(state: &State) -> Response<Body> {
-    let mut response = Response::new(Body::from(state.ca_pem().to_owned()));
+    let Some(pem) = state.ca_pem() else {
+        let words = "this registry shows a certificate of its operator's own, and does not have the authority's: \
+                     clients trust whoever made it";
+        let error = json!({ "errors": [{ "code": "NOT_FOUND", "message": words, "detail": null }] });
+        return answer(StatusCode::NOT_FOUND, &error);
+    };
+    let mut response = Response::new(Body::from(pem.to_owned()));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-pem-file"));
     headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"tidegate-ca.crt\""));

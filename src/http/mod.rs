@@ -26,6 +26,8 @@ mod socket;
 /// Listeners: bind, accept, drain.
 pub mod listen;
 
+/// The host that a request is for.
+mod host;
 /// The query of a request, decoded once.
 pub mod query;
 /// A request's body that comes back when nobody wanted it.
@@ -37,6 +39,9 @@ pub mod state;
 
 /// Who is calling.
 pub mod sign_in;
+
+/// Conditions of requests.
+mod condition;
 
 /// The registry API.
 pub mod v2;
@@ -57,6 +62,7 @@ mod serve;
 #[cfg(test)]
 pub(crate) mod harness;
 
+pub use api::{Finding, VerifyReport};
 pub use body::{Body, BodyError, Chunks, read_capped};
 pub use connection::{Options, Peer, Tally};
 pub use listen::{Bound, ListenError, Spec, bind, serve};

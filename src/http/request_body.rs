@@ -4,10 +4,13 @@
 //! throw away the answer: it would see a broken pipe where we said why. So a
 //! body that was refused is read on for a little (a bounded number of bytes, a
 //! bounded time), and only then the connection is closed. A client that waits
-//! for `100 Continue` has sent nothing and is not asked to begin. Over HTTP/2
-//! nothing is closed but the stream is reset without an error (RFC 9113 §8.1),
-//! which some clients, curl 7.88 among them, take for a failure: what is small
-//! is read on there too.
+//! for `100 Continue` has sent nothing and is not asked to begin.
+//!
+//! Over HTTP/2 nothing is closed, but a body that is let go has its stream reset
+//! without an error (RFC 9113 §8.1), which some clients, curl 7.88 among them,
+//! take for a failure when they still send: they see a broken stream where we
+//! said why. There the answer goes out at once and the body is held behind it,
+//! within the same bounds: a client that has its answer ends the stream itself.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -21,6 +24,7 @@ use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
 use super::Body;
+use crate::lifecycle::Scope;
 use crate::limits;
 
 /// A request's body, lent to a handler.
@@ -35,6 +39,11 @@ pub(super) struct RequestBody {
 #[derive(Debug)]
 pub(super) struct Unread(oneshot::Receiver<Incoming>);
 
+/// Where the unread bodies of an HTTP/2 connection are held, as an extension of
+/// its requests.
+#[derive(Clone, Debug)]
+pub(super) struct Linger(Scope);
+
 /// Lends a body to a handler.
 pub(super) fn lend(body: Incoming) -> (RequestBody, Unread) {
     let (back, unread) = oneshot::channel();
@@ -45,33 +54,71 @@ impl Unread {
     /// Reads on what the handler left, within bounds, and says on the answer
     /// that the connection ends when there was more.
     pub(super) async fn settle(mut self, parts: &Parts, response: &mut Response<Body>) {
-        let Ok(body) = self.0.try_recv() else { return };
+        let Ok(mut body) = self.0.try_recv() else { return };
+        if parts.version == Version::HTTP_2
+            && let Some(linger) = parts.extensions.get::<Linger>()
+        {
+            return linger.hold(body);
+        }
         let is_waiting = parts.headers.contains_key(header::EXPECT);
-        if (is_waiting || !read_on(body).await) && parts.version <= Version::HTTP_11 {
+        if (is_waiting || !ended_in_time(&mut body).await) && parts.version <= Version::HTTP_11 {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
     }
 }
 
+impl Linger {
+    /// For a connection whose tasks run in `scope`.
+    pub(super) fn new(scope: &Scope) -> Self {
+        Self(scope.clone())
+    }
+
+    /// Keeps the stream of `body` open for a while, reading a little on. What is
+    /// not read stays with the client: the window closes.
+    fn hold(&self, mut body: Incoming) {
+        let scope = self.0.clone();
+        self.0.spawn(async move {
+            let held = async {
+                if read_on(&mut body).await == Left::More {
+                    std::future::pending::<()>().await;
+                }
+            };
+            scope.until_stopped(tokio::time::timeout(limits::UNWANTED_BODY, held)).await;
+        });
+    }
+}
+
+/// What is left of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Left {
+    Nothing,
+    More,
+    /// The client went away.
+    Broken,
+}
+
 /// Whether the body ended within the bounds.
-async fn read_on(mut body: Incoming) -> bool {
-    let reading = async {
-        let mut left = limits::UNWANTED_BODY_BYTES;
-        loop {
-            match body.frame().await {
-                None => return true,
-                Some(Err(_)) => return false,
-                Some(Ok(frame)) => {
-                    let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
-                    match left.checked_sub(bytes) {
-                        Some(rest) => left = rest,
-                        None => return false,
-                    }
+async fn ended_in_time(body: &mut Incoming) -> bool {
+    let read = tokio::time::timeout(limits::UNWANTED_BODY, read_on(body)).await;
+    read.is_ok_and(|left| left == Left::Nothing)
+}
+
+/// Reads a body on, up to the bound of bytes.
+async fn read_on(body: &mut Incoming) -> Left {
+    let mut left = limits::UNWANTED_BODY_BYTES;
+    loop {
+        match body.frame().await {
+            None => return Left::Nothing,
+            Some(Err(_)) => return Left::Broken,
+            Some(Ok(frame)) => {
+                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+                match left.checked_sub(bytes) {
+                    Some(rest) => left = rest,
+                    None => return Left::More,
                 }
             }
         }
-    };
-    tokio::time::timeout(limits::UNWANTED_BODY, reading).await.unwrap_or(false)
+    }
 }
 
 impl HttpBody for RequestBody {

@@ -8,8 +8,9 @@ use serde_json::json;
 use tracing::Instrument as _;
 
 use super::connection::Peer;
+use super::host::{self, HostError};
 use super::query::Query;
-use super::request_body::lend;
+use super::request_body::{RequestBody, lend};
 use super::request_id::{self, RequestId};
 use super::route::Route;
 use super::sign_in::{CHALLENGE, SignInError, sign_in};
@@ -74,13 +75,26 @@ async fn dispatch(
     body: Incoming,
     peer: Peer,
 ) -> Response<Body> {
+    let (body, unread) = lend(body);
+    let mut response = match host::check(parts) {
+        Ok(()) => routed(state, route, parts, query, body, peer).await,
+        Err(error) => bad_host(&route, error),
+    };
+    unread.settle(parts, &mut response).await;
+    response
+}
+
+/// Hands a request that is one to who answers it.
+async fn routed(
+    state: &State,
+    route: Route,
+    parts: &Parts,
+    query: &Query,
+    body: RequestBody,
+    peer: Peer,
+) -> Response<Body> {
     match route {
-        Route::V2(call) => {
-            let (body, unread) = lend(body);
-            let mut response = registry(state, call, parts, body, peer).await;
-            unread.settle(parts, &mut response).await;
-            response
-        }
+        Route::V2(call) => registry(state, call, parts, body, peer).await,
         Route::Api => match sign_in(state, &parts.headers, peer).await {
             Ok(caller) => {
                 tracing::Span::current().record("caller.name", caller.label());
@@ -110,7 +124,7 @@ async fn registry(
     state: &State,
     call: Result<v2::Call, v2::CallError>,
     parts: &Parts,
-    body: super::request_body::RequestBody,
+    body: RequestBody,
     peer: Peer,
 ) -> Response<Body> {
     let answered = async {
@@ -132,7 +146,7 @@ async fn registry(
 /// The management API's words for a caller without a name, in DTR's shape.
 fn unknown_caller(error: &SignInError) -> Response<Body> {
     let mut response = match error {
-        SignInError::Missing | SignInError::Malformed | SignInError::Wrong => {
+        SignInError::Missing | SignInError::Malformed | SignInError::Repeated | SignInError::Wrong => {
             plain(StatusCode::UNAUTHORIZED, "NOT_AUTHENTICATED", &error.to_string())
         }
         SignInError::Store(_) => {
@@ -145,6 +159,15 @@ fn unknown_caller(error: &SignInError) -> Response<Body> {
         }
     };
     response.headers_mut().insert(header::WWW_AUTHENTICATE, CHALLENGE);
+    response
+}
+
+/// The refusal of a request that is no HTTP, in the shape of what it asked for.
+fn bad_host(route: &Route, error: HostError) -> Response<Body> {
+    let mut response = plain(StatusCode::BAD_REQUEST, "UNSUPPORTED", &error.to_string());
+    if matches!(route, Route::V2(_)) {
+        response.headers_mut().insert(v2::API_VERSION, HeaderValue::from_static("registry/2.0"));
+    }
     response
 }
 

@@ -34,6 +34,9 @@ pub enum SignInError {
     /// What was said is not `Basic <base64 of name:password>`.
     #[error("the Authorization header must be `Basic` and the base64 of `name:password` in UTF-8")]
     Malformed,
+    /// Two of them; a proxy in front may have read the other.
+    #[error("there is more than one Authorization header; send one")]
+    Repeated,
     /// No such user, not active, or another password.
     #[error("the name or the password is wrong")]
     Wrong,
@@ -47,7 +50,11 @@ pub async fn sign_in(state: &State, headers: &HeaderMap, peer: Peer) -> Result<C
     if peer.local {
         return Ok(Caller::System);
     }
-    let sent = headers.get(header::AUTHORIZATION).ok_or(SignInError::Missing)?;
+    let mut all = headers.get_all(header::AUTHORIZATION).iter();
+    let sent = all.next().ok_or(SignInError::Missing)?;
+    if all.next().is_some() {
+        return Err(SignInError::Repeated);
+    }
     let (name, password) = basic(sent).ok_or(SignInError::Malformed)?;
     let user = account::get(&state.registry().store().snapshot()?, &name)?
         .filter(|account| account.is_active && !account.is_org);

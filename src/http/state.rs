@@ -16,8 +16,9 @@ pub struct Parts {
     pub registry: Registry,
     /// Checks passwords.
     pub passwords: Passwords,
-    /// The certificate of the authority that clients are to trust, in PEM.
-    pub ca_pem: String,
+    /// The certificate of the authority that clients are to trust, in PEM; none
+    /// where the operator's own certificate comes from elsewhere.
+    pub ca_pem: Option<String>,
     /// Other registries, and the keys that seal their credentials.
     pub remotes: Remotes,
     /// The daemon's key files, by the name that a backup gives them.
@@ -63,9 +64,10 @@ impl State {
         &self.0.parts.passwords
     }
 
-    /// The certificate of the authority that clients are to trust, in PEM.
-    pub fn ca_pem(&self) -> &str {
-        &self.0.parts.ca_pem
+    /// The certificate of the authority that clients are to trust, in PEM; none
+    /// where the operator's own certificate comes from elsewhere.
+    pub fn ca_pem(&self) -> Option<&str> {
+        self.0.parts.ca_pem.as_deref()
     }
 
     /// Other registries, and the keys that seal their credentials.

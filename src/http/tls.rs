@@ -59,6 +59,19 @@ impl Tls {
         self.current.send_replace(config);
     }
 
+    /// What new connections get.
+    pub fn current(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.current.borrow())
+    }
+
+    /// Completes when that changes, from this call on.
+    pub fn changed(&self) -> impl Future<Output = ()> + use<> {
+        let mut current = self.current.subscribe();
+        async move {
+            let _ = current.changed().await;
+        }
+    }
+
     /// Shakes hands on a fresh connection.
     pub async fn accept<S>(&self, stream: S) -> Result<TlsStream<S>, TlsError>
     where
@@ -95,7 +108,7 @@ impl Tls {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let config = Arc::clone(&self.current.borrow());
+        let config = self.current();
         TlsAcceptor::from(config).accept(stream).await.map_err(TlsError::Failed)
     }
 
@@ -110,13 +123,16 @@ pub(super) fn chose_http2<S>(stream: &TlsStream<S>) -> bool {
     stream.get_ref().1.alpn_protocol() == Some(b"h2")
 }
 
-/// Answers a plain request, and reads what the client still sends: closing
+/// Answers a plain request in the registry's form, since clients that try HTTP
+/// after HTTPS show what they are answered; and reads what the client still sends: closing
 /// over unread bytes would reset the connection and lose the answer.
 async fn turn_away(mut stream: TcpStream) -> io::Result<()> {
-    const WORDS: &str = "this port speaks HTTPS: use https:// in the URL\n";
+    const WORDS: &str = "this port speaks HTTPS: use https:// in the URL, and let the client trust the registry's \
+                         certificate; its authority is at https://HOST/ca";
+    let body = format!(r#"{{"errors":[{{"code":"UNSUPPORTED","message":"{WORDS}","detail":null}}]}}"#) + "\n";
     let answer = format!(
-        "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{WORDS}",
-        WORDS.len()
+        "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
     );
     stream.write_all(answer.as_bytes()).await?;
     stream.shutdown().await?;

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use base64::Engine as _;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{InconsistentKeys, ServerConfig};
@@ -17,10 +18,12 @@ use rustls_pki_types::pem::{self, PemObject as _};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::public_key::PublicKey;
 
 use super::certificate_name::CertificateName;
 use super::private_file::{self, FileError};
 use crate::clock::Timestamp;
+use crate::limits;
 
 /// Why there is no certificate to show.
 #[derive(Debug, thiserror::Error)]
@@ -47,12 +50,20 @@ pub enum CertificateError {
         path: PathBuf,
     },
     /// A PEM file is torn.
-    #[error("{} is not whole PEM", .path.display())]
+    #[error("{} is not whole PEM: {}", .path.display(), torn(.error))]
     Pem {
         /// Which file.
         path: PathBuf,
         /// Where it breaks.
-        source: pem::Error,
+        error: pem::Error,
+    },
+    /// The key is too short for TLS.
+    #[error("the certificate in {} has an RSA key of {bits} bits, and TLS needs {} or more: make a new key and certificate", .path.display(), limits::RSA_BITS)]
+    ShortKey {
+        /// The certificate's file.
+        path: PathBuf,
+        /// How long it is.
+        bits: usize,
     },
     /// A certificate cannot be understood.
     #[error("the certificate in {} cannot be read", .path.display())]
@@ -126,6 +137,9 @@ impl ServerCertificate {
     ) -> Result<Self, CertificateError> {
         let chain = read_chain(chain_text, certificate)?;
         let facts = Facts::read(&chain[0], certificate)?;
+        if let Some(bits) = rsa_bits(&chain[0]).filter(|bits| *bits < limits::RSA_BITS) {
+            return Err(CertificateError::ShortKey { path: certificate.to_owned(), bits });
+        }
         let private = read_key(key_text, key)?;
         let key = match CertifiedKey::from_der(chain, private, &provider()) {
             Ok(certified) => Arc::new(certified),
@@ -135,6 +149,19 @@ impl ServerCertificate {
             Err(source) => return Err(CertificateError::Unusable { path: certificate.to_owned(), source }),
         };
         Ok(Self { key, facts })
+    }
+
+    /// The authority that clients are to trust, in PEM, when the chain ends in
+    /// it: a certificate that signs itself.
+    pub fn authority_pem(&self) -> Option<String> {
+        let last = self.key.cert.last()?;
+        let (_, parsed) = X509Certificate::from_der(last).ok()?;
+        let signs_itself = parsed.issuer() == parsed.subject() && parsed.verify_signature(None).is_ok();
+        signs_itself.then(|| {
+            let text = base64::engine::general_purpose::STANDARD.encode(last);
+            let lines: Vec<&str> = text.as_bytes().chunks(64).filter_map(|line| str::from_utf8(line).ok()).collect();
+            format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
+        })
     }
 
     /// From when clients accept it.
@@ -161,6 +188,11 @@ impl ServerCertificate {
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&self.key))));
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Arc::new(config)
+    }
+
+    /// Whether it is the same chain.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.key.cert == other.key.cert
     }
 
     /// Whether `authority` signed it.
@@ -217,17 +249,44 @@ fn present(path: &Path) -> Result<zeroize::Zeroizing<String>, CertificateError> 
 pub(super) fn read_chain(text: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
     let chain: Vec<_> = CertificateDer::pem_slice_iter(text.as_bytes())
         .collect::<Result<_, _>>()
-        .map_err(|source| CertificateError::Pem { path: path.to_owned(), source })?;
+        .map_err(|error| CertificateError::Pem { path: path.to_owned(), error })?;
     if chain.is_empty() {
         return Err(CertificateError::NoCertificate { path: path.to_owned() });
     }
     Ok(chain)
 }
 
+/// How long a certificate's key is, when it is an RSA key.
+fn rsa_bits(certificate: &CertificateDer<'_>) -> Option<usize> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    match parsed.public_key().parsed().ok()? {
+        PublicKey::RSA(key) => Some(key.key_size()),
+        _ => None,
+    }
+}
+
+/// Where PEM breaks, in words.
+fn torn(error: &pem::Error) -> String {
+    match error {
+        pem::Error::MissingSectionEnd { end_marker } => {
+            let what = String::from_utf8_lossy(end_marker);
+            format!(
+                "the line `-----END {}-----` is missing",
+                what.trim_matches(['-', ' ', '\n']).trim_start_matches("END ")
+            )
+        }
+        pem::Error::IllegalSectionStart { line } => {
+            format!("the line `{}` begins nothing", String::from_utf8_lossy(line).trim())
+        }
+        pem::Error::Base64Decode(why) => format!("what stands between BEGIN and END is no base64: {why}"),
+        other => other.to_string(),
+    }
+}
+
 fn read_key(text: &str, path: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> {
     PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|source| match source {
         pem::Error::NoItemsFound => CertificateError::NoKey { path: path.to_owned() },
-        source => CertificateError::Pem { path: path.to_owned(), source },
+        error => CertificateError::Pem { path: path.to_owned(), error },
     })
 }
 
@@ -250,6 +309,22 @@ mod tests {
     use std::error::Error as _;
 
     use super::*;
+
+    /// Signed by itself, until 2126.
+    const RSA_1024: &str = "\
+-----BEGIN CERTIFICATE-----\n\
+MIIB/jCCAWegAwIBAgIUCiFH8PAUACk78uf6k2+L96xoglQwDQYJKoZIhvcNAQEL\n\
+BQAwEDEOMAwGA1UEAwwFc2hvcnQwIBcNMjYxMTI3MTcxNTA0WhgPMjEyNjExMDMx\n\
+NzE1MDRaMBAxDjAMBgNVBAMMBXNob3J0MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCB\n\
+iQKBgQC+y0kLs2eULoNKr4kstk8aLImXqmH+eRJBmuODXGVtlSO+TQAcByc/ndaT\n\
+5pbexOijUO1Oa5NY4NMvAGMazjgclvnw2V/zMVSxJfXMfxUYnY+jVj0/bgX6hlZ4\n\
+NYKK2XQhwHnIWSOS0p3Q1DkQFL69y8h9I1VhV4+fat3SRKgV2QIDAQABo1MwUTAd\n\
+BgNVHQ4EFgQUzjvNr6tCzSeKNLwD65XdmyKWPmcwHwYDVR0jBBgwFoAUzjvNr6tC\n\
+zSeKNLwD65XdmyKWPmcwDwYDVR0TAQH/BAUwAwEB/zANBgkqhkiG9w0BAQsFAAOB\n\
+gQAC+u6TAbACOoD+8T1Dm+rlYfkqtFby9yvv+xwCy0JcrYg7XGY7JVVO+CxNLLXG\n\
+DSYiCENYiknWMDQiIkeaWi+TSOvhEBFrj27JarVogoSF7ISD7OWw950CMCmAFy/B\n\
+vMtWJ7IhFzObWfjU/ootpONPtamESyOI2gSX08azy/kX8A==\n\
+-----END CERTIFICATE-----\n";
 
     struct Files {
         _folder: tempfile::TempDir,
@@ -280,6 +355,26 @@ mod tests {
         assert_eq!(loaded.server_config().alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
     }
 
+    /// With an operator's certificate, `/ca` once gave an authority that had not
+    /// made it.
+    #[test]
+    fn the_authority_is_the_end_of_the_chain_when_it_signs_itself() {
+        let files = files();
+        let loaded = ServerCertificate::load(&files.certificate, &files.key).unwrap();
+        let pem = loaded.authority_pem().unwrap();
+        let text = std::fs::read_to_string(&files.certificate).unwrap();
+        assert_eq!(read_chain(&pem, &files.certificate).unwrap(), read_chain(&text, &files.certificate).unwrap());
+        let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        authority.distinguished_name.push(rcgen::DnType::CommonName, "an authority elsewhere");
+        let issuer = rcgen::Issuer::new(authority, rcgen::KeyPair::generate().unwrap());
+        let key = rcgen::KeyPair::generate().unwrap();
+        let signed = rcgen::CertificateParams::new(vec!["a.example".to_owned()]).unwrap().signed_by(&key, &issuer);
+        std::fs::write(&files.certificate, signed.unwrap().pem()).unwrap();
+        std::fs::write(&files.key, key.serialize_pem()).unwrap();
+        assert_eq!(ServerCertificate::load(&files.certificate, &files.key).unwrap().authority_pem(), None);
+    }
+
     #[test]
     fn whatever_is_wrong_is_said_with_the_files_name() {
         let (files, others) = (files(), files());
@@ -287,6 +382,8 @@ mod tests {
         std::fs::write(&torn, &std::fs::read_to_string(&files.certificate).unwrap()[..200]).unwrap();
         let odd = files.key.with_file_name("odd.pem");
         std::fs::write(&odd, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
+        let short = files.key.with_file_name("short.pem");
+        std::fs::write(&short, RSA_1024).unwrap();
         let absent = files.key.with_file_name("absent.pem");
         for (certificate, key, blamed, said) in [
             (&files.certificate, &others.key, &others.key, "is not the key of the certificate in"),
@@ -294,7 +391,8 @@ mod tests {
             (&files.key, &files.key, &files.key, "holds no certificate"),
             (&absent, &files.key, &absent, "is not there"),
             (&files.certificate, &absent, &absent, "is not there"),
-            (&torn, &files.key, &torn, "is not whole PEM"),
+            (&torn, &files.key, &torn, "the line `-----END CERTIFICATE-----` is missing"),
+            (&short, &files.key, &short, "has an RSA key of 1024 bits, and TLS needs 2048 or more"),
             (&odd, &files.key, &odd, "cannot be read"),
         ] {
             let error = ServerCertificate::load(certificate, key).unwrap_err();

@@ -137,6 +137,15 @@ pub(super) async fn collect(
     let mut found: BTreeMap<String, String> = numbers("collectable", &report.would).into();
     found.extend(numbers("collected", &report.done));
     found.insert("storedBytes".to_owned(), report.would.of.to_string());
+    if how.consent && !how.dry_run {
+        match super::orphans::remove(registry, true).await {
+            Ok(orphans) if orphans.removed > 0 => {
+                log.line(format!("{} files that nothing names were removed", orphans.removed));
+            }
+            Ok(_) => {}
+            Err(error) => log.line(format!("looking for files that nothing names failed: {error}")),
+        }
+    }
     if report.blown {
         let why = format!(
             "{} of {} can go, more than a fifth: nothing was removed; if that is meant, run `tidegate gc run --yes`",

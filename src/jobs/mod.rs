@@ -23,12 +23,16 @@ pub mod gc;
 pub mod heal;
 /// Where they may be.
 mod heal_source;
+/// Histories of tags that end.
+mod history;
 /// The log of one job while it runs.
 pub mod log;
 /// What is due now.
 mod look;
 /// One tag sent by hand.
 pub mod once;
+/// Blob files that no row names.
+mod orphans;
 /// What is owed, written down.
 pub mod owe;
 /// Looks for changes, as jobs in the queue.

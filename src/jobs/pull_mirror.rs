@@ -16,7 +16,7 @@ use crate::access::Level;
 use crate::chance::Id;
 use crate::event::{Actor, Cause};
 use crate::limits;
-use crate::oci::{Digest, Manifest, Reference, RepoName, Tag};
+use crate::oci::{Condition, Digest, Manifest, Reference, RepoName, Tag};
 use crate::policy::{PullDecision, PullMirror};
 use crate::registry::manifest::{NewManifest, is_complete};
 use crate::registry::{Caller, Registry, RegistryError};
@@ -139,7 +139,8 @@ impl Poll<'_> {
         };
         let client = self.remotes.client(&self.policy.id, remote)?;
         let list = client.tags().await?;
-        self.log.line(format!("{} has {} tags", remote.repository, list.tags.len()));
+        let tags = list.tags.len();
+        self.log.line(format!("{} has {tags} {}", remote.repository, if tags == 1 { "tag" } else { "tags" }));
         if list.passed_over > 0 {
             let names: Vec<String> = list.examples.iter().map(|name| format!("{name:?}")).collect();
             let more = if list.passed_over > names.len() { ", …" } else { "" };
@@ -382,6 +383,7 @@ impl Pull<'_> {
                 tag: self.transfer.remote_tag.clone(),
             },
             chain: Vec::new(),
+            condition: Condition::default(),
         };
         self.registry.store_manifest(&place.caller, new).await?;
         Ok(())
@@ -396,7 +398,7 @@ impl Pull<'_> {
         }
         let stream = place.client.open_blob(&digest, size, 0).await?;
         let (body, failure) = fetched(stream);
-        let stored = self.registry.store_blob(&place.caller, &place.name, &digest, body).await;
+        let stored = self.registry.store_blob(&place.caller, &place.name, &digest, Some(size), body).await;
         if let Some(error) = failure.take() {
             return Err(error.into());
         }

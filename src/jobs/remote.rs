@@ -36,6 +36,9 @@ pub enum RemoteSettingError {
     /// The repository.
     #[error("remoteRepository: {0}")]
     Repository(String),
+    /// The user name.
+    #[error("username: a user name has no `:` and no control characters in it")]
+    Username,
     /// The certificate authority.
     #[error("remoteCA: {0}")]
     Authority(String),
@@ -67,6 +70,7 @@ impl Remotes {
 
     /// A client for a remote whose credentials are at hand.
     pub fn client_with(&self, remote: &Remote, plain: Plain) -> Result<Client, RemoteSettingError> {
+        username(&remote.username)?;
         let credentials =
             Credentials { username: remote.username.clone(), password: plain.password, token: plain.token };
         let options = RegistryOptions {
@@ -132,6 +136,7 @@ pub fn origin(remote: &Remote) -> Option<Origin> {
 pub fn check(remote: &Remote) -> Result<(), RemoteSettingError> {
     host(&remote.host)?;
     repository(&remote.repository)?;
+    username(&remote.username)?;
     Trust::new(&remote.ca, remote.skip_tls_verification)
         .map_err(|error| RemoteSettingError::Authority(error.to_string()))?;
     Ok(())
@@ -144,6 +149,16 @@ fn host(text: &str) -> Result<RemoteHost, RemoteSettingError> {
 fn repository(text: &str) -> Result<RemoteRepository, RemoteSettingError> {
     text.parse()
         .map_err(|error: crate::remote::host::RemoteRepositoryError| RemoteSettingError::Repository(error.to_string()))
+}
+
+/// Basic ends the name at its first colon, and control characters end a header
+/// (RFC 7617 §2): another name would be sent than the one that was saved.
+fn username(text: &str) -> Result<(), RemoteSettingError> {
+    if text.chars().any(|letter| letter == ':' || letter.is_control()) {
+        Err(RemoteSettingError::Username)
+    } else {
+        Ok(())
+    }
 }
 
 /// What a sealed credential is bound to.

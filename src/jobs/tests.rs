@@ -11,10 +11,11 @@ use crate::clock::{Clock, Timestamp};
 use crate::event::Kind;
 use crate::identity::Keyring;
 use crate::lifecycle::Scope;
-use crate::oci::{Digest, MediaType, Reference, RepoName, Tag};
+use crate::oci::{Condition, Digest, MediaType, Reference, RepoName, Tag};
 use crate::policy::RawRule;
 use crate::reactor::react;
 use crate::registry::account::NewAccount;
+use crate::registry::manifest::Sent;
 use crate::registry::policy::Saving;
 use crate::registry::repository::Settings;
 use crate::registry::upload::BrokenBody;
@@ -201,11 +202,11 @@ impl World {
         for blob in [&config, &layer] {
             let body = futures_util::stream::iter([Ok::<_, BrokenBody>(bytes::Bytes::copy_from_slice(blob))]);
             let digest = Digest::sha256_of(blob);
-            self.registry.store_blob(&Caller::System, &repository, &digest, body).await.expect("is stored");
+            self.registry.store_blob(&Caller::System, &repository, &digest, None, body).await.expect("is stored");
         }
         let reference = Reference::Tag(name.parse().expect("a tag"));
-        let manifest = image(&config, &layer);
-        let put = self.registry.put_manifest(&Caller::System, &repository, &reference, Vec::new(), None, manifest);
+        let sent = Sent { bytes: image(&config, &layer), ..Sent::default() };
+        let put = self.registry.put_manifest(&Caller::System, &repository, &reference, sent);
         let digest = put.await.expect("is taken").0;
         react::catch_up(self.store()).await.expect("reacts");
         digest
@@ -235,6 +236,7 @@ impl World {
             time_zone: "UTC".into(),
             body: body(remote),
             evaluate: true,
+            again: false,
         };
         self.registry.save_policy(&Caller::System, saving).await.expect("is saved").policy.id
     }
@@ -297,6 +299,7 @@ impl World {
             time_zone: policy.time_zone,
             body: policy.body,
             evaluate: true,
+            again: false,
         };
         change(&mut saving);
         self.registry.save_policy(&Caller::System, saving).await.expect("is saved");
@@ -439,7 +442,11 @@ async fn a_pull_brings_what_is_new_and_asks_for_nothing_twice() {
     assert_eq!(world.tag("2").map(|value| value.digest), Some(second));
     // What somebody deleted here is not brought back.
     let repository = "dev/web".parse().expect("a name");
-    world.registry.delete_tag(&Caller::System, &repository, &"1".parse().expect("a tag")).await.expect("goes");
+    world
+        .registry
+        .delete_tag(&Caller::System, &repository, &"1".parse().expect("a tag"), Condition::default())
+        .await
+        .expect("goes");
     world.poll(id).await;
     assert!(world.tag("1").is_none(), "a poll brought it back");
     // Unless it changes over there.
@@ -588,6 +595,7 @@ async fn an_edited_mirror_goes_to_the_new_place_at_once() {
             time_zone: shown.policy.time_zone,
             body: PolicyBody::Push { remote },
             evaluate: true,
+            again: false,
         };
         world.registry.save_policy(&Caller::System, saving).await.expect("is saved");
         crate::reactor::evaluate::walk_all(world.store()).await.expect("walks");

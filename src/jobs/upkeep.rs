@@ -9,18 +9,19 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::history;
 use crate::chance::Id;
 use crate::lifecycle::{self, Scope};
 use crate::limits;
 use crate::registry::repository::Purge;
 use crate::registry::{Registry, RegistryError};
-use crate::store::file::{BlobFile, Found};
+use crate::store::file::BlobFile;
 use crate::store::{Change, Lane, Operation, Read as _, StoreError, blob, event, queue};
+
+use super::orphans;
 
 /// How often it looks around.
 const EVERY: Duration = Duration::from_secs(5);
-/// Files that are looked at in one go when orphans are searched.
-const ORPHAN_SLICE: usize = 1_024;
 
 /// Forgets files that are gone from the disk.
 struct Unlinked(Vec<BlobFile>);
@@ -90,13 +91,21 @@ pub struct Options {
     pub every: Duration,
     /// How long a file without a name is kept for those who still read it.
     pub unlink_grace: Duration,
-    /// How often it looks for files that nothing names.
+    /// How often it looks for files that nothing names, and for histories that
+    /// are older than what is kept.
     pub orphans_every: Duration,
+    /// How long what a tag was is remembered; `None`: for ever.
+    pub history: Option<Duration>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { every: EVERY, unlink_grace: limits::UNLINK_GRACE, orphans_every: limits::ORPHANS_EVERY }
+        Self {
+            every: EVERY,
+            unlink_grace: limits::UNLINK_GRACE,
+            orphans_every: limits::ORPHANS_EVERY,
+            history: Some(limits::TAG_HISTORY_KEPT),
+        }
     }
 }
 
@@ -112,10 +121,14 @@ pub async fn run(registry: Registry, scope: Scope, options: Options) {
         let now = registry.store().clock().monotonic();
         if swept.is_none_or(|last| now.duration_since(last) >= options.orphans_every) {
             swept = Some(now);
-            match scope.until_stopped(sweep_orphans(&registry)).await {
+            if let Some(Err(error)) = scope.until_stopped(orphans::remove(&registry, false)).await {
+                tracing::warn!(error = %error, "looking for files that nothing names failed");
+            }
+            let Some(kept) = options.history else { continue };
+            match scope.until_stopped(history::forget(&registry, kept)).await {
                 Some(Ok(0)) | None => {}
-                Some(Ok(count)) => tracing::info!(files = count, "files that nothing names were removed"),
-                Some(Err(error)) => tracing::warn!(error = %error, "looking for files that nothing names failed"),
+                Some(Ok(rows)) => tracing::info!(rows, "what tags were long ago was forgotten"),
+                Some(Err(error)) => tracing::warn!(error = %error, "histories of tags could not be shortened"),
             }
         }
     }
@@ -132,6 +145,11 @@ async fn round(
         tracing::info!(sessions = idle, "upload sessions that saw no byte for a day were dropped");
     }
     let store = registry.store();
+    let marked = store.clone();
+    if let Err(error) = lifecycle::blocking(move || marked.mark_age()).await {
+        // It is as old as it was; what gives room back must not wait for it.
+        tracing::debug!(error = %error, "the age of the database could not be written down beside the blobs");
+    }
     let has_purges = !store.snapshot()?.keys(crate::store::Table::Purges, &crate::store::Span::all(), 1)?.is_empty();
     if has_purges {
         while store.submit(Lane::Background, Purge).await?.unwrap_or_else(|never| match never {}) {}
@@ -197,60 +215,6 @@ async fn unlink(
     }
     store.submit(Lane::Background, Unlinked(gone)).await?.unwrap_or_else(|never| match never {});
     Ok(())
-}
-
-/// Removes blob files that no row names: what a crash left between a rename
-/// and its commit. Files of live uploads are somebody's.
-async fn sweep_orphans(registry: &Registry) -> Result<usize, RegistryError> {
-    let files = registry.store().files().clone();
-    let mut walk = files.walk()?;
-    let mut removed = 0;
-    loop {
-        let (rest, slice) = lifecycle::blocking(move || {
-            let mut slice = Vec::new();
-            for found in walk.by_ref().take(ORPHAN_SLICE) {
-                match found {
-                    Ok(Found::Blob { file, .. }) => slice.push(file),
-                    Ok(Found::Stranger(path)) => {
-                        tracing::warn!(path = %path.display(), "a file that is not ours lies among the blobs");
-                    }
-                    Err(error) => tracing::warn!(error = %error, "a folder of blobs could not be read"),
-                }
-            }
-            (walk, slice)
-        })
-        .await;
-        walk = rest;
-        if slice.is_empty() {
-            return Ok(removed);
-        }
-        // Live uploads are listed before the names are looked up: a file that
-        // was sealed and committed in between is found by its name.
-        let live: HashSet<_> = registry.open_uploads().into_iter().collect();
-        let orphans = {
-            let read = registry.store().snapshot()?;
-            let mut orphans = Vec::new();
-            for file in slice {
-                if !live.contains(&file.upload)
-                    && !blob::names_file(&read, &file)?
-                    && !blob::is_to_unlink(&read, &file)?
-                {
-                    orphans.push(file);
-                }
-            }
-            orphans
-        };
-        removed += orphans.len();
-        let disk = files.clone();
-        lifecycle::blocking(move || {
-            for file in orphans {
-                if let Err(error) = disk.unlink(&file) {
-                    tracing::warn!(error = %error, "a file without a name could not be removed");
-                }
-            }
-        })
-        .await;
-    }
 }
 
 #[cfg(test)]

@@ -3,20 +3,19 @@
 //! The bytes of a manifest are kept and served exactly as they came; what this
 //! file makes of them is what a registry needs beside the bytes: the kind, and
 //! the digests it names. A manifest that could be read as two kinds at once is
-//! refused (CVE-2021-41190), and so is one whose own `mediaType` disagrees
-//! with the type it was sent under: the kind is a function of the bytes.
+//! refused (CVE-2021-41190), and so is one that two clients could read two ways
+//! ([`crate::json`]) or whose own `mediaType` disagrees with the type it was
+//! sent under: the kind is a function of the bytes.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::marker::PhantomData;
 
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use super::descriptor::Platform;
+use super::fields::MANIFEST;
 use super::media_type::{SCHEMA_1, is_non_distributable};
 use super::{Descriptor, Digest, MediaType};
+use crate::json::{self, Object};
 use crate::limits;
 
 /// A manifest, checked.
@@ -110,7 +109,13 @@ pub enum ManifestError {
     /// JSON, perhaps, and no object.
     #[error("a manifest is a JSON object, from `{{` to `}}`; this is none")]
     NotAnObject,
-    /// Not JSON, or not of the shape.
+    /// Not UTF-8, which JSON is (RFC 8259 §8.1).
+    #[error("the manifest is not valid: it is no UTF-8 from byte {at} on")]
+    Utf8 {
+        /// Where the first byte is that is none.
+        at: usize,
+    },
+    /// Not JSON, not of the shape, or with more than one reading.
     #[error("the manifest is not valid: {0}")]
     Json(serde_json::Error),
     /// `schemaVersion` is not 2.
@@ -133,6 +138,9 @@ pub enum ManifestError {
         /// How many it has.
         entries: usize,
     },
+    /// Indexes in indexes. Found by who has them.
+    #[error("indexes lie in each other more than {0} deep with this one; at most {0} are taken", limits::INDEX_DEPTH)]
+    TooDeep,
     /// What it names has another length than it says. Found by who has it.
     #[error("the manifest says that {digest} has {stated} bytes; it has {found}")]
     Size {
@@ -160,26 +168,6 @@ struct Raw {
     fs_layers: Option<serde::de::IgnoredAny>,
 }
 
-/// A `T` from a JSON object alone: serde's own reading of a structure takes an
-/// array of its fields as well, which no client means.
-struct Object<T>(T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
-            type Value = Object<T>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Object<T>, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(members)).map(Object)
-            }
-        }
-        deserializer.deserialize_map(Members(PhantomData))
-    }
-}
-
 impl Manifest {
     /// Checks `bytes` that were sent under `content_type` (absent or empty:
     /// the bytes alone decide).
@@ -197,7 +185,9 @@ impl Manifest {
         if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
             return Err(ManifestError::NotAnObject);
         }
-        let raw: Raw = serde_json::from_slice(bytes).map_err(ManifestError::Json)?;
+        let text = std::str::from_utf8(bytes).map_err(|error| ManifestError::Utf8 { at: error.valid_up_to() })?;
+        json::check(text, MANIFEST).map_err(ManifestError::Json)?;
+        let raw: Raw = serde_json::from_str(text).map_err(ManifestError::Json)?;
         if raw.fs_layers.is_some() {
             return Err(ManifestError::Schema1);
         }
@@ -321,6 +311,174 @@ mod tests {
         assert!(matches!(Manifest::parse(twice.as_bytes(), None), Err(ManifestError::Json(_))));
     }
 
+    /// A client in Go takes `LAYERS` for `layers` and the last one wins: it
+    /// would pull what the registry never checked, under a digest that a policy
+    /// or a signature let pass.
+    #[test]
+    fn refuses_keys_that_some_clients_take_for_others() {
+        let good = image();
+        let open = &good[..good.len() - 1];
+        let entry = descriptor(MediaType::OciManifest.as_str());
+        for key in ["LAYERS", "Layers", "layer\u{17f}", "layer\\u017f", "MediaType", "MANIFESTS", "Config", "Subject"]
+            .into_iter()
+            .chain(["SchemaVersion", "ArtifactType", "Annotations", "FSLayers", "manife\u{17f}ts"])
+        {
+            let error = Manifest::parse(format!(r#"{open},"{key}":null}}"#).as_bytes(), None).expect_err(key);
+            assert!(matches!(error, ManifestError::Json(_)), "{key}: {error}");
+            assert!(error.to_string().contains("some clients take the key"), "{key}: {error}");
+        }
+        for key in ["Digest", "Size", "MediaType", "URLs", "Data", "Platform", "Annotations", "\u{17f}ize", "urlS"] {
+            let entry = format!(r#"{},"{key}":null}}"#, &entry[..entry.len() - 1]);
+            let layers = format!(r#"{{"schemaVersion":2,"config":{entry},"layers":[]}}"#);
+            let index = format!(r#"{{"schemaVersion":2,"manifests":[{entry}]}}"#);
+            for text in [layers, index, format!(r#"{open},"subject":{entry}}}"#)] {
+                let error = Manifest::parse(text.as_bytes(), None).expect_err(key).to_string();
+                assert!(error.contains("some clients take the key"), "{key}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn refuses_what_a_typed_client_cannot_read() {
+        let (good, entry) = (image(), descriptor(MediaType::OciManifest.as_str()));
+        for (member, words) in [
+            (r#""annotations":{"a":"1","a":"2"}"#, "comes twice"),
+            (r#""annotations":{"a":1}"#, "`annotations.a` must be a text"),
+            (r#""annotations":[]"#, "`annotations` must be an object"),
+            (r#""x":{"y":1,"y":1}"#, "comes twice"),
+            (r#""artifactType":7"#, "`artifactType` must be a text"),
+        ] {
+            let text = format!("{},{member}}}", &good[..good.len() - 1]);
+            let error = Manifest::parse(text.as_bytes(), None).expect_err(member).to_string();
+            assert!(error.contains(words), "{member}: {error}");
+        }
+        for (member, words) in [
+            (r#""urls":"http://a""#, "`manifests[0].urls` must be a list"),
+            (r#""urls":[1]"#, "`manifests[0].urls[0]` must be a text"),
+            (r#""platform":[]"#, "`manifests[0].platform` must be an object"),
+            (r#""platform":{"os.features":"x"}"#, "os.features` must be a list"),
+            (r#""platform":{"Architecture":"x"}"#, "some clients take the key"),
+            (r#""data":"?""#, "base64"),
+        ] {
+            let entry = format!("{},{member}}}", &entry[..entry.len() - 1]);
+            let text = format!(r#"{{"schemaVersion":2,"manifests":[{entry}]}}"#);
+            let error = Manifest::parse(text.as_bytes(), None).expect_err(member).to_string();
+            assert!(error.contains(words), "{member}: {error}");
+        }
+        let mut bytes = format!(r#"{},"x":"?"}}"#, &good[..good.len() - 1]).into_bytes();
+        let at = bytes.iter().position(|byte| *byte == b'?').expect("there");
+        bytes[at] = 0xff;
+        assert!(matches!(Manifest::parse(&bytes, None), Err(ManifestError::Utf8 { at: found }) if found == at));
+    }
+
+    /// What strictness must never cost: shapes that real tools push.
+    #[test]
+    fn takes_what_real_clients_push() {
+        let (oci, index) = (MediaType::OciManifest, MediaType::OciIndex);
+        let entry = |kind: &str, more: &str| format!(r#"{{"mediaType":"{kind}","digest":"{DIGEST}","size":2{more}}}"#);
+        let config = |kind: &str| entry(kind, "");
+        for (name, text) in [
+            (
+                "docker",
+                format!(
+                    r#"{{"schemaVersion":2,"mediaType":"{}","config":{},"layers":[{}]}}"#,
+                    MediaType::DockerManifest,
+                    config("application/vnd.docker.container.image.v1+json"),
+                    entry(
+                        "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+                        r#","urls":["https://mcr.example/x"]"#
+                    ),
+                ),
+            ),
+            (
+                "docker list",
+                format!(
+                    r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[{}]}}"#,
+                    MediaType::DockerList,
+                    entry(
+                        MediaType::DockerManifest.as_str(),
+                        r#","platform":{"architecture":"amd64","os":"windows","os.version":"10.0.1","os.features":["win32k"],"features":["sse4"],"variant":""}"#
+                    ),
+                ),
+            ),
+            (
+                "helm",
+                format!(
+                    r#"{{"schemaVersion":2,"config":{},"layers":[{}],"annotations":{{"org.opencontainers.image.title":"mychart","Version":"1"}}}}"#,
+                    config("application/vnd.cncf.helm.config.v1+json"),
+                    config("application/vnd.cncf.helm.chart.content.v1.tar+gzip"),
+                ),
+            ),
+            (
+                "oras",
+                format!(
+                    r#"{{"schemaVersion":2,"mediaType":"{oci}","artifactType":"application/vnd.x","config":{},"layers":[{}],"annotations":{{"org.opencontainers.image.created":"2024-01-01T00:00:00Z"}}}}"#,
+                    entry("application/vnd.oci.empty.v1+json", r#","data":"e30=""#),
+                    entry("text/plain", r#","annotations":{"org.opencontainers.image.title":"a.txt"}"#),
+                ),
+            ),
+            (
+                "cosign",
+                format!(
+                    r#"{{"schemaVersion":2,"mediaType":"{oci}","config":{},"layers":[{}]}}"#,
+                    config("application/vnd.oci.image.config.v1+json"),
+                    entry(
+                        "application/vnd.dev.cosign.simplesigning.v1+json",
+                        r#","annotations":{"dev.cosignproject.cosign/signature":"MEU="}"#
+                    ),
+                ),
+            ),
+            (
+                "notation",
+                format!(
+                    r#"{{"schemaVersion":2,"mediaType":"{oci}","artifactType":"application/vnd.cncf.notary.signature","config":{},"layers":[{}],"subject":{},"annotations":{{"io.cncf.notary.x509chain.thumbprint#S256":"[\"ab\"]"}}}}"#,
+                    config("application/vnd.oci.empty.v1+json"),
+                    config("application/jose+json"),
+                    config(oci.as_str()),
+                ),
+            ),
+            (
+                "buildkit cache",
+                format!(
+                    r#"{{"schemaVersion":2,"mediaType":"{index}","manifests":[{},{}]}}"#,
+                    entry(
+                        "application/vnd.oci.image.layer.v1.tar+gzip",
+                        r#","annotations":{"buildkit/createdat":"2024-01-01T00:00:00Z","containerd.io/uncompressed":"sha256:00"}"#
+                    ),
+                    config("application/vnd.buildkit.cacheconfig.v0"),
+                ),
+            ),
+            (
+                "buildkit attestation",
+                format!(
+                    r#"{{"schemaVersion":2,"mediaType":"{index}","manifests":[{}]}}"#,
+                    entry(
+                        oci.as_str(),
+                        r#","annotations":{"vnd.docker.reference.type":"attestation-manifest"},"platform":{"architecture":"unknown","os":"unknown"}"#
+                    ),
+                ),
+            ),
+            (
+                "cnab",
+                format!(
+                    r#"{{"schemaVersion":2,"manifests":[{}],"annotations":{{"io.cnab.runtime_version":"v1.0.0","org.opencontainers.artifactType":"application/vnd.cnab.manifest.v1"}}}}"#,
+                    entry(oci.as_str(), r#","annotations":{"io.cnab.manifest.type":"config"}"#),
+                ),
+            ),
+            (
+                "nulls of a typed client",
+                format!(
+                    r#"{{"schemaVersion":2,"mediaType":"{index}","manifests":[{}],"annotations":null,"subject":null}}"#,
+                    entry(oci.as_str(), r#","platform":null,"urls":null"#),
+                ),
+            ),
+        ] {
+            if let Err(error) = Manifest::parse(text.as_bytes(), None) {
+                panic!("{name}: {error}");
+            }
+        }
+    }
+
     #[test]
     fn refuses_with_a_reason() {
         for (text, kind, words) in [
@@ -329,9 +487,9 @@ mod tests {
             ("[]", None, "a manifest is a JSON object"),
             (" null", None, "a manifest is a JSON object"),
             (r#""x""#, None, "a manifest is a JSON object"),
-            (r#"{"schemaVersion":2,"config":["x","sha256:1",1]}"#, None, "expected an object"),
+            (r#"{"schemaVersion":2,"config":["x","sha256:1",1]}"#, None, "`config` must be an object"),
             (r#"{"schemaVersion":2,"layers":[null]}"#, None, "expected an object"),
-            (r#"{"schemaVersion":2,"layers":{}}"#, None, "expected a sequence"),
+            (r#"{"schemaVersion":2,"layers":{}}"#, None, "`layers` must be a list"),
             (r#"{"schemaVersion":1,"fsLayers":[]}"#, None, "schema 1"),
             (r#"{"schemaVersion":3}"#, None, "schemaVersion must be 2"),
             (r#"{"schemaVersion":2}"#, None, "`config`"),

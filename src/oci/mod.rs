@@ -8,12 +8,18 @@
 //! Source of the rules: OCI distribution-spec 1.1 and image-spec 1.1, Docker
 //! image manifest version 2 schema 2.
 
+/// `If-Match` and `If-None-Match`.
+pub mod condition;
 /// A descriptor: media type, digest, size.
 pub mod descriptor;
 /// `sha256:<hex>`, `sha512:<hex>`, and hashing to them.
 pub mod digest;
 /// The protocol's error codes.
 pub mod error_code;
+/// The members that clients know, with their types.
+mod fields;
+/// The entries of an index, for listings.
+pub mod index;
 /// Image manifests and indexes, checked and reduced to their links.
 pub mod manifest;
 /// Media types that mean something to a registry.
@@ -31,6 +37,7 @@ pub mod reference;
 /// Tags.
 pub mod tag;
 
+pub use condition::Condition;
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, Hasher};
 pub use error_code::ErrorCode;

@@ -127,6 +127,14 @@ pub enum Reason {
         /// The tag.
         tag: Tag,
     },
+    /// The target has something newer than this image, and what comes late
+    /// does not replace it. Set by who applies.
+    Overtaken {
+        /// The event that set the target's tag.
+        by: u64,
+        /// The event that brought this image in.
+        seq: u64,
+    },
 }
 
 /// One rule and what it found.
@@ -284,6 +292,9 @@ impl fmt::Display for Reason {
             Self::CameThrough { repository, tag } => {
                 write!(f, "the image came here through {repository}:{tag}: going back would be a loop")
             }
+            Self::Overtaken { by, seq } => {
+                write!(f, "the target has something newer (event {by}; this image came with event {seq}) and keeps it")
+            }
         }
     }
 }
@@ -387,6 +398,7 @@ mod tests {
                 repository: "dev/website".parse().expect("a name"),
                 tag: "1.0".parse().expect("a tag"),
             },
+            Reason::Overtaken { by: 9, seq: 4 },
         ];
         for reason in reasons {
             let decision = Decision {

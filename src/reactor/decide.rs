@@ -16,7 +16,7 @@ use crate::jobs::settle::SUCCESS;
 use crate::oci::{Digest, RepoName, Tag};
 use crate::policy::{Decision, Intent, Outcome, Plan, PolicyId, Reason};
 use crate::registry::copy::Promotion;
-use crate::registry::trail::came_through;
+use crate::registry::trail::{came_through, origin};
 use crate::registry::{Caller, RegistryError};
 use crate::store::crash::crash_point;
 use crate::store::record::{Decided, Direction, Policy, PolicyStatus, TagValue, Verdict};
@@ -37,12 +37,30 @@ pub struct Deciding {
     pub seq: u64,
     /// The value.
     pub digest: Digest,
+    /// On what occasion it is decided about.
+    pub occasion: Occasion,
     /// The plan.
     pub plan: Plan,
     /// What the plan was made from.
     pub basis: Basis,
     /// Ids for the jobs that transfers may need, one an intent.
     pub jobs: Vec<Id>,
+}
+
+/// Why a tag is decided about now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// It was set.
+    Set,
+    /// The sweep found it.
+    Sweep,
+    /// A policy was saved, and existing tags are walked.
+    Walk {
+        /// The event of the save.
+        since: u64,
+        /// Whether what was done and is gone since is done again.
+        again: bool,
+    },
 }
 
 /// Whether a plan can still be applied.
@@ -79,7 +97,8 @@ impl Deciding {
             self.plan.intents.iter().enumerate().map(|(place, intent)| (policy_of(intent), (place, intent))).collect();
         for decision in &self.plan.decisions {
             let known = decisions.iter().position(|decided| decided.decision.policy == decision.policy);
-            if known.is_some_and(|at| is_final(&decisions[at].decision, decision.version)) {
+            let again = matches!(self.occasion, Occasion::Walk { again: true, .. });
+            if !again && known.is_some_and(|at| is_final(&decisions[at].decision, decision.version)) {
                 continue;
             }
             let made = match intents.get(&decision.policy) {
@@ -158,6 +177,9 @@ impl Deciding {
             let reason = Reason::CameThrough { repository: target.clone(), tag: target_tag.clone() };
             return Ok((decision.clone().denied(reason), false));
         }
+        if let Some(reason) = self.overtaken(change, value, target, target_tag)? {
+            return Ok((decision.clone().denied(reason), false));
+        }
         let Some(owner) = Caller::of_owner(change, policy.owner)? else {
             let reason = Reason::right_lost(&policy.owner.label(), "the account is gone; save the policy again");
             return Ok((self.block(change, decision, policy, reason)?, false));
@@ -197,6 +219,31 @@ impl Deciding {
         let status = PolicyStatus { last_moved_at, code: SUCCESS.to_owned(), detail, at: Some(now) };
         policy::set_status(change, &policy.id, &status)?;
         Ok((decision.clone(), has_moved))
+    }
+
+    /// Whether the target has something newer than `value`. A promotion that
+    /// comes late (it was blocked, the daemon was down, existing tags are
+    /// walked by name) must end as if each image had been promoted when it
+    /// came. A person who saves a policy with its evaluation wants what others
+    /// put at the target until then replaced.
+    fn overtaken(
+        &self,
+        read: &impl Read,
+        value: &TagValue,
+        target: &RepoName,
+        target_tag: &Tag,
+    ) -> Result<Option<Reason>, StoreError> {
+        let Some(repository) = repo::get(read, target)? else { return Ok(None) };
+        let Some(stands) = tag::get(read, repository.number, target_tag)? else { return Ok(None) };
+        if stands.digest == value.digest {
+            return Ok(None);
+        }
+        let (theirs, ours) = (origin(read, &stands)?, origin(read, value)?);
+        let allowed = match self.occasion {
+            Occasion::Walk { since, .. } if !theirs.by_policy => ours.seq.max(since),
+            Occasion::Walk { .. } | Occasion::Sweep | Occasion::Set => ours.seq,
+        };
+        Ok((theirs.seq > allowed).then_some(Reason::Overtaken { by: stands.seq, seq: ours.seq }))
     }
 
     fn block(

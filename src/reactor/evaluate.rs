@@ -13,7 +13,7 @@ use crate::policy::{PolicyId, Trigger};
 use crate::store::record::{Evaluation, Policy, TagValue};
 use crate::store::{Change, Lane, Operation, Read, Store, StoreError, error_chain, event, policy, repo, tag};
 
-use super::decide::{Deciding, Standing};
+use super::decide::{Deciding, Occasion, Standing};
 use super::view::{View, attached_to};
 
 /// Tags decided about in one commit: their promotions are a bounded piece of
@@ -22,11 +22,18 @@ const SLICE: usize = 16;
 
 /// Applies a slice of a walk, or of a sweep.
 pub(super) struct Decide {
-    /// The walk it belongs to, with where it stands afterwards; `None` at the
-    /// end ends it. No walk for a sweep.
-    pub(super) walk: Option<(Id, u32, Option<String>)>,
+    /// The walk it belongs to; none for a sweep.
+    pub(super) walk: Option<Walk>,
     /// The tags of the slice.
     pub(super) tags: Vec<Deciding>,
+}
+
+/// A walk, before a slice of it and after.
+pub(super) struct Walk {
+    policy: Id,
+    from: Evaluation,
+    /// Where it stands afterwards; `None` ends it.
+    after: Option<String>,
 }
 
 /// The walk was overtaken: the policy changed or went.
@@ -42,8 +49,8 @@ impl Operation for Decide {
     const NAME: &'static str = "evaluate";
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Vec<bool>, Overtaken>, StoreError> {
-        if let Some((id, version, _)) = &self.walk
-            && policy::evaluation(tables, id)?.is_none_or(|walk| walk.version != *version)
+        if let Some(walk) = &self.walk
+            && policy::evaluation(tables, &walk.policy)?.as_ref() != Some(&walk.from)
         {
             return Ok(Err(Overtaken));
         }
@@ -66,13 +73,13 @@ impl Operation for Decide {
                 moved += deciding.apply(tables)?;
             }
         }
-        if let Some((id, version, after)) = &self.walk {
+        if let Some(Walk { policy, from, after }) = &self.walk {
             match after {
                 Some(after) => {
-                    policy::set_evaluation(tables, id, &Evaluation { version: *version, after: after.clone() })?;
+                    policy::set_evaluation(tables, policy, &Evaluation { after: after.clone(), ..from.clone() })?;
                 }
                 None => {
-                    policy::end_evaluation(tables, id)?;
+                    policy::end_evaluation(tables, policy)?;
                 }
             }
         }
@@ -123,11 +130,11 @@ async fn step(store: &Store, id: &Id) -> Result<bool, StoreError> {
         let read = store.snapshot()?;
         let Some(walk) = policy::evaluation(&read, id)? else { return Ok(false) };
         match policy::get(&read, id)? {
-            Some(saved) if saved.version == walk.version && saved.enabled => gather(store, &read, &saved, &walk)?,
-            _ => Decide { walk: Some((*id, walk.version, None)), tags: Vec::new() },
+            Some(saved) if saved.version == walk.version && saved.enabled => gather(store, &read, &saved, walk)?,
+            _ => Decide { walk: Some(Walk { policy: *id, from: walk, after: None }), tags: Vec::new() },
         }
     };
-    let is_last = matches!(slice.walk, Some((_, _, None)));
+    let is_last = matches!(slice.walk, Some(Walk { after: None, .. }));
     let count = slice.tags.len();
     match store.submit(Lane::Background, slice).await? {
         Ok(moved) => {
@@ -138,7 +145,7 @@ async fn step(store: &Store, id: &Id) -> Result<bool, StoreError> {
     }
 }
 
-fn gather(store: &Store, read: &impl Read, saved: &Policy, walk: &Evaluation) -> Result<Decide, StoreError> {
+fn gather(store: &Store, read: &impl Read, saved: &Policy, walk: Evaluation) -> Result<Decide, StoreError> {
     let cursor = event::cursor(read)?;
     let mut found: Vec<(Tag, TagValue)> = Vec::new();
     let mut last = None;
@@ -161,11 +168,13 @@ fn gather(store: &Store, read: &impl Read, saved: &Policy, walk: &Evaluation) ->
         let view = View::read(read, saved.repository, name)?;
         for (tag, value) in found {
             if !follows_subject(read, saved.repository, &tag)? {
-                tags.push(deciding(store, &view, Trigger::PolicySaved(PolicyId::new(saved.id)), tag, &value));
+                let trigger = Trigger::PolicySaved(PolicyId::new(saved.id));
+                let occasion = Occasion::Walk { since: walk.since, again: walk.again };
+                tags.push(deciding(store, &view, (trigger, occasion), tag, &value));
             }
         }
     }
-    Ok(Decide { walk: Some((saved.id, walk.version, after)), tags })
+    Ok(Decide { walk: Some(Walk { policy: saved.id, from: walk, after }), tags })
 }
 
 /// Whether a tag of the older scheme stands for something attached to a
@@ -178,7 +187,13 @@ pub(super) fn follows_subject(read: &impl Read, repo: crate::store::RepoId, tag:
 }
 
 /// A plan for a tag, ready to be applied.
-pub(super) fn deciding(store: &Store, view: &View, trigger: Trigger, tag: Tag, value: &TagValue) -> Deciding {
+pub(super) fn deciding(
+    store: &Store,
+    view: &View,
+    (trigger, occasion): (Trigger, Occasion),
+    tag: Tag,
+    value: &TagValue,
+) -> Deciding {
     let plan = view.plan(trigger, &tag, value);
     Deciding {
         repository: view.repository,
@@ -186,6 +201,7 @@ pub(super) fn deciding(store: &Store, view: &View, trigger: Trigger, tag: Tag, v
         tag,
         seq: value.seq,
         digest: value.digest,
+        occasion,
         jobs: plan.intents.iter().map(|_| store.chance().id()).collect(),
         plan,
         basis: view.basis(),

@@ -12,7 +12,7 @@ use crate::policy::Trigger;
 use crate::store::crash::crash_point;
 use crate::store::{Change, Lane, Operation, Read, RepoId, Store, StoreError, error_chain, event, tag};
 
-use super::decide::{Deciding, Standing};
+use super::decide::{Deciding, Occasion, Standing};
 use super::evaluate::{deciding, follows_subject};
 use super::follow::{Follow, Late};
 use super::view::View;
@@ -203,7 +203,7 @@ fn plan_event(store: &Store, read: &impl Read, event: &Event) -> Result<Vec<Work
             if view.is_empty() {
                 return Ok(vec![Work::Pass]);
             }
-            let deciding = deciding(store, &view, Trigger::TagSet, tag.clone(), &value);
+            let deciding = deciding(store, &view, (Trigger::TagSet, Occasion::Set), tag.clone(), &value);
             Ok(vec![Work::Decide(Box::new(deciding))])
         }
         Kind::ManifestLinked { digest, .. } => follow(store, read, event, (*digest, None)),

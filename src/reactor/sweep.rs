@@ -18,7 +18,7 @@ use crate::registry::count::write_pulls;
 use crate::store::record::TagValue;
 use crate::store::{Lane, Read, RepoId, Store, StoreError, error_chain, event, policy, repo, tag};
 
-use super::decide::{Deciding, is_final};
+use super::decide::{Deciding, Occasion, is_final};
 use super::evaluate::{Decide, deciding, follows_subject};
 use super::view::View;
 
@@ -126,7 +126,7 @@ fn consider(
     value: &TagValue,
 ) -> Result<Option<(Deciding, bool)>, StoreError> {
     let verdict = policy::verdict(read, view.repository, &tag)?.filter(|verdict| verdict.seq == value.seq);
-    let mut work = deciding(store, view, Trigger::Sweep, tag, value);
+    let mut work = deciding(store, view, (Trigger::Sweep, Occasion::Sweep), tag, value);
     let mut missing = false;
     let mut keep = Vec::new();
     for decision in &work.plan.decisions {

@@ -48,8 +48,12 @@ fn differs(stored: &Decision, planned: &Decision) -> bool {
             (Outcome::Allow, _) => return false,
             // The plan does not ask the target, which refused.
             (Outcome::Blocked, Outcome::Allow) => return false,
-            // Nor does it know the way that the image came.
-            (Outcome::Deny, Outcome::Allow) if matches!(stored.reason, Reason::CameThrough { .. }) => return false,
+            // Nor does it know the way that the image came, or what came before it.
+            (Outcome::Deny, Outcome::Allow)
+                if matches!(stored.reason, Reason::CameThrough { .. } | Reason::Overtaken { .. }) =>
+            {
+                return false;
+            }
             (Outcome::Deny | Outcome::Defer | Outcome::Blocked, _) => {}
         }
     }

@@ -40,7 +40,8 @@ impl Operation for CreateAccount {
         if !self.caller.is_admin(tables)? {
             return Ok(Err(RegistryError::AdminOnly { action: "create accounts" }));
         }
-        if !is_component(&self.new.name) || self.new.name.len() > limits::ACCOUNT_NAME_BYTES {
+        let is_reserved = self.new.name == Caller::System.label();
+        if is_reserved || !is_component(&self.new.name) || self.new.name.len() > limits::ACCOUNT_NAME_BYTES {
             return Ok(Err(RegistryError::AccountName { name: self.new.name.clone() }));
         }
         if account::get(tables, &self.new.name)?.is_some() {

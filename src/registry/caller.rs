@@ -107,7 +107,10 @@ impl Caller {
         Ok(match (found, level) {
             (Some(repository), Some(level)) if level >= needed => Ok(repository),
             (Some(_), Some(_)) => Err(RegistryError::Denied { repository: name.clone(), needed }),
-            _ => Err(RegistryError::RepositoryUnknown { repository: name.clone() }),
+            (_, level) => {
+                let own = level == Some(Level::Admin);
+                Err(RegistryError::RepositoryUnknown { repository: name.clone(), own })
+            }
         })
     }
 }

@@ -1,11 +1,13 @@
 //! The list of repositories: only what the caller may see.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
+use crate::access::Level;
 use crate::oci::RepoName;
 use crate::oci::page::Page;
 use crate::store::record::Repository;
-use crate::store::repo;
+use crate::store::{Snapshot, StoreError, repo};
 
 use super::{Caller, Registry, RegistryError};
 
@@ -24,28 +26,57 @@ impl Registry {
         if page.entries == 0 {
             return Ok((found, false));
         }
-        // Rights are the same for a whole namespace but for public
-        // repositories, so an account is looked up once a namespace.
-        let mut known: Option<(String, bool)> = None;
-        repo::walk(&read, namespace, page.last.as_deref(), |name, record| {
-            let sees_all = match &known {
-                Some((namespace, sees)) if namespace == name.namespace() => *sees,
-                _ => {
-                    let sees = caller.level(&read, name.namespace(), None)?.is_some();
-                    known = Some((name.namespace().to_owned(), sees));
-                    sees
-                }
-            };
-            if !sees_all && caller.level(&read, name.namespace(), Some(&record))?.is_none() {
-                return Ok(ControlFlow::Continue(()));
-            }
+        let mut take = |name, record| {
             if found.len() == page.entries {
                 more = true;
-                return Ok(ControlFlow::Break(()));
+                return ControlFlow::Break(());
             }
             found.push((name, record));
-            Ok(ControlFlow::Continue(()))
-        })?;
+            ControlFlow::Continue(())
+        };
+        let last = page.last.as_deref();
+        if caller.is_admin(&read)? {
+            repo::walk(&read, namespace, last, |name, record| Ok(take(name, record)))?;
+            return Ok((found, more));
+        }
+        // What the caller may see is looked up, not what is there: a page costs
+        // the same for one who sees a repository in a hundred.
+        for name in seen(&read, caller, namespace, last, page.entries)? {
+            // A name that has just been let in may still be refused here, where
+            // rights are decided.
+            if let Ok(record) = caller.require(&read, &name, Level::ReadOnly)?
+                && take(name, record).is_break()
+            {
+                break;
+            }
+        }
         Ok((found, more))
     }
+}
+
+/// The names of up to one more than `entries` repositories that the caller may
+/// see: those of its own namespace and the public ones, in order.
+fn seen(
+    read: &Snapshot,
+    caller: &Caller,
+    namespace: Option<&str>,
+    last: Option<&str>,
+    entries: usize,
+) -> Result<BTreeSet<RepoName>, StoreError> {
+    let most = entries.saturating_add(1);
+    let mut names = BTreeSet::new();
+    let own = caller.label();
+    if namespace.is_none_or(|asked| asked == own) {
+        repo::walk(read, Some(own), last, |name, _| {
+            names.insert(name);
+            Ok(if names.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })?;
+    }
+    let mut count = 0;
+    repo::walk_public(read, namespace, last, |name| {
+        names.insert(name);
+        count += 1;
+        Ok(if count < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
+    Ok(names)
 }

@@ -15,13 +15,13 @@ use crate::store::quarantine::Held;
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     /// The repository is not there, or the caller may not know that it is.
-    #[error(
-        "the repository {repository} does not exist, or you may not see it; \
-         an admin makes it with `tidegate repository create {repository}`"
-    )]
+    #[error("the repository {repository} does not exist{}", remedy(repository, *own))]
     RepositoryUnknown {
         /// Its name.
         repository: RepoName,
+        /// The namespace is the caller's own: it is not there, and the caller
+        /// may make it.
+        own: bool,
     },
     /// The caller may see it, and no more.
     #[error("you need {} access to {repository}", needed.as_str())]
@@ -64,7 +64,7 @@ pub enum RegistryError {
     /// The name cannot be an account's.
     #[error(
         "{name:?} cannot be an account's name: it is also the first part of repository names, so it has up to {} \
-         lower-case letters and digits, with `.`, `_` or `-` between them",
+         lower-case letters and digits, with `.`, `_` or `-` between them; `system` is the daemon itself",
         limits::ACCOUNT_NAME_BYTES
     )]
     AccountName {
@@ -123,6 +123,23 @@ pub enum RegistryError {
         /// What came.
         found: Digest,
     },
+    /// The request was conditional, and its condition does not hold.
+    #[error(transparent)]
+    Condition(#[from] super::condition::Refused),
+    /// The tag was never what it is to be set back to.
+    #[error(
+        "the tag {:?} of {repository} was never {digest}, as far as its history goes; \
+         `tidegate tag history {repository}:{tag}` lists what it was",
+        tag.as_str()
+    )]
+    NeverNamed {
+        /// The tag.
+        tag: Tag,
+        /// What it was to be.
+        digest: Digest,
+        /// Where.
+        repository: RepoName,
+    },
     /// The tag is there and may not change.
     #[error("tag={tag} cannot be overwritten because {repository} is an immutable repository")]
     TagImmutable {
@@ -175,6 +192,9 @@ pub enum RegistryError {
         /// Where it stands.
         offset: u64,
     },
+    /// The client broke off in a request that has no session.
+    #[error("the blob broke off and nothing of it was kept; send it again from its first byte")]
+    BlobBroken,
     /// Too many open sessions.
     #[error("there are {count} open uploads, as many as are allowed; finish or cancel some")]
     TooManyUploads {
@@ -211,6 +231,17 @@ impl From<StoreError> for RegistryError {
             error => Self::Store(error),
         }
     }
+}
+
+/// What to do about a repository that is not there.
+fn remedy(repository: &RepoName, own: bool) -> String {
+    if own {
+        let namespace = repository.namespace();
+        return format!(
+            "; you may make it with `tidegate repository create {repository}` or POST /api/v0/repositories/{namespace}"
+        );
+    }
+    format!(", or you may not see it; an admin makes it with `tidegate repository create {repository}`")
 }
 
 /// What a client asked for, in words.

@@ -6,20 +6,21 @@ use crate::access::Level;
 use crate::chance::Id;
 use crate::event::{Actor, Cause, Kind};
 use crate::limits;
-use crate::oci::{Digest, Links, Manifest, ManifestError, MediaType, Reference, RepoName, Tag};
+use crate::oci::{Condition, Digest, Links, Manifest, ManifestError, MediaType, Reference, RepoName, Tag};
 use crate::store::file::{BlobFile, FileError, SealError, UploadId};
 use crate::store::quarantine::Held;
 use crate::store::record::manifest::Bytes as Stored;
-use crate::store::record::{ManifestBody, ManifestLinks, Referrer, Repository};
+use crate::store::record::{ManifestBody, ManifestLinks, Referrer, Removal, Repository};
 use crate::store::{
     Change, Lane, Operation, Read, RepoId, Snapshot, StoreError, blob, event, manifest, referrer, repo, scrub, tag,
 };
 
 use super::claims::Claims;
+use super::condition::{holds, or_unmet};
 use super::quarantine::damaged_in;
-use super::tag::{Setting, may_change, set};
+use super::tag::{Setting, may_change, set, unset};
 use super::upload::OwnUpload;
-use super::{Caller, Registry, RegistryError, Sparse};
+use super::{Caller, Registry, RegistryError, Sparse, depth};
 
 /// A manifest to be stored.
 #[derive(Clone, Debug)]
@@ -40,6 +41,21 @@ pub struct NewManifest {
     pub cause: Cause,
     /// Policies that brought it here.
     pub chain: Vec<Id>,
+    /// What must hold of every tag that it gets; where it gets none, of itself.
+    pub condition: Condition,
+}
+
+/// A manifest as a client sends it.
+#[derive(Clone, Debug, Default)]
+pub struct Sent<'h> {
+    /// `Content-Type`.
+    pub content_type: Option<&'h str>,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Tags beyond the one in the path.
+    pub tags: Vec<Tag>,
+    /// What must hold of all of its tags; where it gets none, of itself.
+    pub condition: Condition,
 }
 
 /// A manifest as it is served.
@@ -94,12 +110,21 @@ impl Operation for PutManifest {
     const NAME: &'static str = "put manifest";
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Repository, RegistryError>, StoreError> {
-        let name = &self.new.repository;
+        let (name, condition, places) = (&self.new.repository, &self.new.condition, self.new.places());
         let repository = match self.caller.require(tables, name, Level::ReadWrite)? {
             Ok(repository) => repository,
-            Err(refusal) => return Ok(Err(refusal)),
+            Err(refusal) => return Ok(Err(or_unmet(refusal, condition, &places[0]))),
         };
+        for place in &places {
+            if let Err(refusal) = holds(tables, condition, (name, &repository), place)? {
+                return Ok(Err(refusal));
+            }
+        }
         if let Err(refusal) = check_links(tables, (name, repository.number), &self.new.manifest.links, &self.absence)? {
+            return Ok(Err(refusal));
+        }
+        let NewManifest { digest, manifest, .. } = &self.new;
+        if let Err(refusal) = depth::check(tables, repository.number, digest, &manifest.links)? {
             return Ok(Err(refusal));
         }
         for tag in &self.new.tags {
@@ -153,10 +178,21 @@ impl Operation for PutManifest {
     }
 }
 
+impl NewManifest {
+    /// What the condition is about; never empty.
+    fn places(&self) -> Vec<Reference> {
+        if self.tags.is_empty() {
+            return vec![Reference::Digest(self.digest)];
+        }
+        self.tags.iter().cloned().map(Reference::Tag).collect()
+    }
+}
+
 struct DeleteManifest {
     caller: Caller,
     repository: RepoName,
     digest: Digest,
+    condition: Condition,
 }
 
 /// Most tags that go with one manifest.
@@ -170,12 +206,15 @@ impl Operation for DeleteManifest {
     const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, RegistryError>, StoreError> {
+        let reference = Reference::Digest(self.digest);
         let repository = match self.caller.require(tables, &self.repository, Level::ReadWrite)? {
             Ok(repository) => repository,
-            Err(refusal) => return Ok(Err(refusal)),
+            Err(refusal) => return Ok(Err(or_unmet(refusal, &self.condition, &reference))),
         };
+        if let Err(refusal) = holds(tables, &self.condition, (&self.repository, &repository), &reference)? {
+            return Ok(Err(refusal));
+        }
         if !manifest::is_linked(tables, repository.number, &self.digest)? {
-            let reference = Reference::Digest(self.digest);
             return Ok(Err(RegistryError::ManifestUnknown { reference, repository: self.repository.clone() }));
         }
         let tags = tag::of_digest(tables, repository.number, &self.digest, TAGS_OF_MANIFEST)?;
@@ -192,9 +231,8 @@ impl Operation for DeleteManifest {
         let place = (number, &self.repository);
         for name in tags {
             if let Some(value) = tag::get(tables, number, &name)? {
-                tag::remove(tables, number, &name, &value)?;
-                let kind = Kind::TagDeleted { tag: name, digest: value.digest };
-                event::append(tables, self.caller.actor(), place, kind)?;
+                let by = (self.caller.actor(), Removal::Manifest);
+                unset(tables, (&self.repository, &repository), &name, value, by)?;
             }
         }
         manifest::unlink(tables, number, &self.digest)?;
@@ -214,12 +252,12 @@ impl Registry {
         caller: &Caller,
         repository: &RepoName,
         reference: &Reference,
-        tags: Vec<Tag>,
-        content_type: Option<&str>,
-        bytes: Vec<u8>,
+        sent: Sent<'_>,
     ) -> Result<(Digest, Option<Digest>), RegistryError> {
+        let Sent { content_type, bytes, tags, condition } = sent;
         // Rights come before anything is told about the content.
-        caller.require(&self.store().snapshot()?, repository, Level::ReadWrite)??;
+        let allowed = caller.require(&self.store().snapshot()?, repository, Level::ReadWrite)?;
+        allowed.map_err(|refusal| or_unmet(refusal, &condition, reference))?;
         let manifest = Manifest::parse(&bytes, content_type)?;
         let (digest, mut all) = match reference {
             Reference::Tag(tag) => (Digest::sha256_of(&bytes), vec![tag.clone()]),
@@ -242,6 +280,7 @@ impl Registry {
             actor: caller.actor(),
             cause: Cause::Push,
             chain: Vec::new(),
+            condition,
         };
         self.store_manifest(caller, new).await?;
         Ok((digest, subject))
@@ -346,14 +385,39 @@ impl Registry {
         }
     }
 
+    /// The bytes of a manifest, which hash to its digest: they are few, so each
+    /// reading is hashed. Blocks where they are in a file.
+    pub(super) fn read_now(&self, digest: &Digest, size: u64, body: Stored) -> Result<Vec<u8>, RegistryError> {
+        let held = Held::manifest(*digest);
+        let bytes = match body {
+            Stored::Inline(bytes) => bytes,
+            Stored::File(upload) => {
+                let file = BlobFile { digest: *digest, upload };
+                let read = || -> Result<Vec<u8>, FileError> {
+                    let reader = self.store().files().open_blob(&file, size)?.ok_or_else(|| FileError::gone(&file))?;
+                    let mut bytes = vec![0; usize::try_from(size).unwrap_or(usize::MAX).min(limits::MANIFEST_BYTES)];
+                    reader.read_exact_at(&mut bytes, 0)?;
+                    Ok(bytes)
+                };
+                read().map_err(|error| self.flawed(held, error))?
+            }
+        };
+        match scrub::flaw(digest, &bytes) {
+            None => Ok(bytes),
+            Some(flaw) => Err(self.altered(held, &flaw)),
+        }
+    }
+
     /// Removes a manifest from a repository, with the tags that name it.
     pub async fn delete_manifest(
         &self,
         caller: &Caller,
         repository: &RepoName,
         digest: &Digest,
+        condition: Condition,
     ) -> Result<(), RegistryError> {
-        let operation = DeleteManifest { caller: caller.clone(), repository: repository.clone(), digest: *digest };
+        let (caller, repository) = (caller.clone(), repository.clone());
+        let operation = DeleteManifest { caller, repository, digest: *digest, condition };
         self.store().submit(Lane::Foreground, operation).await?
     }
 
@@ -431,31 +495,14 @@ fn check_links(
     Ok(Ok(()))
 }
 
-/// The bytes of a manifest, which hash to its digest: they are few, so each
-/// reading is hashed.
+/// The bytes of a manifest, on the blocking pool where they are in a file.
 async fn read_body(registry: &Registry, digest: &Digest, size: u64, body: Stored) -> Result<Vec<u8>, RegistryError> {
-    let held = Held::manifest(*digest);
-    let bytes = match body {
-        Stored::Inline(bytes) => bytes,
-        Stored::File(upload) => {
-            let file = BlobFile { digest: *digest, upload };
-            let files = registry.store().files().clone();
-            let read = crate::lifecycle::blocking(move || {
-                let reader = files.open_blob(&file, size)?.ok_or_else(|| FileError::gone(&file))?;
-                let mut bytes = vec![0; usize::try_from(size).unwrap_or(usize::MAX).min(limits::MANIFEST_BYTES)];
-                reader.read_exact_at(&mut bytes, 0)?;
-                Ok((scrub::flaw(&file.digest, &bytes), bytes))
-            });
-            let (flaw, bytes) = read.await.map_err(|error| registry.flawed(held, error))?;
-            return match flaw {
-                None => Ok(bytes),
-                Some(flaw) => Err(registry.altered(held, &flaw)),
-            };
+    match body {
+        Stored::Inline(_) => registry.read_now(digest, size, body),
+        Stored::File(_) => {
+            let (registry, digest) = (registry.clone(), *digest);
+            crate::lifecycle::blocking(move || registry.read_now(&digest, size, body)).await
         }
-    };
-    match scrub::flaw(digest, &bytes) {
-        None => Ok(bytes),
-        Some(flaw) => Err(registry.altered(held, &flaw)),
     }
 }
 

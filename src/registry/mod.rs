@@ -19,12 +19,18 @@ pub mod catalog;
 mod claims;
 /// Removing what nothing needs.
 pub mod collect;
+/// Conditional requests.
+pub mod condition;
 /// Moving an image to another repository here.
 pub mod copy;
 /// How often repositories are used.
 pub mod count;
+/// How deep indexes may lie in each other.
+mod depth;
 /// Why the registry says no.
 pub mod error;
+/// What a tag was, and the way back.
+pub mod history;
 /// Manifests: put, get, delete.
 pub mod manifest;
 /// Policies: saved, changed, removed.
@@ -37,6 +43,8 @@ pub mod referrer;
 pub mod repository;
 /// Tags: the one way to set one.
 pub mod tag;
+/// Repositories that keep so many tags and no more.
+mod tag_limit;
 /// Tags with their values, for listings.
 pub mod tag_list;
 /// The way that a tag's value came.
@@ -78,6 +86,26 @@ pub enum Sparse {
     Indexes,
     /// None.
     Refused,
+}
+
+/// A text that is none of the ways.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is none of `images` (indexes and images may lack parts), `indexes` (only those) and `refused` (none may)"
+)]
+pub struct NoSparse(String);
+
+impl std::str::FromStr for Sparse {
+    type Err = NoSparse;
+
+    fn from_str(text: &str) -> Result<Self, NoSparse> {
+        match text {
+            "images" => Ok(Self::Images),
+            "indexes" => Ok(Self::Indexes),
+            "refused" => Ok(Self::Refused),
+            _ => Err(NoSparse(text.to_owned())),
+        }
+    }
 }
 
 #[derive(Debug)]

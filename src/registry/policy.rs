@@ -35,6 +35,8 @@ pub struct Saving {
     pub body: PolicyBody,
     /// Whether the tags that exist already are evaluated too.
     pub evaluate: bool,
+    /// Whether what was done for them and is gone since is done again.
+    pub again: bool,
 }
 
 /// A policy as it is shown.
@@ -121,7 +123,8 @@ impl Operation for SavePolicy {
         }
         policy::put(tables, &policy, before.as_ref())?;
         if saving.evaluate && policy.enabled {
-            let evaluation = Evaluation { version: policy.version, after: String::new() };
+            let evaluation =
+                Evaluation { version: policy.version, after: String::new(), since: seq, again: saving.again };
             policy::set_evaluation(tables, &policy.id, &evaluation)?;
         } else {
             policy::end_evaluation(tables, &policy.id)?;

@@ -23,7 +23,8 @@ pub struct Settings {
     pub immutable_tags: Option<bool>,
     /// Kept for DTR's clients.
     pub scan_on_push: Option<bool>,
-    /// Kept for DTR's clients.
+    /// At most so many tags, the oldest of which a new one pushes out; 0 is no
+    /// limit. It rests while tags are immutable.
     pub tag_limit: Option<u64>,
     /// Kept for DTR's clients.
     pub enable_manifest_lists: Option<bool>,

@@ -9,11 +9,12 @@ use crate::access::Level;
 use crate::chance::Id;
 use crate::event::{Actor, Cause, Kind};
 use crate::oci::page::Page;
-use crate::oci::{Digest, MediaType, Reference, RepoName, Tag};
-use crate::store::record::{Repository, TagValue};
+use crate::oci::{Condition, Digest, MediaType, Reference, RepoName, Tag};
+use crate::store::record::{Removal, Repository, TagRemoved, TagValue};
 use crate::store::{Change, Lane, Operation, Read, StoreError, event, tag};
 
-use super::{Caller, Registry, RegistryError};
+use super::condition::{holds, or_unmet};
+use super::{Caller, Registry, RegistryError, tag_limit};
 
 /// What a tag is set to, by whom and why.
 #[derive(Clone, Debug)]
@@ -52,14 +53,14 @@ pub fn may_change(
     })
 }
 
-/// Sets a tag and writes the event; the event's number. [`may_change`] comes
+/// Sets a tag and writes the event; what it is then. [`may_change`] comes
 /// first, in the same transaction.
 pub fn set(
     change: &mut Change<'_>,
     repository: (&RepoName, &Repository),
     name: &Tag,
     setting: Setting,
-) -> Result<u64, StoreError> {
+) -> Result<TagValue, StoreError> {
     let number = repository.1.number;
     let before = tag::get(change, number, name)?;
     let kind = Kind::TagSet {
@@ -77,13 +78,33 @@ pub fn set(
         size: setting.size,
         seq,
         set_at: now,
-        created_at: before.map_or(now, |value| value.created_at),
+        created_at: before.as_ref().map_or(now, |value| value.created_at),
         actor: setting.actor,
         cause: setting.cause,
         chain: setting.chain,
+        previous: before.map(|value| value.digest),
     };
     tag::put(change, number, name, &value)?;
-    Ok(seq)
+    if value.previous.is_none() {
+        tag_limit::enforce(change, repository, name)?;
+    }
+    Ok(value)
+}
+
+/// Removes a tag and writes the event; the manifest stays. [`may_change`] comes
+/// first, in the same transaction.
+pub fn unset(
+    change: &mut Change<'_>,
+    repository: (&RepoName, &Repository),
+    name: &Tag,
+    value: TagValue,
+    (actor, cause): (Actor, Removal),
+) -> Result<(), StoreError> {
+    let (number, digest) = (repository.1.number, value.digest);
+    let kind = Kind::TagDeleted { tag: name.clone(), digest };
+    let seq = event::append(change, actor.clone(), (number, repository.0), kind)?;
+    let removed = TagRemoved { digest, seq, at: change.now(), actor, cause };
+    tag::remove(change, number, name, value, removed)
 }
 
 /// Removes a tag; the manifest stays.
@@ -91,6 +112,7 @@ struct DeleteTag {
     caller: Caller,
     repository: RepoName,
     tag: Tag,
+    condition: Condition,
 }
 
 impl Operation for DeleteTag {
@@ -101,34 +123,41 @@ impl Operation for DeleteTag {
     const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, RegistryError>, StoreError> {
+        let reference = Reference::Tag(self.tag.clone());
         let repository = match self.caller.require(tables, &self.repository, Level::ReadWrite)? {
             Ok(repository) => repository,
-            Err(refusal) => return Ok(Err(refusal)),
+            Err(refusal) => return Ok(Err(or_unmet(refusal, &self.condition, &reference))),
         };
+        let place = (&self.repository, &repository);
+        if let Err(refusal) = holds(tables, &self.condition, place, &reference)? {
+            return Ok(Err(refusal));
+        }
         let Some(value) = tag::get(tables, repository.number, &self.tag)? else {
-            return Ok(Err(RegistryError::ManifestUnknown {
-                reference: Reference::Tag(self.tag.clone()),
-                repository: self.repository.clone(),
-            }));
+            return Ok(Err(RegistryError::ManifestUnknown { reference, repository: self.repository.clone() }));
         };
-        if let Err(refusal) = may_change(tables, (&self.repository, &repository), &self.tag, None)? {
+        if let Err(refusal) = may_change(tables, place, &self.tag, None)? {
             return Ok(Err(refusal));
         }
         Ok(Ok((repository, value)))
     }
 
     fn apply(&self, (repository, value): Self::Plan, tables: &mut Change<'_>) -> Result<(), StoreError> {
-        tag::remove(tables, repository.number, &self.tag, &value)?;
-        let kind = Kind::TagDeleted { tag: self.tag.clone(), digest: value.digest };
-        event::append(tables, self.caller.actor(), (repository.number, &self.repository), kind)?;
-        Ok(())
+        let by = (self.caller.actor(), Removal::Tag);
+        unset(tables, (&self.repository, &repository), &self.tag, value, by)
     }
 }
 
 impl Registry {
     /// Removes a tag.
-    pub async fn delete_tag(&self, caller: &Caller, repository: &RepoName, tag: &Tag) -> Result<(), RegistryError> {
-        let operation = DeleteTag { caller: caller.clone(), repository: repository.clone(), tag: tag.clone() };
+    pub async fn delete_tag(
+        &self,
+        caller: &Caller,
+        repository: &RepoName,
+        tag: &Tag,
+        condition: Condition,
+    ) -> Result<(), RegistryError> {
+        let (caller, repository, tag) = (caller.clone(), repository.clone(), tag.clone());
+        let operation = DeleteTag { caller, repository, tag, condition };
         self.store().submit(Lane::Foreground, operation).await?
     }
 

@@ -3,14 +3,37 @@
 use std::ops::ControlFlow;
 
 use crate::access::Level;
-use crate::oci::{Digest, Reference, RepoName, Tag};
+use crate::limits;
+use crate::oci::{Digest, Links, Reference, RepoName, Tag};
 use crate::store::record::{ManifestBody, TagValue};
-use crate::store::{manifest, tag};
+use crate::store::{Read, StoreError, manifest, tag};
 
 use super::{Caller, Registry, RegistryError};
 
 /// A page of tags, and the tag that follows it.
 pub type TagPage = (Vec<(Tag, TagValue)>, Option<Tag>);
+
+/// The bytes of what a manifest names: configuration and layers, of all images
+/// of an index. None when the manifest is not here, or names more images than
+/// a listing looks at.
+pub fn image_size(read: &impl Read, digest: &Digest) -> Result<Option<u64>, StoreError> {
+    let own = |links: &Links| links.blobs().map(|link| link.size).fold(0, u64::saturating_add);
+    let Some(record) = manifest::links(read, digest)? else { return Ok(None) };
+    let children = &record.links.children;
+    if children.len() > limits::SIZED_ENTRIES {
+        return Ok(None);
+    }
+    let mut sum = own(&record.links);
+    for child in children {
+        let size = match manifest::links(read, &child.digest)? {
+            Some(record) if child.is_manifest => own(&record.links),
+            // Absent, or a blob.
+            _ => child.size,
+        };
+        sum = sum.saturating_add(size);
+    }
+    Ok(Some(sum))
+}
 
 impl Registry {
     /// The value of one tag.
@@ -21,6 +44,29 @@ impl Registry {
             reference: Reference::Tag(name.clone()),
             repository: repository.clone(),
         })
+    }
+
+    /// Up to `limit` tags that a manifest has, in byte order.
+    pub fn tags_of(
+        &self,
+        caller: &Caller,
+        repository: &RepoName,
+        digest: &Digest,
+        limit: usize,
+    ) -> Result<Vec<(Tag, TagValue)>, RegistryError> {
+        let read = self.store().snapshot()?;
+        let record = caller.require(&read, repository, Level::ReadOnly)??;
+        if !manifest::is_linked(&read, record.number, digest)? {
+            let reference = Reference::Digest(*digest);
+            return Err(RegistryError::ManifestUnknown { reference, repository: repository.clone() });
+        }
+        let mut found = Vec::new();
+        for name in tag::of_digest(&read, record.number, digest, limit)? {
+            if let Some(value) = tag::get(&read, record.number, &name)? {
+                found.push((name, value));
+            }
+        }
+        Ok(found)
     }
 
     /// Up to `limit` tags in byte order, from the one at or after `start`.

@@ -6,10 +6,12 @@
 //! the repository it was opened for: to everybody else it does not exist.
 
 use std::collections::{HashMap, HashSet};
+use std::future::ready;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt as _};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::access::Level;
@@ -42,6 +44,9 @@ struct Entry {
     touched: Timestamp,
     /// It was opened before the last restart.
     is_left: bool,
+    /// Where it stood when the request that has its lock came: bytes that no
+    /// request takes back.
+    settled: Arc<AtomicU64>,
     upload: Arc<tokio::sync::Mutex<Slot>>,
 }
 
@@ -91,6 +96,7 @@ impl Sessions {
                 repository: session.session.repository,
                 touched: session.touched,
                 is_left: true,
+                settled: Arc::default(),
                 upload: Arc::new(tokio::sync::Mutex::new(Slot::default())),
             };
             open.insert(session.id, entry);
@@ -199,7 +205,7 @@ impl Registry {
                 Sessions::make_room(&mut open, &owner, now).map_err(|count| RegistryError::TooManyUploads { count })?;
             let (owner, repository) = (owner.clone(), repository.clone());
             let upload = Arc::new(tokio::sync::Mutex::new(Slot::default()));
-            open.insert(id, Entry { owner, repository, touched: now, is_left: false, upload });
+            open.insert(id, Entry { owner, repository, touched: now, is_left: false, settled: Arc::default(), upload });
             evicted
         };
         if let Some(evicted) = evicted {
@@ -224,19 +230,27 @@ impl Registry {
         }
     }
 
-    /// Where a session stands.
+    /// Where a session stands. While another request goes on writing to it,
+    /// that is where this one began: what it brings is not acknowledged yet.
     pub async fn upload_progress(
         &self,
         caller: &Caller,
         repository: &RepoName,
         session: &str,
     ) -> Result<Progress, RegistryError> {
-        let (id, upload) = self.take(caller, repository, session).await?;
-        Ok(Progress { id, offset: upload.offset() })
+        match self.take(caller, repository, session).await {
+            Ok((id, upload)) => Ok(Progress { id, offset: upload.offset() }),
+            Err(RegistryError::UploadBusy { .. }) => {
+                let (id, entry) = self.sessions().find(caller, repository, session)?;
+                Ok(Progress { id, offset: entry.settled.load(Ordering::Acquire) })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Adds a body to a session. `chunk` is what `Content-Range` says, if it
-    /// was there; `length` is what `Content-Length` says.
+    /// was there; `length` is what `Content-Length` says. A chunk that is not as
+    /// long as it says leaves the session as it was.
     pub async fn append_upload(
         &self,
         caller: &Caller,
@@ -256,7 +270,20 @@ impl Registry {
                 return Err(RegistryError::ChunkLength { session: id, said: chunk.bytes(), found: length });
             }
         }
-        upload = match append_stream(upload, body).await {
+        let said = chunk.map(|chunk| chunk.bytes());
+        self.admit(start, length.or(said))?;
+        let mark = said.map(|_| upload.mark());
+        let came = Arc::new(AtomicU64::new(0));
+        // More than was said is not even written.
+        let fitting = body.take_while({
+            let came = Arc::clone(&came);
+            move |piece| {
+                let bytes = piece.as_ref().map_or(0, |piece| piece.len() as u64);
+                let all = came.fetch_add(bytes, Ordering::Relaxed) + bytes;
+                ready(said.is_none_or(|said| all <= said))
+            }
+        });
+        upload = match append_stream(upload, fitting).await {
             Ok(upload) => upload,
             Err(AppendError::Source(_)) => {
                 let offset = self.take(caller, repository, session).await?.1.offset();
@@ -264,10 +291,13 @@ impl Registry {
             }
             Err(AppendError::File(error)) => return Err(self.file_failed(error)),
         };
-        let offset = upload.offset();
-        if let Some(chunk) = chunk.filter(|chunk| offset - start != chunk.bytes()) {
-            return Err(RegistryError::ChunkLength { session: id, said: chunk.bytes(), found: offset - start });
+        let found = came.load(Ordering::Relaxed);
+        if let (Some(said), Some(mark)) = (said.filter(|said| *said != found), mark) {
+            let cut = crate::lifecycle::blocking(move || upload.rewind(mark)).await;
+            cut.map_err(|error| self.file_failed(error))?;
+            return Err(RegistryError::ChunkLength { session: id, said, found });
         }
+        let offset = upload.offset();
         if let Some(entry) = self.sessions().lock().get_mut(&id) {
             entry.touched = self.store().clock().now();
         }
@@ -313,15 +343,18 @@ impl Registry {
     }
 
     /// Stores a blob whose bytes another part of the daemon brings: verified
-    /// and linked like a client's upload. Its length.
+    /// and linked like a client's upload. `length` is what it is announced
+    /// with, if it is. Its length.
     pub async fn store_blob(
         &self,
         caller: &Caller,
         repository: &RepoName,
         digest: &Digest,
+        length: Option<u64>,
         body: impl Body,
     ) -> Result<u64, RegistryError> {
         caller.require(&self.store().snapshot()?, repository, Level::ReadWrite)??;
+        self.admit(0, length)?;
         let session = own_session(repository, digest, self.store().clock().now());
         let (sealed, own) = self.receive(session, digest, body).await?;
         self.link_upload(caller, repository, sealed, Some(own)).await?;
@@ -350,7 +383,7 @@ impl Registry {
                     Err(SealError::File(error)) => Err(self.file_failed(error)),
                 }
             }
-            Err(AppendError::Source(_)) => Err(RegistryError::BodyBroken { offset: 0 }),
+            Err(AppendError::Source(_)) => Err(RegistryError::BlobBroken),
             Err(AppendError::File(error)) => Err(self.file_failed(error)),
         };
         match sealed {
@@ -383,6 +416,15 @@ impl Registry {
         self.sessions().ids()
     }
 
+    /// Refuses what cannot be taken whole before a byte of it is asked for.
+    fn admit(&self, held: u64, announced: Option<u64>) -> Result<(), RegistryError> {
+        let Some(bytes) = announced else { return Ok(()) };
+        if bytes > limits::BLOB_BYTES.saturating_sub(held) {
+            return Err(RegistryError::BlobTooLarge);
+        }
+        Ok(self.store().files().disk().take(bytes)?)
+    }
+
     async fn drop_session(&self, id: UploadId) -> Result<(), RegistryError> {
         self.sessions().forget(id);
         let files = self.store().files().clone();
@@ -399,6 +441,7 @@ impl Registry {
     ) -> Result<(UploadId, Writing), RegistryError> {
         caller.require(&self.store().snapshot()?, repository, Level::ReadWrite)??;
         let (id, entry) = self.sessions().find(caller, repository, session)?;
+        let settled = entry.settled;
         let Ok(mut slot) = tokio::time::timeout(limits::UPLOAD_BUSY, entry.upload.lock_owned()).await else {
             return Err(RegistryError::UploadBusy { session: id });
         };
@@ -407,10 +450,11 @@ impl Registry {
             let resumed = crate::lifecycle::blocking(move || files.resume_upload(id)).await?;
             slot.upload = resumed;
         }
-        if slot.upload.is_none() {
+        let Some(upload) = &slot.upload else {
             self.sessions().forget(id);
             return Err(RegistryError::UploadUnknown { session: session.to_owned() });
-        }
+        };
+        settled.store(upload.offset(), Ordering::Release);
         Ok((id, Writing(slot)))
     }
 
@@ -446,6 +490,7 @@ mod tests {
     use crate::chance::Chance;
     use crate::clock::Clock;
     use crate::registry::account::NewAccount;
+    use crate::registry::manifest::Sent;
     use crate::registry::repository::Settings;
 
     async fn registry(root: &std::path::Path, clock: Clock) -> Registry {
@@ -501,14 +546,14 @@ mod tests {
             let registry = registry(folder.path(), Clock::system()).await;
             let stuck = futures_util::stream::pending::<Result<Bytes, BrokenBody>>();
             let digest = Digest::sha256_of(b"x");
-            let storing = registry.store_blob(&Caller::System, &name, &digest, stuck);
+            let storing = registry.store_blob(&Caller::System, &name, &digest, None, stuck);
             let timed = tokio::time::timeout(std::time::Duration::from_millis(200), storing).await;
             assert!(timed.is_err(), "it waits for a body that never comes");
             let broken = futures_util::stream::iter([Ok(Bytes::from_static(b"half")), Err(BrokenBody)]);
-            let broken = registry.store_blob(&Caller::System, &name, &Digest::sha256_of(b"x"), broken).await;
-            assert!(matches!(broken, Err(RegistryError::BodyBroken { .. })));
+            let broken = registry.store_blob(&Caller::System, &name, &Digest::sha256_of(b"x"), None, broken).await;
+            assert!(matches!(broken, Err(RegistryError::BlobBroken)));
             let wrong = futures_util::stream::iter([Ok::<_, BrokenBody>(Bytes::from_static(b"y"))]);
-            let wrong = registry.store_blob(&Caller::System, &name, &Digest::sha256_of(b"x"), wrong).await;
+            let wrong = registry.store_blob(&Caller::System, &name, &Digest::sha256_of(b"x"), None, wrong).await;
             assert!(matches!(wrong, Err(RegistryError::DigestMismatch { .. })));
             assert!(registry.open_uploads().is_empty());
             registry.store().close();
@@ -517,6 +562,29 @@ mod tests {
         assert!(registry.open_uploads().is_empty());
         let left = std::fs::read_dir(folder.path().join("uploads")).expect("reads").count();
         assert_eq!(left, 0);
+    }
+
+    /// Somebody asks how far an upload is while it comes in. Told to come back
+    /// later, tools gave the upload up.
+    #[tokio::test(start_paused = true)]
+    async fn a_session_that_is_written_to_says_what_is_settled() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let registry = registry(folder.path(), Clock::system()).await;
+        let name: RepoName = "dev/x".parse().expect("a name");
+        let id = registry.begin_upload(&Caller::System, &name, Algorithm::Sha256).await.expect("begins").to_string();
+        let append = |body| registry.append_upload(&Caller::System, &name, &id, None, None, body);
+        let progress = || registry.upload_progress(&Caller::System, &name, &id);
+        append(futures_util::stream::iter([Ok(Bytes::from_static(b"first"))]).boxed()).await.expect("appends");
+        assert_eq!(progress().await.expect("stands").offset, 5);
+        let stuck =
+            futures_util::stream::iter([Ok(Bytes::from_static(b"more"))]).chain(futures_util::stream::pending());
+        let mut writing = Box::pin(append(stuck.boxed()));
+        assert!(futures_util::poll!(&mut writing).is_pending());
+        assert_eq!(progress().await.expect("stands").offset, 5);
+        let second = append(futures_util::stream::empty().boxed()).await;
+        assert!(matches!(second, Err(RegistryError::UploadBusy { .. })), "writing is still one at a time");
+        drop(writing);
+        registry.cancel_upload(&Caller::System, &name, &id).await.expect("is free again");
     }
 
     /// Keeps the writer busy until it is let go.
@@ -554,7 +622,8 @@ mod tests {
         let (let_go, held) = std::sync::mpsc::channel();
         let holding = registry.store().submit(crate::store::Lane::Foreground, Hold(held));
         let tag = crate::oci::Reference::Tag("1".parse().expect("a tag"));
-        let putting = registry.put_manifest(&Caller::System, &name, &tag, Vec::new(), None, bytes.into_bytes());
+        let sent = Sent { bytes: bytes.into_bytes(), ..Sent::default() };
+        let putting = registry.put_manifest(&Caller::System, &name, &tag, sent);
         let file = async {
             loop {
                 let found = registry.store().files().walk().expect("walks").next();

@@ -56,7 +56,7 @@ pub enum OriginError {
     #[error("a host is needed, such as https://registry.example.com or registry.example.com:5000")]
     Empty,
     /// Neither http nor https.
-    #[error("`{0}://` is not supported; write https://, http://, or nothing, which means https")]
+    #[error("`{0}:` is no scheme for a registry; write https://, http://, or nothing, which means https")]
     Scheme(String),
     /// A user or password in front of the host.
     #[error("a host has no user name in it; give the user name and the password in their own fields")]
@@ -116,7 +116,13 @@ impl FromStr for Origin {
         let text = text.trim();
         let (scheme, rest) = match text.split_once("://") {
             Some((before, rest)) => (scheme(before)?, rest),
-            None => (Scheme::Https, text),
+            // `javascript:x`, `mailto:x`: what begins with a letter is no port.
+            None => match text.split_once(':') {
+                Some((before, after)) if is_word(before) && after.starts_with(|c: char| c.is_ascii_alphabetic()) => {
+                    return Err(OriginError::Scheme(before.chars().take(32).collect()));
+                }
+                _ => (Scheme::Https, text),
+            },
         };
         let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
         let (host, behind) = rest.split_at(end);
@@ -218,6 +224,10 @@ fn looks_like_a_number(label: &str) -> bool {
     label.bytes().all(|b| b.is_ascii_digit()) || label.to_ascii_lowercase().starts_with("0x")
 }
 
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+' || b == b'-')
+}
+
 fn is_name(host: &str) -> bool {
     host.len() <= limits::REMOTE_HOST_BYTES
         && host.split('.').all(|label| {
@@ -270,6 +280,9 @@ mod tests {
             (":5000", "empty"),
             ("ftp://x", "scheme"),
             ("file:///etc/passwd", "scheme"),
+            ("javascript:x", "scheme"),
+            ("mailto:ann@example.com", "scheme"),
+            ("host:5ooo", "port"),
             ("https://user@host", "user"),
             ("https://user:pass@host", "user"),
             ("host/path", "path"),

@@ -110,6 +110,18 @@ pub enum OpenError {
         /// What is wrong.
         how: Mismatch,
     },
+    /// Blobs are named, and there are none.
+    #[error(
+        "the database names {names} blob{}, and the folder {} is empty or missing: mount the disk that they are on; where they are lost, `tidegate restore` makes a data folder from a backup",
+        if *names == 1 { "" } else { "s" },
+        path.display()
+    )]
+    NoBlobs {
+        /// The folder of the blobs.
+        path: PathBuf,
+        /// How many are named.
+        names: u64,
+    },
     /// Written by a newer version.
     #[error("the data folder {} was written by a newer tidegate (format {found}); this one reads up to {known}", path.display())]
     Newer {
@@ -137,6 +149,12 @@ pub enum Mismatch {
     /// It is an old copy.
     #[error("the database is older than the blobs beside it")]
     Older,
+    /// Nothing says whose the blobs are.
+    #[error(
+        "there are blobs, but the file `generation` beside them is missing, which says whose they are; put it back, \
+         or restore a backup into an empty folder"
+    )]
+    Unmarked,
     /// It is another instance's.
     #[error("the database is another one than the blobs beside it belong to")]
     Different,

@@ -1,6 +1,9 @@
 //! The database file while it is being opened: what redb writes is held back.
 //!
 //! Opening writes: a mark that the file is in use, a repair, a new generation.
+//! A file that is only looked at is never accepted: it is opened for reading
+//! alone, and what redb writes goes with the process.
+//!
 //! A file that turns out to be damaged, foreign or of another time is refused,
 //! and then it must lie there as it was found, for whoever restores it. So the
 //! writes wait in memory, in their order and with the syncs between them, until
@@ -17,13 +20,15 @@ use redb::{BackendError, DatabaseError, StorageBackend};
 
 use super::backend::{Faults, WatchedFile};
 
-/// A file whose writes are held back until [`HeldFile::release`].
+/// A file whose writes are held back until [`HeldFile::release`], or for ever.
 #[derive(Clone, Debug)]
 pub(super) struct HeldFile(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     file: WatchedFile,
+    /// Opened for reading alone: nothing is ever released.
+    is_looked_at: bool,
     is_released: AtomicBool,
     held: Mutex<Held>,
 }
@@ -46,14 +51,24 @@ impl HeldFile {
     /// Opens the file at `path`, which is there and is not empty. What fails on
     /// it goes to `faults`.
     pub(super) fn open(path: &Path, faults: Faults) -> std::result::Result<Self, DatabaseError> {
-        let file = File::options().read(true).write(true).open(path)?;
+        Self::over(File::options().read(true).write(true).open(path)?, faults, false)
+    }
+
+    /// Opens the file at `path` to look at it: on a file system that takes no
+    /// writes as well, and beside others who only look.
+    pub(super) fn look(path: &Path) -> std::result::Result<Self, DatabaseError> {
+        Self::over(File::open(path)?, Faults::default(), true)
+    }
+
+    fn over(file: File, faults: Faults, is_looked_at: bool) -> std::result::Result<Self, DatabaseError> {
         let len = file.metadata()?.len();
         if len == 0 {
             let empty = Error::new(ErrorKind::InvalidData, "it is empty");
             return Err(empty.into());
         }
         let held = Mutex::new(Held { acts: Vec::new(), len });
-        Ok(Self(Arc::new(Inner { file: WatchedFile::new(file, faults)?, is_released: AtomicBool::new(false), held })))
+        let (file, is_released) = (WatchedFile::new(file, faults)?, AtomicBool::new(false));
+        Ok(Self(Arc::new(Inner { file, is_looked_at, is_released, held })))
     }
 
     /// Writes what was held back. Not while the database is used.
@@ -144,7 +159,12 @@ impl StorageBackend for HeldFile {
         self.0.file.close()
     }
 
+    /// A file that is read alone can only be locked like that. It keeps those
+    /// out who write, and lets in others who look.
     fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> std::result::Result<bool, BackendError> {
+        if self.0.is_looked_at {
+            return self.0.file.try_lock_shared_range(start, end);
+        }
         self.0.file.try_lock_range(start, end)
     }
 
@@ -153,6 +173,9 @@ impl StorageBackend for HeldFile {
     }
 
     fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> std::result::Result<(), BackendError> {
+        if self.0.is_looked_at {
+            return self.0.file.lock_shared_range(start, end);
+        }
         self.0.file.lock_range(start, end)
     }
 

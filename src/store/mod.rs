@@ -79,7 +79,7 @@ pub mod verify;
 #[cfg(test)]
 mod damage_test;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use error::{OpenError, StoreError, error_chain};
@@ -107,6 +107,9 @@ struct Inner {
     pulls: repo::Pulls,
     leases: backup::Leases,
     instance: Id,
+    /// What stands beside the blobs.
+    marker: Mutex<Option<open::Marker>>,
+    root: PathBuf,
     clock: Clock,
     chance: Chance,
     /// The time of the wall clock and of the other one when this was opened.
@@ -131,6 +134,13 @@ impl Store {
         Self::assemble(opened, root, keep, clock, chance)
     }
 
+    /// Opens the data folder `root` to look at it. Nothing in it changes, and
+    /// nothing that is submitted reaches it.
+    pub fn look(root: &Path, clock: Clock, chance: Chance) -> Result<Self, OpenError> {
+        let opened = open::look(root)?;
+        Self::assemble_on(opened, root, Files::looking_at(root), clock, chance)
+    }
+
     /// Opens a database on a backend of the caller's, with blobs in `root`.
     /// For tests that lose and tear what was not synced.
     pub fn open_on(
@@ -150,7 +160,16 @@ impl Store {
         clock: Clock,
         chance: Chance,
     ) -> Result<Self, OpenError> {
-        let files = Files::open_keeping(root, keep)?;
+        Self::assemble_on(opened, root, Files::open_keeping(root, keep)?, clock, chance)
+    }
+
+    fn assemble_on(
+        opened: open::Opened,
+        root: &Path,
+        files: Files,
+        clock: Clock,
+        chance: Chance,
+    ) -> Result<Self, OpenError> {
         let (writer, thread) = Writer::start(Arc::clone(&opened.database), files.disk().clone(), clock.clone())
             .map_err(|source| OpenError::Folder { path: root.to_owned(), source })?;
         let now = (clock.now(), clock.monotonic());
@@ -163,6 +182,8 @@ impl Store {
             pulls: repo::Pulls::default(),
             leases: backup::Leases::default(),
             instance: opened.instance,
+            marker: Mutex::new(opened.marker),
+            root: root.to_owned(),
             clock,
             chance,
         })))
@@ -205,6 +226,21 @@ impl Store {
     /// The id of this data folder, made when it was.
     pub fn instance(&self) -> Id {
         self.0.instance
+    }
+
+    /// Writes down beside the blobs how new the database is, so that an older
+    /// copy of it is not taken for theirs. Blocks.
+    pub fn mark_age(&self) -> Result<(), StoreError> {
+        let event = event::last(&self.snapshot()?)?;
+        let mut marker = self.0.marker.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(newer) = marker.filter(|marker| marker.event < event).map(|marker| open::Marker { event, ..marker })
+        else {
+            return Ok(());
+        };
+        let folder = self.0.root.join(open::MARKER);
+        open::write_marker(&self.0.root, newer).map_err(file::FileError::on("write", &folder))?;
+        *marker = Some(newer);
+        Ok(())
     }
 
     /// The clock that commits are stamped with.

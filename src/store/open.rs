@@ -8,7 +8,9 @@
 //! A database that is refused, for whatever reason, lies there afterwards byte
 //! for byte as it was found.
 
+use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,7 +23,8 @@ use super::guard::guarded;
 use super::held::HeldFile;
 use super::key::Key;
 use super::read::Read;
-use super::record::Damage;
+use super::record::{Damage, Repository, Stored as _};
+use super::repo::PUBLIC_LISTED;
 use super::tables::Table;
 use crate::chance::{Chance, Id};
 use crate::limits;
@@ -39,6 +42,19 @@ pub(super) const FORMAT: u64 = 1;
 pub(super) struct Opened {
     pub(super) database: Arc<Pages>,
     pub(super) instance: Id,
+    /// The marker beside the blobs; none for a test's own backend.
+    pub(super) marker: Option<Marker>,
+}
+
+/// What stands beside the blobs: which database they belong to, and how new it
+/// is at least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Marker {
+    pub(super) instance: Id,
+    /// The start that it was opened in.
+    pub(super) generation: u64,
+    /// An event that the database holds.
+    pub(super) event: u64,
 }
 
 /// Opens the database of `root`, creating it when the folder is empty.
@@ -52,10 +68,16 @@ pub(super) fn open(root: &Path, chance: &Chance) -> Result<Opened, OpenError> {
             return Err(OpenError::Mismatch { path: root.to_owned(), how: Mismatch::Missing });
         }
         create(root, &path, chance)?;
+    } else if marker.is_none() && has_blobs(root)? {
+        return Err(OpenError::Mismatch { path: root.to_owned(), how: Mismatch::Unmarked });
     }
     let faults = Faults::default();
     let held = HeldFile::open(&path, faults.clone()).map_err(|error| refuse(&path, root, error))?;
     let database = load(&builder(), &held, &path, root)?;
+    has_its_blobs(&database, root)?;
+    for own in [&path, &marker_path(root)] {
+        keep_private(own);
+    }
     let again = {
         let (path, root, faults) = (path.clone(), root.to_owned(), faults.clone());
         move || open_again(&path, &root, faults.clone())
@@ -63,8 +85,32 @@ pub(super) fn open(root: &Path, chance: &Chance) -> Result<Opened, OpenError> {
     let database = Pages::on_file(database, faults, Box::new(again));
     let opened = enter(database, &path, root, marker)?;
     held.release().map_err(|source| OpenError::Folder { path, source })?;
-    write_marker(root, opened.instance, opened.generation)?;
-    Ok(Opened { database: opened.database, instance: opened.instance })
+    let marker = Marker { instance: opened.instance, generation: opened.generation, event: opened.event };
+    write_marker(root, marker).map_err(|source| OpenError::Folder { path: marker_path(root), source })?;
+    Ok(Opened { database: opened.database, instance: opened.instance, marker: Some(marker) })
+}
+
+/// Opens the database of `root` to look at it. Nothing in the folder changes:
+/// what a repair after a crash would write stays in memory.
+pub(super) fn look(root: &Path) -> Result<Opened, OpenError> {
+    let path = root.join(DATABASE);
+    is_there(&path, root)?;
+    let marker = read_marker(root)?;
+    let held = HeldFile::look(&path).map_err(|error| refuse(&path, root, error))?;
+    let database = Pages::new(load(&builder(), &held, &path, root)?);
+    let instance = accept(&database, &path, root, marker)?.instance;
+    // Without a marker to keep up with what is committed, none is written.
+    Ok(Opened { database: Arc::new(database), instance, marker: None })
+}
+
+/// That there is a database; why not, when it cannot be told.
+fn is_there(path: &Path, root: &Path) -> Result<(), OpenError> {
+    let folder = |source| OpenError::Folder { path: root.to_owned(), source };
+    match path.try_exists() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(folder(std::io::Error::new(ErrorKind::NotFound, "there is no database in it"))),
+        Err(source) => Err(folder(source)),
+    }
 }
 
 /// Opens a database on a backend of the caller's: for tests that lose and tear
@@ -80,14 +126,15 @@ pub(super) fn open_on(
     let database = builder.create_with_backend(backend).map_err(refuse)?;
     initialise(&database, chance)?;
     let entered = enter(Pages::new(database), Path::new("(backend)"), root, None)?;
-    Ok(Opened { database: entered.database, instance: entered.instance })
+    Ok(Opened { database: entered.database, instance: entered.instance, marker: None })
 }
 
 /// Checks every page of the database of `root` against its checksum, as no
 /// start does; what does not fit, in words. The file is not changed.
 pub fn damaged_page(root: &Path) -> Result<Option<String>, OpenError> {
     let path = root.join(DATABASE);
-    let held = HeldFile::open(&path, Faults::default()).map_err(|error| refuse(&path, root, error))?;
+    is_there(&path, root)?;
+    let held = HeldFile::look(&path).map_err(|error| refuse(&path, root, error))?;
     let mut builder = builder();
     builder.set_check_integrity_on_open(true);
     match load(&builder, &held, &path, root) {
@@ -101,6 +148,7 @@ struct Entered {
     database: Arc<Pages>,
     instance: Id,
     generation: u64,
+    event: u64,
 }
 
 /// Opens a database on its file.
@@ -139,11 +187,13 @@ fn create(root: &Path, path: &Path, chance: &Chance) -> Result<(), OpenError> {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(folder(error)),
     }
-    let database = builder().create(&made).map_err(|error| refuse(&made, root, error))?;
+    let file = private_file(&made).map_err(folder)?;
+    let file = redb::backends::FileBackend::new(file).map_err(|error| refuse(&made, root, error))?;
+    let database = builder().create_with_backend(file).map_err(|error| refuse(&made, root, error))?;
     initialise(&database, chance)?;
     drop(database);
     crate::store::crash::crash_point!("database-created");
-    std::fs::File::open(&made).and_then(|file| file.sync_all()).map_err(folder)?;
+    File::open(&made).and_then(|file| file.sync_all()).map_err(folder)?;
     std::fs::rename(&made, path).map_err(folder)?;
     sync_folder(root)?;
     crate::store::crash::crash_point!("database-renamed");
@@ -170,25 +220,70 @@ fn initialise(database: &Database, chance: &Chance) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Checks format and marker, and begins a new generation.
-fn enter(database: Pages, path: &Path, root: &Path, marker: Option<(Id, u64)>) -> Result<Entered, OpenError> {
-    let found = read_meta(&database).map_err(|error| refuse_store(path, error))?;
-    let (format, instance, generation) = found.ok_or_else(|| OpenError::Corrupt {
+/// Refuses a database without the blobs that it names: of a disk that is not
+/// mounted there is an empty folder. A push would be acknowledged that names
+/// bytes nobody has.
+fn has_its_blobs(database: &Database, root: &Path) -> Result<(), OpenError> {
+    use redb::{ReadableDatabase as _, ReadableTableMetadata as _};
+    let path = root.join(DATABASE);
+    let named = guarded(|| match database.begin_read()?.open_table(Table::Blobs.definition()) {
+        Ok(blobs) => Ok::<_, StoreError>(blobs.len()?),
+        Err(redb::TableError::TableDoesNotExist(_)) => Ok(0),
+        Err(error) => Err(error.into()),
+    });
+    match named.map_err(|error| refuse_store(&path, error))? {
+        names if names > 0 && !has_blobs(root)? => Err(OpenError::NoBlobs { path: root.join(BLOBS), names }),
+        _ => Ok(()),
+    }
+}
+
+/// Takes a file that was made under a lax umask from everybody else. Where
+/// that is not allowed it stays as it is: it may be somebody's wish.
+fn keep_private(path: &Path) {
+    let tightened = std::fs::metadata(path).and_then(|found| {
+        let mode = found.permissions().mode();
+        if mode & 0o077 == 0 {
+            return Ok(());
+        }
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode & 0o700))
+    });
+    match tightened {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            tracing::warn!(error = %error, path = %path.display(), "others may read a file of the store");
+        }
+        Ok(()) | Err(_) => {}
+    }
+}
+
+/// Makes a file for this user's eyes alone.
+pub(super) fn private_file(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)
+}
+
+/// Checks format and marker; what the database says of itself.
+fn accept(database: &Pages, path: &Path, root: &Path, marker: Option<Marker>) -> Result<Meta, OpenError> {
+    let found = read_meta(database).map_err(|error| refuse_store(path, error))?;
+    let meta = found.ok_or_else(|| OpenError::Corrupt {
         path: path.to_owned(),
         why: "it is a redb file, but no tidegate database".to_owned(),
     })?;
-    if format > FORMAT {
-        return Err(OpenError::Newer { path: root.to_owned(), found: format, known: FORMAT });
+    if meta.format > FORMAT {
+        return Err(OpenError::Newer { path: root.to_owned(), found: meta.format, known: FORMAT });
     }
     match marker {
-        Some((other, _)) if other != instance => {
-            return Err(OpenError::Mismatch { path: root.to_owned(), how: Mismatch::Different });
+        Some(marker) if marker.instance != meta.instance => {
+            Err(OpenError::Mismatch { path: root.to_owned(), how: Mismatch::Different })
         }
-        Some((_, newer)) if newer > generation => {
-            return Err(OpenError::Mismatch { path: root.to_owned(), how: Mismatch::Older });
+        Some(marker) if marker.generation > meta.generation || marker.event > meta.event => {
+            Err(OpenError::Mismatch { path: root.to_owned(), how: Mismatch::Older })
         }
-        _ => {}
+        Some(_) | None => Ok(meta),
     }
+}
+
+/// Checks format and marker, and begins a new generation.
+fn enter(database: Pages, path: &Path, root: &Path, marker: Option<Marker>) -> Result<Entered, OpenError> {
+    let Meta { instance, generation, event, .. } = accept(&database, path, root, marker)?;
     let generation = generation + 1;
     let begin = || -> Result<(), StoreError> {
         let mut transaction = database.begin_write()?;
@@ -200,12 +295,23 @@ fn enter(database: Pages, path: &Path, root: &Path, marker: Option<(Id, u64)>) -
             }
             let mut meta = transaction.open_table(Table::Meta.definition())?;
             meta.insert(b"generation".as_slice(), generation.to_be_bytes().as_slice())?;
+            if meta.insert(PUBLIC_LISTED.as_bytes(), [].as_slice())?.is_none() {
+                let all = transaction.open_table(Table::Repositories.definition())?;
+                let mut public = transaction.open_table(Table::PublicRepositories.definition())?;
+                for row in redb::ReadableTable::iter(&all)? {
+                    let (name, value) = row?;
+                    let damaged = |why| StoreError::damaged(Table::Repositories, name.value(), why);
+                    if Repository::decode(value.value()).map_err(damaged)?.is_public {
+                        public.insert(name.value(), [].as_slice())?;
+                    }
+                }
+            }
             Ok::<_, StoreError>(())
         })?;
         transaction.commit()
     };
     begin().map_err(|error| refuse_store(path, error))?;
-    Ok(Entered { database: Arc::new(database), instance, generation })
+    Ok(Entered { database: Arc::new(database), instance, generation, event })
 }
 
 /// Format and generation, as a snapshot has them.
@@ -217,8 +323,17 @@ pub(super) fn numbers(read: &impl Read) -> Result<(u64, u64), StoreError> {
     Ok((number("format")?, number("generation")?))
 }
 
-/// Format, instance and generation, when they are there.
-fn read_meta(database: &Pages) -> Result<Option<(u64, Id, u64)>, StoreError> {
+/// What a database says of itself.
+struct Meta {
+    format: u64,
+    instance: Id,
+    generation: u64,
+    /// Its last event.
+    event: u64,
+}
+
+/// What a database says of itself, when it is one of ours.
+fn read_meta(database: &Pages) -> Result<Option<Meta>, StoreError> {
     guarded(|| {
         let reading = database.begin_read()?;
         let meta = match reading.transaction.open_table(Table::Meta.definition()) {
@@ -231,7 +346,9 @@ fn read_meta(database: &Pages) -> Result<Option<(u64, Id, u64)>, StoreError> {
         };
         let number = |bytes: Option<Vec<u8>>| bytes.and_then(|b| Some(u64::from_be_bytes(b.try_into().ok()?)));
         let instance = get("instance")?.and_then(|bytes| Some(Id::from_bytes(bytes.try_into().ok()?)));
-        Ok(number(get("format")?).zip(instance).zip(number(get("generation")?)).map(|((f, i), g)| (f, i, g)))
+        let event = number(get("event")?).unwrap_or_default();
+        let meta = |((format, instance), generation)| Meta { format, instance, generation, event };
+        Ok(number(get("format")?).zip(instance).zip(number(get("generation")?)).map(meta))
     })
 }
 
@@ -294,7 +411,7 @@ fn make_folder(root: &Path) -> Result<(), OpenError> {
 }
 
 fn sync_folder(folder: &Path) -> Result<(), OpenError> {
-    std::fs::File::open(folder)
+    File::open(folder)
         .and_then(|file| file.sync_all())
         .map_err(|source| OpenError::Folder { path: folder.to_owned(), source })
 }
@@ -303,32 +420,35 @@ fn marker_path(root: &Path) -> PathBuf {
     root.join(MARKER)
 }
 
-/// `<instance id> <generation>` on one line.
-fn read_marker(root: &Path) -> Result<Option<(Id, u64)>, OpenError> {
+/// `<instance id> <generation> <event>` on one line; the last may be missing.
+fn read_marker(root: &Path) -> Result<Option<Marker>, OpenError> {
     let path = marker_path(root);
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(OpenError::Folder { path, source }),
     };
-    let parsed = text.trim().split_once(' ').and_then(|(id, number)| Some((id.parse().ok()?, number.parse().ok()?)));
-    parsed.map(Some).ok_or_else(|| OpenError::Folder {
+    let parse = || -> Option<Marker> {
+        let mut parts = text.split_ascii_whitespace();
+        let (instance, generation) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        let event = parts.next().map_or(Some(0), |number| number.parse().ok())?;
+        parts.next().is_none().then_some(Marker { instance, generation, event })
+    };
+    parse().map(Some).ok_or_else(|| OpenError::Folder {
         path,
         source: std::io::Error::new(ErrorKind::InvalidData, "the generation marker is unreadable"),
     })
 }
 
-pub(super) fn write_marker(root: &Path, instance: Id, generation: u64) -> Result<(), OpenError> {
+pub(super) fn write_marker(root: &Path, marker: Marker) -> std::io::Result<()> {
+    let Marker { instance, generation, event } = marker;
     let path = marker_path(root);
     let made = path.with_extension("new");
-    let write = || -> std::io::Result<()> {
-        let mut file = std::fs::File::create(&made)?;
-        writeln!(file, "{instance} {generation}")?;
-        file.sync_all()?;
-        std::fs::rename(&made, &path)
-    };
-    write().map_err(|source| OpenError::Folder { path: path.clone(), source })?;
-    sync_folder(root)
+    let mut file = private_file(&made)?;
+    writeln!(file, "{instance} {generation} {event}")?;
+    file.sync_all()?;
+    std::fs::rename(&made, &path)?;
+    File::open(root)?.sync_all()
 }
 
 #[cfg(test)]
@@ -349,6 +469,98 @@ mod tests {
         assert!(error.contains("another tidegate is running"), "{error}");
         drop(first);
         open(folder.path()).expect("opens again");
+    }
+
+    /// Everything in a folder: names, modes, and the bytes of files.
+    fn contents(folder: &Path) -> std::collections::BTreeMap<PathBuf, (u32, Vec<u8>)> {
+        let mut found = std::collections::BTreeMap::new();
+        let mut folders = vec![folder.to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).expect("lists").map(|entry| entry.expect("an entry")) {
+                let (path, data) = (entry.path(), entry.metadata().expect("looks"));
+                let bytes = if data.is_dir() { Vec::new() } else { std::fs::read(&path).expect("reads") };
+                if data.is_dir() {
+                    folders.push(path.clone());
+                }
+                found.insert(path, (data.permissions().mode(), bytes));
+            }
+        }
+        found
+    }
+
+    /// `verify --data` and `backup --data` once began a generation of their own:
+    /// run by root, they left files behind that the service could not open.
+    #[test]
+    fn looking_changes_nothing_and_keeps_a_daemon_out() {
+        let folder = tempfile::tempdir().expect("a folder");
+        drop(open(folder.path()).expect("opens"));
+        let before = contents(folder.path());
+        let looked = Store::look(folder.path(), Clock::system(), Chance::seeded(7)).expect("looks");
+        assert!(Store::look(folder.path(), Clock::system(), Chance::seeded(7)).is_ok(), "two may look");
+        assert!(matches!(open(folder.path()), Err(OpenError::InUse(_))), "nobody writes meanwhile");
+        assert_eq!(damaged_page(folder.path()).expect("looks"), None);
+        looked.close();
+        drop(looked);
+        assert_eq!(contents(folder.path()), before);
+        let running = open(folder.path()).expect("opens");
+        let refused = Store::look(folder.path(), Clock::system(), Chance::seeded(7));
+        assert!(matches!(refused, Err(OpenError::InUse(_))));
+        drop(running);
+        let none = folder.path().join("none");
+        assert!(Store::look(&none, Clock::system(), Chance::seeded(7)).is_err());
+        assert!(!none.exists());
+    }
+
+    /// A kill leaves a database that wants a repair; that one is made in memory.
+    #[test]
+    fn a_database_after_a_crash_is_looked_at_and_left_as_it_is() {
+        let (folder, copy) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        let running = open(folder.path()).expect("opens");
+        for name in [DATABASE, MARKER] {
+            std::fs::copy(folder.path().join(name), copy.path().join(name)).expect("copies");
+        }
+        drop(running);
+        let before = contents(copy.path());
+        drop(Store::look(copy.path(), Clock::system(), Chance::seeded(7)).expect("looks"));
+        assert_eq!(contents(copy.path()), before);
+    }
+
+    /// With the blobs' disk not mounted the daemon once said it was ready, and
+    /// acknowledged pushes of blobs whose bytes were nowhere.
+    #[test]
+    fn a_database_without_the_blobs_that_it_names_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1");
+        for name in [DATABASE, MARKER] {
+            std::fs::copy(golden.join(name), folder.path().join(name)).expect("copies");
+        }
+        for is_empty in [false, true] {
+            if is_empty {
+                std::fs::create_dir_all(folder.path().join("blobs/sha256/aa")).expect("made");
+            }
+            let before = contents(folder.path());
+            let error = open(folder.path()).expect_err("is refused");
+            assert!(matches!(&error, OpenError::NoBlobs { names, .. } if *names > 0), "{error:?}");
+            let told = error.to_string();
+            assert!(told.contains("mount") && told.contains("blobs") && !told.contains('\n'), "{told}");
+            assert_eq!(contents(folder.path()), before);
+        }
+    }
+
+    /// In a folder that others may enter, password hashes were there to be read.
+    #[test]
+    fn the_database_and_the_marker_are_for_their_owner_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mode =
+            |name: &str| std::fs::metadata(folder.path().join(name)).expect("there").permissions().mode() & 0o777;
+        drop(open(folder.path()).expect("opens"));
+        assert_eq!((mode(DATABASE), mode(MARKER)), (0o600, 0o600));
+        for name in [DATABASE, MARKER] {
+            let lax = std::fs::Permissions::from_mode(0o644);
+            std::fs::set_permissions(folder.path().join(name), lax).expect("set");
+        }
+        drop(open(folder.path()).expect("opens"));
+        assert_eq!((mode(DATABASE), mode(MARKER)), (0o600, 0o600));
     }
 
     #[test]
@@ -387,6 +599,53 @@ mod tests {
         std::fs::copy(other.path().join(DATABASE), &database).expect("copies");
         assert!(matches!(open(folder.path()), Err(OpenError::Mismatch { how: Mismatch::Different, .. })));
 
+        std::fs::write(&database, &current).expect("writes");
+        // Another's database, and nothing that says so.
+        let marker = std::fs::read(folder.path().join(MARKER)).expect("reads");
+        let blob = folder.path().join(BLOBS).join("sha256/00");
+        std::fs::create_dir_all(&blob).expect("makes");
+        std::fs::write(blob.join("somebodys"), b"bytes").expect("writes");
+        std::fs::remove_file(folder.path().join(MARKER)).expect("removes");
+        assert!(matches!(open(folder.path()), Err(OpenError::Mismatch { how: Mismatch::Unmarked, .. })));
+        std::fs::write(folder.path().join(MARKER), marker).expect("writes");
+        open(folder.path()).expect("opens");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_copy_from_before_the_last_events_is_never_put_over_blobs() {
+        // Copied while the daemon ran and put back without a start in between:
+        // it was taken, and every image pushed since was swept away.
+        use crate::event::{Actor, Kind};
+        use crate::oci::RepoName;
+        use crate::store::{Change, Lane, Operation, RepoId, event};
+
+        struct Happen;
+        impl Operation for Happen {
+            type Plan = ();
+            type Done = ();
+            type Refusal = std::convert::Infallible;
+            const NAME: &'static str = "happen";
+            fn check(&self, _: &Change<'_>) -> Result<Result<(), Self::Refusal>, StoreError> {
+                Ok(Ok(()))
+            }
+            fn apply(&self, (): (), tables: &mut Change<'_>) -> Result<(), StoreError> {
+                let name: RepoName = "dev/website".parse().expect("a name");
+                event::append(tables, Actor::System, (RepoId(1), &name), Kind::RepositoryCreated).map(|_| ())
+            }
+        }
+
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = folder.path().join(DATABASE);
+        let store = open(folder.path()).expect("opens");
+        store.submit(Lane::Foreground, Happen).await.expect("runs").expect("happens");
+        store.mark_age().expect("is marked");
+        let old = std::fs::read(&database).expect("reads");
+        store.submit(Lane::Foreground, Happen).await.expect("runs").expect("happens");
+        store.mark_age().expect("is marked");
+        let current = std::fs::read(&database).expect("reads");
+        drop(store);
+        std::fs::write(&database, old).expect("writes");
+        assert!(matches!(open(folder.path()), Err(OpenError::Mismatch { how: Mismatch::Older, .. })));
         std::fs::write(&database, current).expect("writes");
         open(folder.path()).expect("opens");
     }

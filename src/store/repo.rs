@@ -86,24 +86,52 @@ pub fn walk(
     last: Option<&str>,
     mut each: impl FnMut(RepoName, Repository) -> Result<ControlFlow<()>, StoreError>,
 ) -> Result<(), StoreError> {
-    let mut span = match namespace {
-        Some(namespace) => Key::new().text(&format!("{namespace}/")).prefix(),
-        None => Span::all(),
-    };
-    if let Some(last) = last {
-        let last = Key::new().text(last);
-        let inside = namespace.is_none_or(|namespace| last.bytes() >= format!("{namespace}/").as_bytes());
-        if inside {
-            span = span.after(&last);
-        }
-    }
-    read.walk(Table::Repositories, &span, Order::Forward, |name, value| {
+    read.walk(Table::Repositories, &span(namespace, last), Order::Forward, |name, value| {
         let record = Repository::decode(value).map_err(|why| StoreError::damaged(Table::Repositories, name, why))?;
         match std::str::from_utf8(name).ok().and_then(|name| name.parse().ok()) {
             Some(name) => each(name, record),
             None => Ok(ControlFlow::Continue(())),
         }
     })
+}
+
+/// Hands the names of public repositories after `last` to `each`, in order,
+/// within one namespace if one is given.
+pub fn walk_public(
+    read: &impl Read,
+    namespace: Option<&str>,
+    last: Option<&str>,
+    mut each: impl FnMut(RepoName) -> Result<ControlFlow<()>, StoreError>,
+) -> Result<(), StoreError> {
+    read.walk(Table::PublicRepositories, &span(namespace, last), Order::Forward, |name, _| {
+        match std::str::from_utf8(name).ok().and_then(|name| name.parse().ok()) {
+            Some(name) => each(name),
+            None => Ok(ControlFlow::Continue(())),
+        }
+    })
+}
+
+/// The stretch of names after `last`, within one namespace if one is given.
+fn span(namespace: Option<&str>, last: Option<&str>) -> Span {
+    let span = match namespace {
+        Some(namespace) => Key::new().text(&format!("{namespace}/")).prefix(),
+        None => Span::all(),
+    };
+    match last.map(|last| Key::new().text(last)) {
+        Some(last) if namespace.is_none_or(|namespace| last.bytes() >= format!("{namespace}/").as_bytes()) => {
+            span.after(&last)
+        }
+        Some(_) | None => span,
+    }
+}
+
+/// The row in `meta` that says that public repositories are listed: databases
+/// from before have no such list until they are opened.
+pub(super) const PUBLIC_LISTED: &str = "public_listed";
+
+/// Whether public repositories are listed.
+pub fn lists_public(read: &impl Read) -> Result<bool, StoreError> {
+    read.has(Table::Meta, &Key::new().text(PUBLIC_LISTED))
 }
 
 /// Makes a number for a new repository.
@@ -114,6 +142,11 @@ pub fn next_number(change: &mut Change<'_>) -> Result<RepoId, StoreError> {
 /// Writes a repository under its name and number.
 pub fn put(change: &mut Change<'_>, name: &RepoName, record: &Repository) -> Result<(), StoreError> {
     change.put(Table::Repositories, &key(name), record)?;
+    if record.is_public {
+        change.put_mark(Table::PublicRepositories, &key(name))?;
+    } else {
+        change.remove(Table::PublicRepositories, &key(name))?;
+    }
     change.put_bytes(Table::RepositoryIds, &Key::new().repo(record.number), name.as_str().as_bytes())
 }
 
@@ -121,6 +154,7 @@ pub fn put(change: &mut Change<'_>, name: &RepoName, record: &Repository) -> Res
 /// reachable any more and is removed by whoever calls.
 pub fn remove(change: &mut Change<'_>, name: &RepoName, record: &Repository) -> Result<(), StoreError> {
     change.remove(Table::Repositories, &key(name))?;
+    change.remove(Table::PublicRepositories, &key(name))?;
     change.remove(Table::RepositoryIds, &Key::new().repo(record.number))?;
     Ok(())
 }

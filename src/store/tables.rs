@@ -11,10 +11,11 @@
 //! | `accounts` | account name | `Account` | account calls | who exists |
 //! | `account_ids` | account id | account name | account calls | ids of the accounts API |
 //! | `repositories` | repository name | `Repository` | repository calls | what exists, its settings |
+//! | `public_repositories` | repository name | empty | repository calls | what everyone who signed in may see |
 //! | `repository_ids` | repository number | repository name | repository calls | numbers back to names |
 //! | `repository_counts` | repository number | `Counts` | manifest put, sweep | pulls and pushes |
 //! | `tags` | repository, tag | `TagValue` | manifest put, promotion, mirror | the current value |
-//! | `tag_history` | repository, tag, 0, sequence | `TagValue` | whatever moves a tag | past values, bounded |
+//! | `tag_history` | repository, tag, 0, sequence | `TagPast` | whatever moves or removes a tag | past values and removals, bounded by count and age |
 //! | `digest_tags` | repository, digest, tag | empty | whatever moves a tag | tags of a manifest |
 //! | `manifests` | digest | `ManifestBody` | manifest put | kind and bytes, or the file that holds them |
 //! | `manifest_links` | digest | `ManifestLinks` | manifest put | what a manifest names |
@@ -88,13 +89,14 @@ pub enum Table {
     Purges,
     RepositoryCounts,
     Holes,
+    PublicRepositories,
     Quarantine,
     Scrub,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::Meta,
         Self::Accounts,
         Self::AccountIds,
@@ -132,6 +134,7 @@ impl Table {
         Self::Purges,
         Self::RepositoryCounts,
         Self::Holes,
+        Self::PublicRepositories,
         Self::Quarantine,
         Self::Scrub,
     ];
@@ -176,6 +179,7 @@ impl Table {
             Self::Purges => "purges",
             Self::RepositoryCounts => "repository_counts",
             Self::Holes => "holes",
+            Self::PublicRepositories => "public_repositories",
             Self::Quarantine => "quarantine",
             Self::Scrub => "scrub",
         }
@@ -208,7 +212,8 @@ mod tests {
             Table::Accounts => Some(("Account", r::Account::VERSION)),
             Table::Repositories => Some(("Repository", r::Repository::VERSION)),
             Table::RepositoryCounts => Some(("Counts", r::Counts::VERSION)),
-            Table::Tags | Table::TagHistory => Some(("TagValue", r::TagValue::VERSION)),
+            Table::Tags => Some(("TagValue", r::TagValue::VERSION)),
+            Table::TagHistory => Some(("TagPast", r::TagPast::VERSION)),
             Table::Manifests => Some(("ManifestBody", r::ManifestBody::VERSION)),
             Table::ManifestLinks => Some(("ManifestLinks", r::ManifestLinks::VERSION)),
             Table::RepositoryManifests | Table::RepositoryBlobs => Some(("Linked", r::Linked::VERSION)),

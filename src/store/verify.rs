@@ -8,16 +8,21 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
 
-use super::file::{BlobFile, Files, Found, UploadId};
+use tokio::time::Instant;
+
+use super::file::{BlobFile, FileError, Files, Found, UploadId};
 use super::guard::corruption;
 use super::quarantine::{self, Held};
 use super::record::manifest::Bytes;
 use super::record::{
     Account, Blob, Holder, Job, ManifestBody, ManifestLinks, Pass, Policy, PolicyBody, Quarantined, Repository,
-    TagValue, Transfer, Verdict,
+    TagPast, TagValue, Transfer, Verdict,
 };
-use super::{Key, Order, Parts, Read, RepoId, Snapshot, Span, StoreError, Stored, Table, blob, event, hole, manifest};
+use super::{
+    Key, Order, Parts, Read, RepoId, Snapshot, Span, Store, StoreError, Stored, Table, blob, event, hole, manifest,
+};
 use crate::event::Event;
+use crate::limits;
 use crate::oci::{Digest, Manifest};
 
 /// What was found out.
@@ -33,6 +38,30 @@ pub struct Report {
     pub orphans: u64,
     /// Bytes that are served and are not what their digest says.
     pub suspects: Vec<Held>,
+    /// Bytes of all files that rows name.
+    pub file_bytes: u64,
+}
+
+/// What came of hashing some of the files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hashing {
+    /// Files that are not what they are named after.
+    pub findings: Vec<Finding>,
+    /// Whose files those are.
+    pub suspects: Vec<Held>,
+    /// Bytes that were looked at, by the lengths that rows give.
+    pub bytes: u64,
+    /// Where to go on; `None` when all are done.
+    pub next: Option<FilesFrom>,
+}
+
+/// A place in the files that rows name: those of blobs, then those of
+/// manifests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilesFrom {
+    of_manifests: bool,
+    /// The last digest that is done.
+    after: Option<Digest>,
 }
 
 /// One broken promise.
@@ -51,6 +80,42 @@ pub enum Depth {
     Names,
     /// Every byte is hashed as well.
     Bytes,
+}
+
+impl Depth {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Names => "names",
+            Self::Bytes => "bytes",
+        }
+    }
+}
+
+impl FilesFrom {
+    /// The first of them.
+    pub const START: Self = Self { of_manifests: false, after: None };
+}
+
+/// `blobs:sha256:…`, `manifests:sha256:…`.
+impl std::fmt::Display for FilesFrom {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.of_manifests { "manifests:" } else { "blobs:" })?;
+        self.after.map_or(Ok(()), |after| write!(f, "{after}"))
+    }
+}
+
+impl std::str::FromStr for FilesFrom {
+    type Err = crate::oci::digest::DigestError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (of_manifests, after) = match text.strip_prefix("manifests:") {
+            Some(after) => (true, after),
+            None => (false, text.strip_prefix("blobs:").unwrap_or(text)),
+        };
+        let after = if after.is_empty() { None } else { Some(after.parse()?) };
+        Ok(Self { of_manifests, after })
+    }
 }
 
 /// Findings that are listed one by one.
@@ -73,6 +138,17 @@ impl Report {
     /// Whether every promise holds.
     pub fn is_clean(&self) -> bool {
         self.findings.is_empty()
+    }
+
+    /// Adds what hashing some files has shown; what is known already is told
+    /// once.
+    pub fn add(&mut self, hashed: Hashing) {
+        hashed.suspects.into_iter().for_each(|held| self.suspect(held));
+        for Finding { kind, detail } in hashed.findings {
+            if !self.findings.iter().any(|known| known.kind == kind && known.detail == detail) {
+                self.find(kind, detail);
+            }
+        }
     }
 
     fn find(&mut self, kind: &'static str, detail: impl Into<String>) {
@@ -102,6 +178,7 @@ pub fn verify(read: &Snapshot, files: &Files, depth: Depth, live: &HashSet<Uploa
     let sections = [
         Check::repositories,
         Check::tags,
+        Check::history,
         Check::manifests,
         Check::links,
         Check::blobs,
@@ -119,6 +196,68 @@ pub fn verify(read: &Snapshot, files: &Files, depth: Depth, live: &HashSet<Uploa
     let looked = check.orphans(live);
     check.find_damage(looked)?;
     Ok(report)
+}
+
+/// Hashes files from a place on, until `until` or as many as one slice has: for
+/// a store that goes on meanwhile, so no snapshot is held while files are read.
+/// Blocks. What lost its name in between is no finding.
+pub fn hash_files(store: &Store, from: FilesFrom, until: Instant) -> Result<Hashing, StoreError> {
+    let mut done = Hashing::default();
+    let named = named_files(&store.snapshot()?, &from)?;
+    let is_last = named.len() < limits::VERIFY_SLICE_FILES;
+    let mut at = from.after;
+    for (index, (file, size)) in named.iter().enumerate() {
+        if index > 0 && Instant::now() >= until {
+            done.next = Some(FilesFrom { after: at, ..from });
+            return Ok(done);
+        }
+        if let Some((kind, detail)) = hash_fault(store.files(), file, *size)
+            && blob::names_file(&store.snapshot()?, file)?
+        {
+            done.findings.push(Finding { kind, detail });
+            let holder = if from.of_manifests { Holder::Manifest } else { Holder::Blob };
+            done.suspects.push(Held { digest: file.digest, holder });
+        }
+        done.bytes += size;
+        at = Some(file.digest);
+    }
+    done.next = match (is_last, from.of_manifests) {
+        (false, of_manifests) => Some(FilesFrom { of_manifests, after: at }),
+        (true, false) => Some(FilesFrom { of_manifests: true, after: None }),
+        (true, true) => None,
+    };
+    Ok(done)
+}
+
+/// Some files that rows name, in the order of their digests.
+fn named_files(read: &Snapshot, from: &FilesFrom) -> Result<Vec<(BlobFile, u64)>, StoreError> {
+    let table = if from.of_manifests { Table::Manifests } else { Table::Blobs };
+    let span = from.after.map_or_else(Span::all, |after| Span::all().after(&Key::new().digest(&after)));
+    let mut named = Vec::new();
+    read.walk(table, &span, Order::Forward, |key, value| {
+        // A record that does not decode is found by `verify`.
+        let found = if from.of_manifests {
+            ManifestBody::decode(value).ok().and_then(|body| match body.bytes {
+                Bytes::File(upload) => Some((upload, body.size)),
+                Bytes::Inline(_) => None,
+            })
+        } else {
+            Blob::decode(value).ok().map(|blob| (blob.upload, blob.size))
+        };
+        named.extend(found.map(|(upload, size)| (BlobFile { digest: digest_of(key), upload }, size)));
+        Ok(if named.len() < limits::VERIFY_SLICE_FILES { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
+    Ok(named)
+}
+
+/// What is wrong with a file, by its bytes.
+fn hash_fault(files: &Files, file: &BlobFile, size: u64) -> Option<(&'static str, String)> {
+    match files.hash(file, |_| ()) {
+        Ok(Some(hashed)) if hashed.digest == file.digest && hashed.size == size => None,
+        Ok(Some(_)) => Some(("wrong bytes", file.to_string())),
+        Ok(None) => Some(("missing file", file.to_string())),
+        Err(error) => Some(("unreadable file", super::error_chain(&error))),
+    }
 }
 
 struct Check<'a> {
@@ -180,8 +319,18 @@ impl Check<'_> {
     }
 
     fn repositories(&mut self) -> Result<(), StoreError> {
+        let lists_public = super::repo::lists_public(self.read)?;
+        self.keys(Table::PublicRepositories, |read, key| {
+            let name = std::str::from_utf8(key).unwrap_or_default();
+            let record = read.record::<Repository>(Table::Repositories, &Key::new().text(name))?;
+            Ok(record.is_some_and(|record| record.is_public))
+        })?;
         self.each::<Repository>(Table::Repositories, |check, key, record| {
             let name = String::from_utf8_lossy(key).into_owned();
+            let listed = check.read.has(Table::PublicRepositories, &Key::new().text(&name))?;
+            if lists_public && record.is_public && !listed {
+                check.report.find("public repository", format!("{name} is public, and no list of those has it"));
+            }
             let back = super::repo::name_of(check.read, record.number)?;
             if back.is_none_or(|back| back.as_str() != name) {
                 check
@@ -240,6 +389,33 @@ impl Check<'_> {
                 Some(value) if verdict.seq <= value.seq => {}
                 Some(_) => check.report.find("verdict from the future", format!("repository {} tag {tag}", repo.0)),
                 None => check.report.find("verdict without a tag", format!("repository {} tag {tag}", repo.0)),
+            }
+            Ok(())
+        })
+    }
+
+    /// What tags were: each row under its own event, before what the tag is.
+    fn history(&mut self) -> Result<(), StoreError> {
+        let last = event::last(self.read)?;
+        self.each::<TagPast>(Table::TagHistory, |check, key, past| {
+            let mut parts = Parts::of(key);
+            let (Some(repo), Some(tag), Some(seq)) = (parts.repo(), parts.text_then(), parts.number()) else {
+                check.report.find("damaged key", format!("tag_history {}", hex::encode(key)));
+                return Ok(());
+            };
+            if check.is_purging(repo)? {
+                return Ok(());
+            }
+            let place = format!("repository {} tag {tag} event {seq}", repo.0);
+            let current = match tag.parse() {
+                Ok(tag) => super::tag::get(check.read, repo, &tag)?,
+                Err(_) => None,
+            };
+            if super::repo::name_of(check.read, repo)?.is_none() {
+                check.report.find("stray history", format!("{place}: there is no such repository"));
+            }
+            if past.seq() != seq || seq > last || current.is_some_and(|value| seq >= value.seq) {
+                check.report.find("history not in step", place);
             }
             Ok(())
         })
@@ -380,19 +556,16 @@ impl Check<'_> {
     fn file(&mut self, held: Held, upload: UploadId, size: u64) {
         let file = &BlobFile { digest: held.digest, upload };
         let fault = match self.depth {
-            Depth::Names => match self.files.open_blob(file, size) {
+            Depth::Names => match self.files.find_blob(file, size) {
                 Ok(Some(_)) => None,
+                Err(FileError::Length { .. }) => Some(("wrong bytes", file.to_string())),
                 Ok(None) => Some(("missing file", file.to_string())),
                 Err(error) => Some(("unreadable file", super::error_chain(&error))),
             },
-            Depth::Bytes => match self.files.hash(file, |_| ()) {
-                Ok(Some(hashed)) if hashed.digest == file.digest && hashed.size == size => None,
-                Ok(Some(_)) => Some(("wrong bytes", file.to_string())),
-                Ok(None) => Some(("missing file", file.to_string())),
-                Err(error) => Some(("unreadable file", super::error_chain(&error))),
-            },
+            Depth::Bytes => hash_fault(self.files, file, size),
         };
         self.report.count("files");
+        self.report.file_bytes += size;
         if let Some((kind, detail)) = fault {
             self.report.find(kind, detail);
             self.report.suspect(held);

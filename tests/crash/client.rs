@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
+use hyper::http::request::Builder;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -43,23 +44,23 @@ impl Client {
 
     /// One request.
     pub(crate) async fn send(&self, method: &str, path: &str, kind: &str, body: Bytes) -> Result<Answer, Broken> {
-        let asked = format!("{method} {path}");
-        match tokio::time::timeout(PATIENCE, self.exchange(method, path, kind, body)).await {
+        let request = Request::builder().method(method).uri(path).header("content-type", kind);
+        self.ask(request, body).await
+    }
+
+    /// One request with headers of the caller's.
+    pub(crate) async fn ask(&self, request: Builder, body: Bytes) -> Result<Answer, Broken> {
+        let request = request.header("host", "localhost").body(Full::new(body)).expect("a request");
+        let asked = format!("{} {}", request.method(), request.uri());
+        match tokio::time::timeout(PATIENCE, self.exchange(request)).await {
             Ok(answer) => answer.ok_or(Broken),
             Err(_) => panic!("{asked} had no answer for {PATIENCE:?}"),
         }
     }
 
-    async fn exchange(&self, method: &str, path: &str, kind: &str, body: Bytes) -> Option<Answer> {
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Option<Answer> {
         let stream = UnixStream::connect(&self.socket).await.ok()?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", "localhost")
-            .header("content-type", kind)
-            .body(Full::new(body))
-            .expect("a request");
         let asked = async {
             let response = sender.send_request(request).await.ok()?;
             let (parts, body) = response.into_parts();

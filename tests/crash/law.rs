@@ -11,7 +11,7 @@ use tidegate::chance::{Chance, Id};
 use tidegate::clock::Clock;
 use tidegate::event::{Event, Kind};
 use tidegate::oci::{Digest, Tag};
-use tidegate::policy::Outcome;
+use tidegate::policy::{Outcome, Reason};
 use tidegate::reactor::react;
 use tidegate::store::record::{Policy, PolicyBody, TagValue};
 use tidegate::store::{RepoId, Snapshot, Store, event, policy, repo, tag, transfer};
@@ -70,6 +70,8 @@ struct Log {
     promoted: BTreeSet<(Id, usize, Source)>,
     /// What a tag of a repository ever named.
     named: BTreeSet<(String, Digest)>,
+    /// The tag that each event set.
+    set: BTreeMap<u64, (String, String)>,
 }
 
 impl Log {
@@ -79,6 +81,7 @@ impl Log {
             Kind::TagSet { tag, digest, .. } => {
                 self.told.settings += 1;
                 self.named.insert((event.repository.to_string(), *digest));
+                self.set.insert(event.seq, (event.repository.to_string(), tag.to_string()));
                 self.tags.insert((number, tag.to_string()), (event.seq, Some(*digest)));
             }
             Kind::TagDeleted { tag, .. } => {
@@ -164,6 +167,16 @@ impl Log {
         let verdict = policy::verdict(read, policy.repository, name).expect("reads");
         let verdict = verdict.filter(|verdict| verdict.seq == value.seq).ok_or(format!("{place}: no verdict"))?;
         let decided = verdict.of(&policy.id).ok_or(format!("{place}: no decision"))?;
+        // What came late stays away from what is newer.
+        if let Reason::Overtaken { by, seq } = decided.decision.reason {
+            let target = decided.decision.target.as_ref().zip(decided.decision.tag.as_ref());
+            let target = target.map(|(target, tag)| (target.to_string(), tag.to_string()));
+            return if by > seq && self.set.get(&by) == target.as_ref() {
+                Ok(())
+            } else {
+                Err(format!("{place}: {:?}", decided.decision))
+            };
+        }
         if decided.decision.outcome != Outcome::Allow || decided.decision.version != policy.version {
             return Err(format!("{place}: {:?}", decided.decision));
         }

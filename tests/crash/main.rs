@@ -4,10 +4,12 @@
 //! not synced (`storage`), an abort at every named crash point (`points`), and
 //! `kill -9` at random moments under load (`kill`). After each of them the
 //! same law holds (`law`): what was acknowledged is there, whole; what was
-//! owed is done, once.
+//! owed is done, once. Meanwhile what clients see of a tag fits one order
+//! (`linear`, found by `register`), and of those who race one wins (`race`).
 //!
 //! Every run prints its seed; `TIDEGATE_SEED` repeats it. `TIDEGATE_CRASHES`
-//! and `TIDEGATE_KILLS` say how many.
+//! and `TIDEGATE_KILLS` say how many; `TIDEGATE_ROUNDS` how many races, and
+//! `TIDEGATE_OPERATIONS` how many operations are put into an order.
 
 #![cfg(debug_assertions)]
 
@@ -18,5 +20,8 @@ mod disk;
 mod image;
 mod kill;
 mod law;
+mod linear;
 mod points;
+mod race;
+mod register;
 mod storage;

@@ -23,10 +23,11 @@ use tidegate::chance::{Chance, Id};
 use tidegate::clock::{Clock, Timestamp};
 use tidegate::jobs::settle::{Outcome, SettleTransfer};
 use tidegate::limits;
-use tidegate::oci::{Algorithm, Digest, Reference, RepoName, Tag};
+use tidegate::oci::{Algorithm, Condition, Digest, Reference, RepoName, Tag};
 use tidegate::policy::RawRule;
 use tidegate::reactor::{evaluate, react, sweep};
 use tidegate::registry::account::NewAccount;
+use tidegate::registry::manifest::Sent;
 use tidegate::registry::policy::Saving;
 use tidegate::registry::repository::{Purge, Settings};
 use tidegate::registry::upload::BrokenBody;
@@ -380,24 +381,25 @@ impl World {
                 continue;
             }
             let body = futures_util::stream::iter([Ok::<_, BrokenBody>(Bytes::copy_from_slice(bytes.as_bytes()))]);
-            let stored = self.registry.store_blob(&Caller::System, &named(repository), &digest, body).await;
+            let stored = self.registry.store_blob(&Caller::System, &named(repository), &digest, None, body).await;
             if self.ended(&[], stored)?.is_some() {
                 self.known.borrow_mut().blobs.insert((repository, digest));
             }
         }
         let padding = if image + 1 == IMAGES { limits::MANIFEST_INLINE_BYTES } else { 0 };
-        let manifest = manifest(&config, &layer, padding);
-        let begun = self.begin((repository, name), Some(Digest::sha256_of(&manifest)), None);
+        let bytes = manifest(&config, &layer, padding);
+        let begun = self.begin((repository, name), Some(Digest::sha256_of(&bytes)), None);
         let reference = Reference::Tag(tagged(name));
         let repository = named(repository);
-        let put = self.registry.put_manifest(&Caller::System, &repository, &reference, Vec::new(), None, manifest);
-        let put = put.await;
+        let sent = Sent { bytes, ..Sent::default() };
+        let put = self.registry.put_manifest(&Caller::System, &repository, &reference, sent).await;
         self.ended(&[begun], put).map(drop)
     }
 
     async fn delete_tag(&self, repository: &'static str, name: &'static str) -> Result<(), StoreError> {
         let begun = self.begin((repository, name), None, None);
-        let deleted = self.registry.delete_tag(&Caller::System, &named(repository), &tagged(name)).await;
+        let any = Condition::default();
+        let deleted = self.registry.delete_tag(&Caller::System, &named(repository), &tagged(name), any).await;
         self.ended(&[begun], deleted).map(drop)
     }
 
@@ -405,7 +407,8 @@ impl World {
     async fn delete_manifest(&self, repository: &'static str, name: &'static str) -> Result<(), StoreError> {
         let Some(digest) = self.known.borrow().tags.get(&(repository, name)).copied().flatten() else { return Ok(()) };
         let begun: Vec<usize> = TAGS.iter().map(|tag| self.begin((repository, tag), None, Some(digest))).collect();
-        let deleted = self.registry.delete_manifest(&Caller::System, &named(repository), &digest).await;
+        let any = Condition::default();
+        let deleted = self.registry.delete_manifest(&Caller::System, &named(repository), &digest, any).await;
         self.ended(&begun, deleted).map(drop)
     }
 
@@ -427,6 +430,7 @@ impl World {
                 target => PolicyBody::Promotion { target: target.to_owned() },
             },
             evaluate: !dice.one_in(3),
+            again: false,
         };
         let saved = self.registry.save_policy(&Caller::System, saving).await;
         if let Some(saved) = self.ended(&[], saved)? {

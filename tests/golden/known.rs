@@ -25,7 +25,7 @@ const LATER: [Table; 2] = [Table::Quarantine, Table::Scrub];
 
 /// Of the first format.
 pub(crate) async fn v1(folder: &Path) {
-    let report = app::verify::folder(folder).await.unwrap();
+    let report = app::verify::folder(folder, tidegate::store::verify::Depth::Bytes).await.unwrap();
     assert!(report.is_clean() && report.orphans == 0, "{report:?}");
     let store = Store::open(folder, Clock::system(), Chance::seeded(1)).unwrap();
     {
@@ -40,7 +40,9 @@ pub(crate) async fn v1(folder: &Path) {
         policies(&read, number);
         work(&read);
     }
-    blobs_are_read(&Registry::new(store).unwrap()).await;
+    let registry = Registry::new(store).unwrap();
+    a_history_is_told(&registry);
+    blobs_are_read(&registry).await;
 }
 
 async fn people(read: &Snapshot) {
@@ -62,7 +64,11 @@ fn images(read: &Snapshot, number: RepoId) {
     assert_eq!(value.actor, Actor::System);
     let latest: Tag = "latest".parse().unwrap();
     assert_ne!(tag::get(read, number, &latest).unwrap().unwrap().digest, digest);
-    let past: Vec<Digest> = tag::history(read, number, &latest, 9).unwrap().iter().map(|past| past.digest).collect();
+    let past: Vec<Digest> = tag::history(read, number, &latest, None, 9)
+        .unwrap()
+        .into_iter()
+        .filter_map(|past| past.value().map(|value| value.digest))
+        .collect();
     assert_eq!(past, [digest]);
     assert_eq!(referrer::digests(read, number, &digest, 9).unwrap().len(), 1);
     let large = tag::get(read, number, &"large".parse().unwrap()).unwrap().unwrap().digest;
@@ -118,6 +124,14 @@ fn work(read: &Snapshot) {
     assert_eq!(queue::lines(read, &JOB, 1, 9).unwrap(), [(1, "and another".to_owned())]);
     let old = queue::get(read, &OLD_JOB).unwrap().unwrap();
     assert_eq!((old.action, old.attempts, old.last_error.as_str()), (JobAction::PollMirror, 1, ""));
+}
+
+/// What a tag named before did not stand in its value then.
+fn a_history_is_told(registry: &Registry) {
+    let latest: Tag = "latest".parse().unwrap();
+    let (changes, next) = registry.tag_history(&Caller::System, &name("dev/app"), &latest, None, 9).unwrap();
+    let before: Vec<Option<Digest>> = changes.iter().map(|change| change.previous).collect();
+    assert_eq!((before, next), (vec![Some(Digest::sha256_of(&first())), None], None));
 }
 
 async fn blobs_are_read(registry: &Registry) {

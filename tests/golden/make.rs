@@ -14,6 +14,7 @@ use tidegate::identity::Passwords;
 use tidegate::oci::{Algorithm, Digest, Reference, RepoName, Tag};
 use tidegate::policy::{Decision, Kind, Outcome, PolicyId, RawRule, Reason};
 use tidegate::registry::account::NewAccount;
+use tidegate::registry::manifest::Sent;
 use tidegate::registry::policy::Saving;
 use tidegate::registry::repository::Settings;
 use tidegate::registry::upload::BrokenBody;
@@ -149,13 +150,14 @@ impl Maker {
 
     async fn blob(&self, repository: &str, digest: &Digest, bytes: &'static [u8]) {
         let body = futures_util::stream::iter([Ok::<_, BrokenBody>(Bytes::from_static(bytes))]);
-        self.registry.store_blob(&Caller::System, &name(repository), digest, body).await.unwrap();
+        self.registry.store_blob(&Caller::System, &name(repository), digest, None, body).await.unwrap();
         self.tick();
     }
 
     async fn manifest(&self, repository: &str, reference: &Reference, kind: &str, bytes: Vec<u8>) {
         let repository = name(repository);
-        let put = self.registry.put_manifest(&Caller::System, &repository, reference, Vec::new(), Some(kind), bytes);
+        let sent = Sent { bytes, content_type: Some(kind), ..Sent::default() };
+        let put = self.registry.put_manifest(&Caller::System, &repository, reference, sent);
         put.await.unwrap();
         self.tick();
     }
@@ -188,6 +190,7 @@ impl Maker {
                 time_zone: "Europe/Berlin".to_owned(),
                 body,
                 evaluate: is_promotion,
+                again: false,
             };
             *id = self.registry.save_policy(&Caller::System, saving).await.unwrap().policy.id;
             self.tick();

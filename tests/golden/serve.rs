@@ -37,7 +37,7 @@ pub(crate) async fn v1(folder: &Path) {
     assert!(jobs.0.contains("200 OK"), "{}", jobs.0);
     stop.ask();
     tokio::time::timeout(limits::SHUTDOWN + limits::DRAIN * 4, ran).await.expect("it stops").unwrap().unwrap();
-    let report = app::verify::folder(folder).await.unwrap();
+    let report = app::verify::folder(folder, tidegate::store::verify::Depth::Bytes).await.unwrap();
     assert!(report.is_clean(), "{report:?}");
 }
 

@@ -258,8 +258,8 @@ fn manifests(image: &Image) -> Vec<Case> {
     vec![
         put(IMAGE, "{".to_owned(), 400, INVALID, &["not valid"]),
         put(IMAGE, "[]".to_owned(), 400, INVALID, &["a manifest is a JSON object"]),
-        put(IMAGE, twice(r#""schemaVersion":2,"#), 400, INVALID, &["duplicate field"]),
-        put(IMAGE, twice(r#""layers":[],"#), 400, INVALID, &["duplicate field"]),
+        put(IMAGE, twice(r#""schemaVersion":2,"#), 400, INVALID, &["comes twice"]),
+        put(IMAGE, twice(r#""layers":[],"#), 400, INVALID, &["comes twice"]),
         put(IMAGE, r#"{"schemaVersion":1,"fsLayers":[]}"#.to_owned(), 400, INVALID, &["schema 1 is not supported"]),
         put(IMAGE, with(|m| m["manifests"] = json!([])), 400, INVALID, &["`layers`", "`manifests`", "never both"]),
         put(INDEX, with(|_| ()), 400, INVALID, &[IMAGE, INDEX]),
@@ -385,19 +385,26 @@ fn policies(kept: &str) -> Vec<Case> {
 fn management() -> Vec<Case> {
     let at = |tail: &str| format!("/api/v0/repositories/dev/website{tail}");
     let promotions = at("/promotionPolicies");
-    let target = r#"{"targetRepository":"qa/website"}"#;
+    let target = r#"{"rules":[],"targetRepository":"qa/website"}"#;
     let post = |path: &str, status, code, words, body: &str| call("POST", path, status, code, words).body(body);
     let make = |status, code, words, body: &str| post("/api/v0/repositories/dev", status, code, words, body);
     vec![
         make(400, "INVALID_REPOSITORY_NAME", &["lower-case"], r#"{"name":"a//b"}"#),
         make(400, "INVALID_REPOSITORY_NAME", &["at most 200"], &format!(r#"{{"name":"{}"}}"#, "x".repeat(300))),
         make(400, "INVALID_JSON", &["`name` is missing"], "{}"),
-        make(400, "INVALID_JSON", &["invalid type"], r#"{"name":7}"#),
+        make(400, "INVALID_JSON", &["`name` takes a text"], r#"{"name":7}"#),
         make(400, "INVALID_REPOSITORY_VISIBILITY", &["\"public\" or \"private\""], r#"{"name":"n","visibility":"x"}"#),
         post("/api/v0/repositories/nobody", 404, "NO_SUCH_ACCOUNT", &["nobody"], r#"{"name":"new"}"#),
         post("/api/v0/repositories/dev/none/promotionPolicies", 404, "NO_SUCH_REPOSITORY", &["dev/none"], target),
-        post(&promotions, 404, "NO_SUCH_REPOSITORY", &["qa/none"], r#"{"targetRepository":"qa/none"}"#),
+        post(&promotions, 404, "NO_SUCH_REPOSITORY", &["qa/none"], r#"{"rules":[],"targetRepository":"qa/none"}"#),
         post(&promotions, 400, "INVALID_PROMOTION_POLICY", &["give the repository to promote to"], "{}"),
+        post(
+            &promotions,
+            400,
+            "INVALID_PROMOTION_POLICY",
+            &["`rules` is missing"],
+            r#"{"targetRepository":"qa/website"}"#,
+        ),
         post(&promotions, 400, "INVALID_JSON", &["not what this call takes"], "{"),
         post(&promotions, 400, "INVALID_JSON", &["expected"], "not json"),
         post(&promotions, 413, "INVALID_JSON", &["1048576"], &" ".repeat(1_048_577)),

@@ -67,7 +67,7 @@ async fn the_five_minutes_go_as_they_are_written() {
         .replace("https://registry.example.org", &there)
         .replace("--username robot", &format!("--username {}", SecondRegistry::USER)));
     assert!(told.contains("poll_mirror") && told.contains("clean"), "{told}");
-    assert!(sh("tidegate why edge/base:12").contains("came from:"));
+    assert!(sh("tidegate why edge/base:12").contains("pulled from "));
     engine.stop().await;
     assert!(work.join("tidegate-data/tidegate.redb").exists(), "the data lies in the current folder");
     assert_eq!(daemon.stop(Signal::TERM, PATIENCE).await, 0, "{}", daemon.said());

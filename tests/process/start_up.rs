@@ -239,7 +239,15 @@ async fn a_second_daemon_leaves_the_first_alone() {
     let home = Home::new();
     let (mut running, _) = home.start("log").await;
     home.fill();
-    let line = home.refused_leaving_all(FAILURE);
+    // The first one's database is written by the first one when it likes.
+    let others = || {
+        let mut found = tree(&home.data());
+        found.retain(|path, _| !path.ends_with("tidegate.redb") && !path.ends_with("generation"));
+        found
+    };
+    let before = others();
+    let line = home.refused(FAILURE);
+    assert_eq!(others(), before, "{line}");
     assert!(line.contains("another tidegate is running on the data folder"), "{line}");
     home.assert_filled();
 
@@ -249,6 +257,7 @@ async fn a_second_daemon_leaves_the_first_alone() {
     other.configure(&format!("[admin]\nsocket = {socket:?}\n[[listener]]\naddress = \"127.0.0.1:0\"\n"));
     let line = other.refused(FAILURE);
     assert!(line.contains("another daemon answers there"), "{line}");
+    assert!(!other.data().exists(), "{:?}", tree(&other.data()));
     home.assert_filled();
     assert_eq!(running.stop(Signal::TERM, STOPS).await, 0, "{}", running.said());
 }
@@ -368,4 +377,62 @@ async fn a_daemon_ends_soon_and_one_that_was_killed_starts_again() {
     let line = home.refused(FAILURE);
     assert!(line.contains("a file that is no socket lies there"), "{line}");
     assert_eq!(std::fs::read(&socket).unwrap(), b"somebody's notes");
+}
+
+/// With nobody to read its welcome the daemon ended in a panic, a hangup
+/// killed it without a drain, and its addresses lay there when it was gone.
+#[tokio::test]
+async fn a_terminal_that_is_full_or_gone_does_not_end_it() {
+    let _turn = turn().await;
+    let home = Home::new();
+    let mut command = Command::new(need("sh"));
+    command.args(["-c", "exec \"$0\" serve --config \"$1\" > /dev/full", TIDEGATE]).arg(home.config());
+    command.current_dir(home.folder.path());
+    let mut running = Running::start("tidegate", &command, home.folder.path().join("log"));
+    until("the daemon is ready", STARTS, || {
+        running.assert_running();
+        running.said().contains(" ready\n")
+    })
+    .await;
+    running.signal(Signal::HUP);
+    until("the hangup is told", STOPS, || running.said().contains("nothing to read again")).await;
+    home.fill();
+    home.assert_filled();
+    let addresses = home.data().join("addresses");
+    assert_eq!(std::fs::metadata(&addresses).unwrap().permissions().mode() & 0o777, 0o640);
+    assert_eq!(running.stop(Signal::TERM, STOPS).await, 0, "{}", running.said());
+    assert!(!addresses.exists() && !running.said().contains("panicked"), "{}", running.said());
+
+    let few = bounded(&need("sh")).args(["-c", "ulimit -n 7 && exec \"$0\" --help", TIDEGATE]).run();
+    assert!(few.code == FAILURE && few.err.starts_with("error: only 7 files may be open"), "{few:?}");
+    let gone = home.folder.path().join("gone");
+    std::fs::create_dir(&gone).unwrap();
+    let script = "rmdir \"$1\" && exec \"$0\" --help";
+    let lost = bounded(&need("sh")).args(["-c", script, TIDEGATE]).arg(&gone).current_dir(&gone).run();
+    assert!(lost.code == 0 && lost.out.contains("Usage: tidegate"), "{lost:?}");
+}
+
+/// Run by root, `verify --data` left a marker behind that the service could not
+/// replace; on a disk that is mounted for reading it did not work at all.
+#[tokio::test]
+async fn a_folder_that_is_verified_stays_as_it_is_and_need_not_be_writable() {
+    let _turn = turn().await;
+    let home = Home::used().await;
+    let before = tree(&home.data());
+    let verified = bounded(Path::new(TIDEGATE)).args(["verify", "--data"]).arg(home.data()).run().good();
+    assert!(verified.contains("every byte of the files was hashed"), "{verified}");
+    assert_eq!(tree(&home.data()), before);
+    let (script, data) = (
+        "mount --bind -o ro \"$1\" \"$1\" && mount -o remount,bind,ro \"$1\" && exec \"$2\" verify --data \"$1\"",
+        home.data(),
+    );
+    let unshare = program("unshare");
+    let mut command = bounded(Path::new(unshare.get_args().last().unwrap()));
+    command.args(["--mount", "sh", "-c", script, "read-only"]).arg(&data).arg(TIDEGATE);
+    assert!(command.run().good().starts_with("clean"));
+    assert_eq!(tree(&home.data()), before);
+    let inside = home.data().join("backup");
+    let refused = bounded(Path::new(TIDEGATE)).arg("backup").arg(&inside).arg("--data").arg(home.data()).run();
+    assert!(refused.code == FAILURE && refused.err.contains("data folder"), "{refused:?}");
+    assert_eq!(tree(&home.data()), before, "nothing is made in it");
 }

@@ -1,15 +1,21 @@
 //! What a call works with: the state, who asks, the query, and the body as
 //! lenient JSON.
 
+use http::HeaderMap;
+use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 
-use crate::http::{Query, State};
+use crate::http::{Query, State, condition};
 use crate::jobs::Remotes;
+use crate::json;
 use crate::limits;
+use crate::oci::Condition;
+use crate::oci::condition::ConditionError;
 use crate::policy::RawRule;
 use crate::registry::{Caller, Registry};
 
 use super::error::ApiError;
+use super::form::{Form, read, read_list};
 
 /// One call.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +26,8 @@ pub(super) struct Call<'a> {
     pub(super) caller: &'a Caller,
     /// The query.
     pub(super) query: &'a Query,
+    /// The headers.
+    pub(super) headers: &'a HeaderMap,
     /// The body, whole.
     pub(super) body: &'a [u8],
 }
@@ -55,25 +63,50 @@ impl<'a> Call<'a> {
         self.state.remotes()
     }
 
-    /// The body's first JSON value; no body at all is `{}`. What follows the
-    /// value does not matter: some tools send a stray comma.
+    /// On what condition a tag is to be changed: its entity tag is its digest,
+    /// as in the registry API.
+    pub(super) fn condition(&self) -> Result<Condition, ConditionError> {
+        condition::to_change(self.headers)
+    }
+
+    /// The body's object; no body at all is `{}`.
     pub(super) fn form<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        read(&self.json()?)
+    }
+
+    /// The body's list of objects.
+    pub(super) fn list<T: DeserializeOwned>(&self) -> Result<Vec<T>, ApiError> {
+        read_list(&self.json()?)
+    }
+
+    /// The body's first JSON value. What follows it does not matter, as long as
+    /// it is UTF-8: some tools send a stray comma.
+    fn json(&self) -> Result<serde_json::Value, ApiError> {
         let body = if self.body.trim_ascii().is_empty() { b"{}" } else { self.body };
-        T::deserialize(&mut serde_json::Deserializer::from_slice(body)).map_err(ApiError::Json)
+        let text = std::str::from_utf8(body)
+            .map_err(|error| ApiError::Json(format!("no UTF-8 from byte {} on", error.valid_up_to())))?;
+        let wrong = |error: serde_json::Error| ApiError::Json(error.to_string());
+        json::check(text, json::Shape::Any).map_err(wrong)?;
+        serde_json::Value::deserialize(&mut serde_json::Deserializer::from_str(text)).map_err(wrong)
     }
 
     /// A flag of the query.
     pub(super) fn flag(&self, name: &'static str, default: bool) -> Result<bool, ApiError> {
-        Ok(self.choice(name)?.unwrap_or(default))
+        match self.query.filled(name) {
+            None => Ok(default),
+            Some(text) => boolean(text)
+                .ok_or_else(|| ApiError::Parameter { name, why: format!("{text:?} is neither true nor false") }),
+        }
     }
 
     /// A flag of the query, where `any` or nothing is neither.
     pub(super) fn choice(&self, name: &'static str) -> Result<Option<bool>, ApiError> {
         match self.query.filled(name) {
             None | Some("any") => Ok(None),
-            Some("true" | "1") => Ok(Some(true)),
-            Some("false" | "0") => Ok(Some(false)),
-            Some(other) => Err(ApiError::Parameter { name, why: format!("{other:?} is neither true nor false") }),
+            Some(text) => match boolean(text) {
+                Some(chosen) => Ok(Some(chosen)),
+                None => Err(ApiError::Parameter { name, why: format!("{text:?} is neither true, false nor any") }),
+            },
         }
     }
 
@@ -105,12 +138,25 @@ impl<'a> Call<'a> {
     }
 }
 
-/// The rules of a request, as they are checked and stored.
-pub(super) fn rules(forms: Vec<RuleForm>) -> Vec<RawRule> {
-    let raw = |form: RuleForm| RawRule {
-        field: form.field.unwrap_or_default(),
-        operator: form.operator.unwrap_or_default(),
-        values: form.values.unwrap_or_default(),
+/// A truth as DTR reads one (Go's `ParseBool`); Python's scripts write `True`.
+fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+/// The rules of a request, as they are checked and stored; what is wrong with
+/// them.
+pub(super) fn rules(forms: Vec<Form<RuleForm>>) -> Result<Vec<RawRule>, String> {
+    let raw = |(index, Form(form)): (usize, Form<RuleForm>)| {
+        let missing = |field: &str| format!("rule {}: `{field}` is missing", index + 1);
+        Ok(RawRule {
+            field: form.field.ok_or_else(|| missing("field"))?,
+            operator: form.operator.ok_or_else(|| missing("operator"))?,
+            values: form.values.ok_or_else(|| missing("values"))?,
+        })
     };
-    forms.into_iter().map(raw).collect()
+    forms.into_iter().enumerate().map(raw).collect()
 }

@@ -44,6 +44,8 @@ struct DecisionShape {
     target_tag: Option<String>,
     /// When it was decided; not for a plan.
     at: Option<String>,
+    /// Whether the policy has other rules or another target since, or is gone.
+    outdated: bool,
     /// How far a push mirror has come with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     transfer: Option<TransferShape>,
@@ -117,8 +119,10 @@ pub(super) fn get(call: Call<'_>, repository: &RepoName, name: &Tag) -> Result<A
 
 fn shape(read: &impl Read, tag: &Tag, decision: Decision, at: Option<Timestamp>) -> Result<DecisionShape, StoreError> {
     let id = *decision.policy.id();
-    let remote = policy::get(read, &id)?
-        .and_then(|policy| policy.remote().map(|remote| format!("{}/{}", remote.host, remote.repository)));
+    let policy = policy::get(read, &id)?;
+    let outdated = policy.as_ref().is_none_or(|policy| policy.version != decision.version);
+    let remote =
+        policy.and_then(|policy| policy.remote().map(|remote| format!("{}/{}", remote.host, remote.repository)));
     let owed = match (decision.kind, decision.outcome, at) {
         (Kind::PushMirror, Outcome::Allow, Some(_)) => transfer::get(read, &id, tag)?,
         _ => None,
@@ -133,6 +137,7 @@ fn shape(read: &impl Read, tag: &Tag, decision: Decision, at: Option<Timestamp>)
         target_repository: decision.target.map(|target| target.to_string()).or(remote),
         target_tag: decision.tag.map(|tag| tag.to_string()),
         at: at.map(Timestamp::rfc3339),
+        outdated,
         transfer: owed.map(|row| TransferShape {
             done: !row.is_owed() && row.have == Some(row.want),
             attempts: row.attempts,
@@ -158,7 +163,8 @@ pub(super) fn rule(reason: &Reason) -> Option<RuleShape> {
         | Reason::TargetRefused { .. }
         | Reason::RightLost { .. }
         | Reason::Failed { .. }
-        | Reason::CameThrough { .. } => return None,
+        | Reason::CameThrough { .. }
+        | Reason::Overtaken { .. } => return None,
     };
     Some(RuleShape {
         index: check.rule,
@@ -173,7 +179,7 @@ pub(super) fn rule(reason: &Reason) -> Option<RuleShape> {
 fn origin(value: TagValue) -> Option<OriginShape> {
     let (actor, at) = (value.actor.label(), value.set_at.rfc3339());
     match value.cause {
-        Cause::Push => None,
+        Cause::Push | Cause::Restore => None,
         Cause::Promotion { policy, repository, tag } => Some(OriginShape {
             kind: Kind::Promotion,
             policy_id: policy.map(|policy| policy.to_string()),

@@ -2,9 +2,8 @@
 
 use http::request::Parts;
 use http::{Method, Response};
-use hyper::body::Incoming;
 
-use crate::http::request_body::lend;
+use crate::http::request_body::RequestBody;
 use crate::http::{Body, Query, RequestId, State, read_capped};
 use crate::limits;
 use crate::registry::Caller;
@@ -13,7 +12,9 @@ use super::answer::Answer;
 use super::call::Call;
 use super::error::ApiError;
 use super::route::ApiRoute;
-use super::{account, backup, decisions, job, mirror, mirror_once, policy, promotion, repository, scrub, system, tag};
+use super::{
+    account, backup, decisions, history, job, mirror, mirror_once, policy, promotion, repository, scrub, system, tag,
+};
 
 /// Answers a request below `/api/v0` or `/enzi/v0`; `path` is the whole path.
 /// Whoever holds the local socket is the system already.
@@ -24,14 +25,14 @@ pub(in crate::http) async fn handle(
     parts: &Parts,
     path: &str,
     query: &Query,
-    body: Incoming,
+    body: RequestBody,
 ) -> Response<Body> {
-    let (body, unread) = lend(body);
     let answered = async {
         let route = admit(state, &caller, &parts.method, path)?;
         let body = read_capped(body, limits::API_BODY_BYTES).await?;
         let (name, changes) = (route.name(), route.changes());
-        let answered = answer(state, &caller, route, query, &body).await?;
+        let call = Call { state, caller: &caller, query, headers: &parts.headers, body: &body };
+        let answered = answer(call, route).await?;
         if changes {
             tracing::info!(api.call = name, "changed");
         } else {
@@ -39,15 +40,13 @@ pub(in crate::http) async fn handle(
         }
         Ok::<_, ApiError>(answered)
     };
-    let mut response = match answered.await {
+    match answered.await {
         Ok(answer) => answer.into(),
         Err(error) => {
             let id = parts.extensions.get::<RequestId>().expect("the front door puts it there");
             error.into_response(id)
         }
-    };
-    unread.settle(parts, &mut response).await;
-    response
+    }
 }
 
 /// What is asked for, if it is something and the caller may ask.
@@ -58,14 +57,7 @@ pub(super) fn admit(state: &State, caller: &Caller, method: &Method, path: &str)
 }
 
 /// Answers a call that was admitted.
-pub(super) async fn answer(
-    state: &State,
-    caller: &Caller,
-    route: ApiRoute,
-    query: &Query,
-    body: &[u8],
-) -> Result<Answer, ApiError> {
-    let call = Call { state, caller, query, body };
+pub(super) async fn answer(call: Call<'_>, route: ApiRoute) -> Result<Answer, ApiError> {
     match route {
         ApiRoute::ListAccounts => account::list(call).await,
         ApiRoute::CreateAccount => account::create(call).await,
@@ -83,7 +75,10 @@ pub(super) async fn answer(
         ApiRoute::DeleteRepository(name) => repository::delete(call, &name).await,
         ApiRoute::ListTags(name) => tag::list(call, name).await,
         ApiRoute::GetTag(name, tag) => tag::get(call, &name, &tag),
+        ApiRoute::TagsOf(name, digest) => tag::of_digest(call, name, digest).await,
+        ApiRoute::RestoreTag(name, tag) => tag::restore(call, &name, &tag).await,
         ApiRoute::DeleteTag(name, tag) => tag::delete(call, &name, &tag).await,
+        ApiRoute::TagHistory(name, tag) => history::get(call, name, tag).await,
         ApiRoute::Decisions(name, tag) => decisions::get(call, &name, &tag),
         ApiRoute::PromoteTag(name, tag) => promotion::by_hand(call, name, tag).await,
         ApiRoute::PushTag(name, tag) => mirror_once::push(call, name, tag).await,

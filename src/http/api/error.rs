@@ -7,9 +7,10 @@
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
-use crate::http::{Body, BodyError, RequestId};
+use crate::http::{Body, BodyError, RequestId, condition};
 use crate::identity::PasswordError;
 use crate::limits;
+use crate::oci::condition::ConditionError;
 use crate::oci::name::NameError;
 use crate::oci::tag::TagError;
 use crate::oci::{Reference, RepoName};
@@ -35,7 +36,7 @@ pub(super) enum ApiError {
     Body(#[from] BodyError),
     /// The body is no JSON, or not of the call's shape.
     #[error("the body is not what this call takes: {0}")]
-    Json(serde_json::Error),
+    Json(String),
     /// A field that the call needs is not there.
     #[error("the field `{0}` is missing")]
     Missing(&'static str),
@@ -47,6 +48,9 @@ pub(super) enum ApiError {
         /// What is wrong with it.
         why: String,
     },
+    /// A condition that cannot be read.
+    #[error(transparent)]
+    Condition(#[from] ConditionError),
     /// The caller does not own the namespace.
     #[error("you need admin access to the namespace {namespace}")]
     Namespace {
@@ -92,6 +96,9 @@ pub(super) enum ApiError {
         /// Where it was looked for.
         repository: RepoName,
     },
+    /// Others changed the policy each time that this change was merged into it.
+    #[error("the policy is being changed by others all the time; try again")]
+    Overtaken,
     /// No such job.
     #[error("there is no such job")]
     NoSuchJob,
@@ -126,11 +133,11 @@ impl ApiError {
             Self::Registry(error) => of_registry(error),
             Self::Body(error) => match error {
                 BodyError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "INVALID_JSON"),
-                BodyError::Stalled { .. } => (StatusCode::REQUEST_TIMEOUT, "INVALID_JSON"),
+                BodyError::Stalled { .. } | BodyError::TooSlow { .. } => (StatusCode::REQUEST_TIMEOUT, "INVALID_JSON"),
                 BodyError::Broken(_) => (StatusCode::BAD_REQUEST, "INVALID_JSON"),
             },
             Self::Json(_) | Self::Missing(_) => (StatusCode::BAD_REQUEST, "INVALID_JSON"),
-            Self::Parameter { .. } => (StatusCode::BAD_REQUEST, "INVALID_PARAMETERS"),
+            Self::Condition(_) | Self::Parameter { .. } => (StatusCode::BAD_REQUEST, "INVALID_PARAMETERS"),
             Self::Namespace { .. } => (StatusCode::FORBIDDEN, "NOT_AUTHORIZED"),
             Self::RepositoryName { .. } => (StatusCode::BAD_REQUEST, "INVALID_REPOSITORY_NAME"),
             Self::Visibility(_) => (StatusCode::BAD_REQUEST, "INVALID_REPOSITORY_VISIBILITY"),
@@ -151,6 +158,7 @@ impl ApiError {
                 Kind::PushMirror => (StatusCode::NOT_FOUND, "NO_SUCH_PUSH_MIRRORING_POLICY"),
                 Kind::PullMirror => (StatusCode::NOT_FOUND, "NO_SUCH_POLL_MIRRORING_POLICY"),
             },
+            Self::Overtaken => (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS"),
             Self::NoSuchJob => (StatusCode::NOT_FOUND, "NO_SUCH_JOB"),
             Self::Backup(BackupOver::Ended) => (StatusCode::NOT_FOUND, "NO_SUCH_BACKUP"),
             Self::Backup(BackupOver::TooMany) => (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS"),
@@ -174,7 +182,11 @@ impl ApiError {
             json!({ "code": code, "message": message, "detail": { "requestId": id.to_string() } })
         } else {
             tracing::debug!(error = %self, "refused");
-            json!({ "code": code, "message": self.to_string() })
+            let mut error = json!({ "code": code, "message": self.to_string() });
+            if let Self::Registry(RegistryError::Condition(refused)) = &self {
+                error["detail"] = condition::detail(refused);
+            }
+            error
         };
         let mut response = Response::new(Body::from(json!({ "errors": [error] }).to_string()));
         *response.status_mut() = status;
@@ -190,7 +202,7 @@ impl ApiError {
             Self::Route(RouteError::Method { allow }) => Some((header::ALLOW, allow.parse().ok()?)),
             Self::Registry(RegistryError::Store(StoreError::Stopped)) => wait(limits::RETRY_AFTER_BUSY),
             Self::Registry(RegistryError::Full) => wait(limits::RETRY_AFTER_FULL),
-            Self::Backup(BackupOver::TooMany) => wait(limits::RETRY_AFTER_BUSY),
+            Self::Backup(BackupOver::TooMany) | Self::Overtaken => wait(limits::RETRY_AFTER_BUSY),
             _ => None,
         }
     }
@@ -213,6 +225,8 @@ fn of_registry(error: &RegistryError) -> (StatusCode, &'static str) {
         RegistryError::StillNamed { .. } => (StatusCode::CONFLICT, "STILL_REFERENCED"),
         RegistryError::Quarantined { .. } => (StatusCode::CONFLICT, "QUARANTINED"),
         RegistryError::TagImmutable { .. } => (StatusCode::CONFLICT, "IMMUTABLE_TAG"),
+        RegistryError::Condition(_) => (StatusCode::PRECONDITION_FAILED, "PRECONDITION_FAILED"),
+        RegistryError::NeverNamed { .. } => (StatusCode::NOT_FOUND, "NO_SUCH_REF"),
         RegistryError::ManifestBlobUnknown { .. } | RegistryError::Manifest(_) => {
             (StatusCode::BAD_REQUEST, "INVALID_MANIFEST")
         }
@@ -227,7 +241,7 @@ fn of_registry(error: &RegistryError) -> (StatusCode, &'static str) {
         RegistryError::ChunkOutOfOrder { .. } | RegistryError::ChunkLength { .. } => {
             (StatusCode::RANGE_NOT_SATISFIABLE, "INVALID_RANGE")
         }
-        RegistryError::BodyBroken { .. } => (StatusCode::BAD_REQUEST, "INVALID_UPLOAD"),
+        RegistryError::BodyBroken { .. } | RegistryError::BlobBroken => (StatusCode::BAD_REQUEST, "INVALID_UPLOAD"),
         RegistryError::PolicyUnknown { .. } => (StatusCode::NOT_FOUND, "NO_SUCH_POLICY"),
         RegistryError::TooManyPolicies { .. } => (StatusCode::BAD_REQUEST, "TOO_MANY_POLICIES"),
         RegistryError::Full | RegistryError::Store(StoreError::Full) => {

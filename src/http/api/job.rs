@@ -112,21 +112,7 @@ pub(super) async fn create(call: Call<'_>) -> Result<Answer, ApiError> {
         }
     }
     not_later(call, form.scheduled_at.as_deref())?;
-    let wanted = match form.parameters.as_ref().and_then(|given| given.get("policyID")) {
-        None | Some(serde_json::Value::Null) => None,
-        Some(given) => match given.as_str().and_then(|text| text.parse::<Id>().ok()) {
-            Some(id) => Some(id),
-            None => return Err(ApiError::Parameter { name: "policyID", why: format!("{given} is no id") }),
-        },
-    };
-    let given = form.parameters.as_ref().and_then(|given| given.get("repository")).and_then(|given| given.as_str());
-    let of_repository = match given.filter(|name| !name.is_empty()) {
-        None => None,
-        Some(text) => match text.parse::<RepoName>() {
-            Ok(name) => Some(name),
-            Err(error) => return Err(ApiError::Parameter { name: "repository", why: format!("{text:?}: {error}") }),
-        },
-    };
+    let (wanted, of_repository) = meant_by(form.parameters.unwrap_or_default())?;
     let store = call.registry().store().clone();
     let mirrors = lifecycle::blocking(move || pull_mirrors(&store)).await?;
     let is_meant = |name: &RepoName, policy: &Policy| {
@@ -166,6 +152,44 @@ pub(super) async fn create(call: Call<'_>) -> Result<Answer, ApiError> {
         Some(first) => Ok(Answer::accepted(&QueuedShape { first, jobs, skipped })),
         None => Err(ApiError::NoSuchJob),
     }
+}
+
+/// What a look for changes is meant for: a policy, the policies of a repository,
+/// or all where nothing is named. What is not known is refused: a job for
+/// everything is not what was asked for.
+fn meant_by(parameters: BTreeMap<String, serde_json::Value>) -> Result<(Option<Id>, Option<RepoName>), ApiError> {
+    let (mut policy, mut repository) = (None, None);
+    for (name, value) in parameters {
+        let text = match &value {
+            serde_json::Value::Null => continue,
+            serde_json::Value::String(text) if text.is_empty() => continue,
+            serde_json::Value::String(text) => text.as_str(),
+            _ => {
+                let why = format!("{name:?} takes a text");
+                return Err(ApiError::Parameter { name: "parameters", why });
+            }
+        };
+        match name.as_str() {
+            "policyID" | "policy" => {
+                let wrong = |_| ApiError::Parameter { name: "policyID", why: format!("{text:?} is no id of a policy") };
+                let id: Id = text.parse().map_err(wrong)?;
+                if policy.is_some_and(|other| other != id) {
+                    let why = "`policy` and `policyID` name two policies".to_owned();
+                    return Err(ApiError::Parameter { name: "policyID", why });
+                }
+                policy = Some(id);
+            }
+            "repository" => {
+                let wrong = |error| ApiError::Parameter { name: "repository", why: format!("{text:?}: {error}") };
+                repository = Some(text.parse::<RepoName>().map_err(wrong)?);
+            }
+            _ => {
+                let why = format!("{name:?} is none of \"poll_mirror\", which takes \"policyID\" and \"repository\"");
+                return Err(ApiError::Parameter { name: "parameters", why });
+            }
+        }
+    }
+    Ok((policy, repository))
 }
 
 /// Starts a job of the daemon's own, or gives the one that waits or runs.

@@ -22,7 +22,7 @@ use super::call::Call;
 use super::error::ApiError;
 use super::job;
 use super::mirror_form::{Draft, MirrorForm};
-use super::policy::{StatusShape, find, overtaken};
+use super::policy::{StatusShape, find};
 use super::route::GivenId;
 
 /// A mirror policy. There is no field for its credentials.
@@ -118,7 +118,7 @@ pub(super) fn list(call: Call<'_>, repository: &RepoName) -> Result<Answer, ApiE
 
 /// `DELETE …/mirroringPolicies` with `[{"id":…},…]`
 pub(super) async fn delete(call: Call<'_>, repository: &RepoName) -> Result<Answer, ApiError> {
-    let forms: Vec<IdForm> = call.form()?;
+    let forms: Vec<IdForm> = call.list()?;
     let named: Vec<Id> = forms.into_iter().filter_map(|form| form.id?.parse().ok()).collect();
     for shown in call.registry().policies(call.caller, repository)? {
         if shown.policy.remote().is_some() && named.contains(&shown.policy.id) {
@@ -134,7 +134,7 @@ pub(super) async fn create(call: Call<'_>, kind: Kind, repository: RepoName) -> 
     let id = call.registry().store().chance().id();
     let evaluate = call.flag("initialEvaluation", true)?;
     let saved = save(call, kind, repository, (None, id), draft, evaluate, !evaluate).await?;
-    answer(call, kind, &saved.ok_or_else(overtaken)?, Answer::created)
+    answer(call, kind, &saved.ok_or(ApiError::Overtaken)?, Answer::created)
 }
 
 /// `GET …/{id}`
@@ -159,7 +159,7 @@ pub(super) async fn update(call: Call<'_>, kind: Kind, mut before: Shown) -> Res
         }
         before = find(call, kind, &repository, Some(id))?;
     }
-    Err(overtaken())
+    Err(ApiError::Overtaken)
 }
 
 /// `POST …/pollMirroringPolicies/{id}/run`
@@ -216,6 +216,7 @@ async fn save(
         time_zone: draft.time_zone,
         body,
         evaluate,
+        again: call.choice("initialEvaluation")? == Some(true),
     };
     let saved = match over {
         Some(over) => call.registry().save_policy_over(call.caller, saving, over).await,

@@ -18,6 +18,7 @@ use crate::store::record::{Policy, PolicyBody, Remote};
 
 use super::call::{RuleForm, rules};
 use super::error::ApiError;
+use super::form::Form;
 
 /// When a pull mirror looks unless it says so: DTR's every 30 minutes.
 const SCHEDULE: &str = "@every 30m";
@@ -28,7 +29,7 @@ const SCHEDULE: &str = "@every 30m";
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct MirrorForm {
     enabled: Option<bool>,
-    rules: Option<Vec<RuleForm>>,
+    rules: Option<Vec<Form<RuleForm>>>,
     tag_template: Option<String>,
     time_zone: Option<String>,
     schedule: Option<String>,
@@ -95,7 +96,7 @@ impl Draft {
             given.filter(|text| !text.is_empty()).or_else(|| before.cloned()).unwrap_or_else(|| default.to_owned())
         };
         let rules = match (form.rules.take(), before) {
-            (Some(given), _) => rules(given),
+            (Some(given), _) => rules(given).map_err(|why| ApiError::Policy { kind, why })?,
             (None, Some(before)) => before.rules.clone(),
             (None, None) => Vec::new(),
         };

@@ -7,8 +7,9 @@
 //! mean is `registry`'s, `jobs`' and `reactor`'s business.
 //!
 //! Requests are taken leniently, as DTR's tools send them: unknown fields are
-//! passed over, `null` is as good as nothing, bytes after the JSON value do not
-//! matter. Answers have every field that DTR's description requires.
+//! passed over, `null` is as good as nothing, text after the JSON value does
+//! not matter. What has two readings is refused: a key twice, a list in the
+//! place of an object. Answers have every field that DTR's description requires.
 
 /// What is asked for, as data.
 mod route;
@@ -23,6 +24,8 @@ mod error;
 mod answer;
 /// What a call works with.
 mod call;
+/// A request's fields from its JSON.
+mod form;
 
 /// Users and organizations.
 mod account;
@@ -30,6 +33,8 @@ mod account;
 mod backup;
 /// Why a tag is where it is.
 mod decisions;
+/// What a tag was.
+mod history;
 /// Jobs.
 mod job;
 /// Mirror policies.
@@ -55,6 +60,7 @@ mod tag;
 mod dispatch;
 
 pub(super) use dispatch::handle;
+pub use system::{Finding, VerifyReport};
 
 #[cfg(test)]
 mod tests;

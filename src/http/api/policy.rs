@@ -57,10 +57,10 @@ pub(super) fn get(call: Call<'_>, kind: Kind, repository: &RepoName, id: GivenId
 
 /// `PUT …/{kind}Policies/{id}`
 pub(super) async fn update(call: Call<'_>, kind: Kind, repository: RepoName, id: GivenId) -> Result<Answer, ApiError> {
-    let before = find(call, kind, &repository, id)?;
     match kind {
-        Kind::Promotion => promotion::update(call, before).await,
-        Kind::PushMirror | Kind::PullMirror => mirror::update(call, kind, before).await,
+        // Like reading and deleting it, from either end; saving needs both.
+        Kind::Promotion => promotion::update(call, from_either_end(call, &repository, id, Level::Admin)?).await,
+        Kind::PushMirror | Kind::PullMirror => mirror::update(call, kind, find(call, kind, &repository, id)?).await,
     }
 }
 
@@ -78,12 +78,6 @@ pub(super) async fn delete(call: Call<'_>, kind: Kind, repository: &RepoName, id
         Err(ApiError::NoSuchPolicy { .. }) => Ok(Answer::nothing()),
         Err(error) => Err(error),
     }
-}
-
-/// The refusal of a change that others overtook time and again.
-pub(super) fn overtaken() -> ApiError {
-    let why = "the policy is being changed by others all the time; try again".to_owned();
-    ApiError::Parameter { name: "id", why }
 }
 
 /// A policy of a kind that stands on a repository.

@@ -20,7 +20,8 @@ use super::answer::{Answer, moment};
 use super::call::{Call, RuleForm, rules};
 use super::decisions::{RuleShape, rule};
 use super::error::ApiError;
-use super::policy::{StatusShape, find, from_either_end, overtaken};
+use super::form::Form;
+use super::policy::{StatusShape, find, from_either_end};
 use super::route::GivenId;
 use super::tag::{BY_HAND, PromotionShape};
 
@@ -28,7 +29,7 @@ use super::tag::{BY_HAND, PromotionShape};
 #[serde(default, rename_all = "camelCase")]
 struct PromotionForm {
     enabled: Option<bool>,
-    rules: Option<Vec<RuleForm>>,
+    rules: Option<Vec<Form<RuleForm>>>,
     tag_template: Option<String>,
     target_repository: Option<String>,
     time_zone: Option<String>,
@@ -109,7 +110,7 @@ pub(super) fn list(call: Call<'_>, repository: &RepoName) -> Result<Answer, ApiE
 pub(super) async fn create(call: Call<'_>, repository: RepoName) -> Result<Answer, ApiError> {
     let draft = Draft::read(call.form()?, None)?;
     let saved = save(call, None, repository, draft).await?;
-    let (shown, warnings) = saved.ok_or_else(overtaken)?;
+    let (shown, warnings) = saved.ok_or(ApiError::Overtaken)?;
     answer(&shown, warnings, Answer::created)
 }
 
@@ -128,7 +129,7 @@ pub(super) async fn update(call: Call<'_>, mut before: Shown) -> Result<Answer, 
         }
         before = find(call, Kind::Promotion, &repository, Some(id))?;
     }
-    Err(overtaken())
+    Err(ApiError::Overtaken)
 }
 
 /// `POST …/promotionPolicies/test`: what the policy would do about the tags
@@ -213,6 +214,8 @@ async fn save(
         time_zone: draft.time_zone,
         body: PolicyBody::Promotion { target: draft.target.to_string() },
         evaluate: call.flag("initialEvaluation", true)?,
+        // In so many words, not by DTR's default, which every change has.
+        again: call.choice("initialEvaluation")? == Some(true),
     };
     let saved = match before {
         Some(before) => call.registry().save_policy_over(call.caller, saving, before).await,
@@ -269,8 +272,9 @@ impl Draft {
     /// A request's texts over what stood before.
     fn read(form: PromotionForm, before: Option<&Policy>) -> Result<Self, ApiError> {
         let wrong = |why: String| ApiError::Policy { kind: Kind::Promotion, why };
+        let has_rules = form.rules.is_some() || before.is_some();
         let rules = match (form.rules, before) {
-            (Some(given), _) => rules(given),
+            (Some(given), _) => rules(given).map_err(wrong)?,
             (None, Some(before)) => before.rules.clone(),
             (None, None) => Vec::new(),
         };
@@ -294,6 +298,10 @@ impl Draft {
         }
         let target = target.parse().map_err(|error| wrong(format!("targetRepository: {target:?}: {error}")))?;
         let enabled = form.enabled.or(before.map(|before| before.enabled)).unwrap_or(true);
+        // DTR requires it: a forgotten key is not the wish to promote all.
+        if !has_rules {
+            return Err(wrong("`rules` is missing; [] takes every tag".to_owned()));
+        }
         Ok(Self { enabled, rules, tag_template, time_zone, target })
     }
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::Level;
 use crate::lifecycle;
+use crate::limits;
 use crate::oci::RepoName;
 use crate::oci::page::Page;
 use crate::registry::repository::Settings;
@@ -160,6 +161,10 @@ fn settings(form: RepositoryForm) -> Result<Settings, ApiError> {
         Some("private") => Some(false),
         Some(other) => return Err(ApiError::Visibility(other.to_owned())),
     };
+    if form.tag_limit.is_some_and(|limit| limit > limits::TAG_LIMIT) {
+        let why = format!("a repository keeps at most {} tags by a limit; 0 is no limit", limits::TAG_LIMIT);
+        return Err(ApiError::Parameter { name: "tagLimit", why });
+    }
     Ok(Settings {
         is_public,
         short_description: form.short_description,

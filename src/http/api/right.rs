@@ -53,12 +53,14 @@ impl ApiRoute {
             Self::GetRepository(repository)
             | Self::ListTags(repository)
             | Self::GetTag(repository, _)
+            | Self::TagsOf(repository, _)
+            | Self::TagHistory(repository, _)
             | Self::Decisions(repository, _)
             | Self::ListManifests(repository)
             | Self::ListPolicies(_, repository)
             | Self::GetPolicy(Kind::PushMirror | Kind::PullMirror, repository, _)
             | Self::ListMirrors(repository) => Right::Repository(repository, Level::ReadOnly),
-            Self::DeleteTag(repository, _) | Self::DeleteManifest(repository, _) => {
+            Self::RestoreTag(repository, _) | Self::DeleteTag(repository, _) | Self::DeleteManifest(repository, _) => {
                 Right::Repository(repository, Level::ReadWrite)
             }
             Self::UpdateRepository(repository)

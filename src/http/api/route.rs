@@ -51,8 +51,14 @@ pub(super) enum ApiRoute {
     ListTags(RepoName),
     /// `GET …/tags/{tag}`
     GetTag(RepoName, Tag),
+    /// `GET …/tags/{digest}`
+    TagsOf(RepoName, Digest),
+    /// `PUT …/tags/{tag}`
+    RestoreTag(RepoName, Tag),
     /// `DELETE …/tags/{tag}`
     DeleteTag(RepoName, Tag),
+    /// `GET …/tags/{tag}/history`
+    TagHistory(RepoName, Tag),
     /// `GET …/tags/{tag}/decisions`
     Decisions(RepoName, Tag),
     /// `POST …/tags/{tag}/promotion`
@@ -195,7 +201,10 @@ impl ApiRoute {
             Self::DeleteRepository(_) => "api.repository.delete",
             Self::ListTags(_) => "api.tag.list",
             Self::GetTag(..) => "api.tag.get",
+            Self::TagsOf(..) => "api.tag.of_digest",
+            Self::RestoreTag(..) => "api.tag.restore",
             Self::DeleteTag(..) => "api.tag.delete",
+            Self::TagHistory(..) => "api.tag.history",
             Self::Decisions(..) => "api.tag.decisions",
             Self::PromoteTag(..) => "api.tag.promote",
             Self::PushTag(..) => "api.tag.push_mirror",
@@ -230,6 +239,7 @@ impl ApiRoute {
             | Self::CreateRepository(_)
             | Self::UpdateRepository(_)
             | Self::DeleteRepository(_)
+            | Self::RestoreTag(..)
             | Self::DeleteTag(..)
             | Self::PromoteTag(..)
             | Self::PushTag(..)
@@ -257,6 +267,8 @@ impl ApiRoute {
             | Self::GetRepository(_)
             | Self::ListTags(_)
             | Self::GetTag(..)
+            | Self::TagsOf(..)
+            | Self::TagHistory(..)
             | Self::Decisions(..)
             | Self::ListManifests(_)
             | Self::ListPolicies(..)
@@ -301,10 +313,16 @@ fn repository(method: &Method, namespace: &str, name: &str, rest: &[&str]) -> Pa
         ["tags", text] => pick(
             method,
             &[
+                (Method::GET, &|| match text.contains(':') {
+                    true => Ok(ApiRoute::TagsOf(repo()?, text.parse()?)),
+                    false => Ok(ApiRoute::GetTag(repo()?, tag(text)?)),
+                }),
                 (Method::GET, &|| Ok(ApiRoute::GetTag(repo()?, tag(text)?))),
+                (Method::PUT, &|| Ok(ApiRoute::RestoreTag(repo()?, tag(text)?))),
                 (Method::DELETE, &|| Ok(ApiRoute::DeleteTag(repo()?, tag(text)?))),
             ],
         ),
+        ["tags", text, "history"] => pick(method, &[(Method::GET, &|| Ok(ApiRoute::TagHistory(repo()?, tag(text)?)))]),
         ["tags", text, "decisions"] => pick(method, &[(Method::GET, &|| Ok(ApiRoute::Decisions(repo()?, tag(text)?)))]),
         ["tags", text, "promotion"] => {
             pick(method, &[(Method::POST, &|| Ok(ApiRoute::PromoteTag(repo()?, tag(text)?)))])

@@ -1,16 +1,19 @@
 //! Tags with where they came from, and manifests.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::event::Cause;
+use crate::event::{Actor, Cause};
 use crate::lifecycle;
+use crate::limits;
 use crate::oci::page::Page;
 use crate::oci::{Digest, RepoName, Tag};
+use crate::registry::tag_list::image_size;
 use crate::store::record::TagValue;
 
 use super::answer::Answer;
 use super::call::Call;
 use super::error::ApiError;
+use super::route::RouteError;
 
 /// DTR's name for the policy of a promotion by hand.
 pub(super) const BY_HAND: &str = "MANUAL_PROMOTION";
@@ -26,18 +29,30 @@ struct TagShape {
     hash_mismatch: bool,
     in_notary: bool,
     manifest: ManifestShape,
+    /// Ours, as in the tag's history.
+    cause: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     promotion: Option<PromotionShape>,
     #[serde(skip_serializing_if = "Option::is_none")]
     mirroring: Option<MirroringShape>,
 }
 
+/// What a tag is set back to.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct RestoreForm {
+    digest: Option<String>,
+}
+
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ManifestShape {
-    digest: String,
-    media_type: String,
-    size: u64,
+pub(super) struct ManifestShape {
+    pub(super) digest: String,
+    pub(super) media_type: String,
+    pub(super) size: u64,
+    /// The bytes of what it names: ours, DTR says nothing of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) image_size: Option<u64>,
 }
 
 /// Where a promoted tag came from.
@@ -55,7 +70,7 @@ pub(super) struct PromotionShape {
 /// Where a pulled tag came from.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct MirroringShape {
+pub(super) struct MirroringShape {
     #[serde(rename = "mirroringPolicyID")]
     mirroring_policy_id: String,
     digest: String,
@@ -68,7 +83,7 @@ struct MirroringShape {
 pub(super) async fn list(call: Call<'_>, repository: RepoName) -> Result<Answer, ApiError> {
     let page = call.paging()?;
     let (registry, caller) = (call.registry().clone(), call.caller.clone());
-    let (found, next, count) = lifecycle::blocking(move || {
+    let (shapes, next, count) = lifecycle::blocking(move || {
         let (found, next) = registry.tag_values(&caller, &repository, page.start.as_deref(), page.size)?;
         let count = if page.count {
             let all = Page { entries: usize::MAX, last: None };
@@ -76,22 +91,50 @@ pub(super) async fn list(call: Call<'_>, repository: RepoName) -> Result<Answer,
         } else {
             None
         };
-        Ok::<_, ApiError>((found, next, count))
+        let read = registry.store().snapshot()?;
+        let mut shapes = Vec::with_capacity(found.len());
+        for (tag, value) in found {
+            let size = image_size(&read, &value.digest)?;
+            shapes.push(shape(&tag, value, size));
+        }
+        Ok::<_, ApiError>((shapes, next, count))
     })
     .await?;
-    let shapes: Vec<TagShape> = found.into_iter().map(|(tag, value)| shape(&tag, value)).collect();
     Ok(Answer::ok(&shapes).next(next).count(count))
 }
 
 /// `GET …/tags/{tag}`: DTR answers with a list of one.
 pub(super) fn get(call: Call<'_>, repository: &RepoName, tag: &Tag) -> Result<Answer, ApiError> {
     let value = call.registry().tag_value(call.caller, repository, tag)?;
-    Ok(Answer::ok(&[shape(tag, value)]))
+    shown(call, tag, value)
 }
 
-/// `DELETE …/tags/{tag}`
+/// `GET …/tags/{digest}`: the tags of a manifest, up to a page of them.
+pub(super) async fn of_digest(call: Call<'_>, repository: RepoName, digest: Digest) -> Result<Answer, ApiError> {
+    let (registry, caller) = (call.registry().clone(), call.caller.clone());
+    let shapes = lifecycle::blocking(move || {
+        let found = registry.tags_of(&caller, &repository, &digest, limits::PAGE_ENTRIES)?;
+        let size = image_size(&registry.store().snapshot()?, &digest)?;
+        let shapes: Vec<TagShape> = found.into_iter().map(|(tag, value)| shape(&tag, value, size)).collect();
+        Ok::<_, ApiError>(shapes)
+    })
+    .await?;
+    Ok(Answer::ok(&shapes))
+}
+
+/// `PUT …/tags/{tag}`: sets it back to something that it was; `If-Match` says
+/// what it has to be until then.
+pub(super) async fn restore(call: Call<'_>, repository: &RepoName, tag: &Tag) -> Result<Answer, ApiError> {
+    let (form, condition): (RestoreForm, _) = (call.form()?, call.condition()?);
+    let text = form.digest.filter(|text| !text.is_empty()).ok_or(ApiError::Missing("digest"))?;
+    let digest: Digest = text.parse().map_err(RouteError::Digest)?;
+    let value = call.registry().restore_tag(call.caller, repository, tag, &digest, condition).await?;
+    shown(call, tag, value)
+}
+
+/// `DELETE …/tags/{tag}`; `If-Match` says what it has to be until then.
 pub(super) async fn delete(call: Call<'_>, repository: &RepoName, tag: &Tag) -> Result<Answer, ApiError> {
-    call.registry().delete_tag(call.caller, repository, tag).await?;
+    call.registry().delete_tag(call.caller, repository, tag, call.condition()?).await?;
     Ok(Answer::nothing())
 }
 
@@ -114,6 +157,7 @@ pub(super) async fn manifests(call: Call<'_>, repository: RepoName) -> Result<An
             digest: digest.to_string(),
             media_type: body.kind.to_string(),
             size: body.size,
+            image_size: None,
         })
         .collect();
     Ok(Answer::ok(&shapes).next(next))
@@ -125,14 +169,61 @@ pub(super) async fn delete_manifest(
     repository: &RepoName,
     digest: &Digest,
 ) -> Result<Answer, ApiError> {
-    call.registry().delete_manifest(call.caller, repository, digest).await?;
+    call.registry().delete_manifest(call.caller, repository, digest, call.condition()?).await?;
     Ok(Answer::nothing())
 }
 
-fn shape(tag: &Tag, value: TagValue) -> TagShape {
-    let digest = value.digest.to_string();
-    let (promotion, mirroring) = match value.cause {
-        Cause::Push => (None, None),
+fn shown(call: Call<'_>, tag: &Tag, value: TagValue) -> Result<Answer, ApiError> {
+    let size = image_size(&call.registry().store().snapshot()?, &value.digest)?;
+    Ok(Answer::ok(&[shape(tag, value, size)]))
+}
+
+fn shape(tag: &Tag, value: TagValue, image_size: Option<u64>) -> TagShape {
+    let (digest, author) = (value.digest.to_string(), author(&value.actor, &value.cause));
+    let cause = why(&value.cause);
+    let (promotion, mirroring) = origin(value.cause, &digest);
+    TagShape {
+        name: tag.to_string(),
+        author,
+        updated_at: value.set_at.rfc3339(),
+        created_at: value.created_at.rfc3339(),
+        hash_mismatch: false,
+        in_notary: false,
+        manifest: ManifestShape {
+            digest: digest.clone(),
+            media_type: value.kind.to_string(),
+            size: value.size,
+            image_size,
+        },
+        digest,
+        cause,
+        promotion,
+        mirroring,
+    }
+}
+
+/// Why a tag was set, in a word.
+pub(super) const fn why(cause: &Cause) -> &'static str {
+    match cause {
+        Cause::Push => "push",
+        Cause::Promotion { .. } => "promotion",
+        Cause::PullMirror { .. } => "poll_mirroring",
+        Cause::Restore => "restore",
+    }
+}
+
+/// Who set a tag. DTR's label of a policy that acts is that of promotions.
+pub(super) fn author(actor: &Actor, cause: &Cause) -> String {
+    match (actor, cause) {
+        (Actor::Policy(id), Cause::PullMirror { .. }) => format!("POLL_MIRRORING {}", id.short()),
+        (actor, _) => actor.label(),
+    }
+}
+
+/// Where a tag that nobody pushed came from.
+pub(super) fn origin(cause: Cause, digest: &str) -> (Option<PromotionShape>, Option<MirroringShape>) {
+    match cause {
+        Cause::Push | Cause::Restore => (None, None),
         Cause::Promotion { policy, repository, tag } => (
             Some(PromotionShape {
                 promotion_policy_id: policy.map_or_else(|| BY_HAND.to_owned(), |policy| policy.to_string()),
@@ -146,23 +237,11 @@ fn shape(tag: &Tag, value: TagValue) -> TagShape {
             None,
             Some(MirroringShape {
                 mirroring_policy_id: policy.to_string(),
-                digest: digest.clone(),
+                digest: digest.to_owned(),
                 remote_host: host,
                 remote_repository: repository,
                 remote_tag: tag,
             }),
         ),
-    };
-    TagShape {
-        name: tag.to_string(),
-        author: value.actor.label(),
-        updated_at: value.set_at.rfc3339(),
-        created_at: value.created_at.rfc3339(),
-        hash_mismatch: false,
-        in_notary: false,
-        manifest: ManifestShape { digest: digest.clone(), media_type: value.kind.to_string(), size: value.size },
-        digest,
-        promotion,
-        mirroring,
     }
 }

@@ -18,6 +18,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::super::request_body::lend;
 use super::*;
 use crate::chance::Chance;
 use crate::clock::Clock;
@@ -251,7 +252,11 @@ async fn plain_http_on_a_tls_port_is_answered_in_words() {
     let mut client = site.http1(site.tcp().await).await;
     let (status, words) = read(client.send_request(ask("/v2/")).await).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
-    assert!(words.contains("https://"), "{words}");
+    // `docker pull` tries HTTP where it does not trust the certificate, and once
+    // said "invalid character 'h'".
+    let error: serde_json::Value = serde_json::from_str(&words).unwrap();
+    let told = error["errors"][0]["message"].as_str().unwrap();
+    assert!(error["errors"][0]["code"] == "UNSUPPORTED" && told.contains("https://"), "{words}");
     assert_eq!(site.count(|tally| &tally.requests), 0);
     site.close().await;
 }
@@ -273,6 +278,59 @@ async fn a_head_larger_than_allowed_gets_431() {
     let mut line = [0; 12];
     in_time(endless.read_exact(&mut line)).await.unwrap();
     assert_eq!(&line, b"HTTP/1.1 431");
+    site.close().await;
+}
+
+/// A reset behind the answer made curl 7.88 tell of a broken stream where it
+/// had been told that its image is too large, or that it has to sign in.
+#[tokio::test]
+async fn an_http2_client_that_still_sends_hears_why_and_ends_the_stream_itself() {
+    let refuse = |request: Request<Incoming>, _: Peer| async move {
+        let (parts, body) = request.into_parts();
+        let (lent, unread) = lend(body);
+        drop(lent);
+        let mut response = Response::new(Body::from("no"));
+        *response.status_mut() = StatusCode::FORBIDDEN;
+        unread.settle(&parts, &mut response).await;
+        response
+    };
+    let site = Site::secure(options(), PATIENCE, refuse).await;
+    let stream = site.tls("localhost", "h2").await;
+    let (mut client, connection) =
+        http2::handshake::<_, _, Body>(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    site.clients.spawn(connection);
+    let (sending, mut reset) = oneshot::channel::<()>();
+    let endless = stream::unfold((true, sending), async |(is_first, sending)| {
+        if !is_first {
+            std::future::pending::<()>().await;
+        }
+        Some((Ok::<_, Infallible>(Bytes::from_static(b"x")), (false, sending)))
+    });
+    let ask = Request::builder().method("PUT").uri("https://localhost/").body(Body::stream(Box::pin(endless))).unwrap();
+    let begun = tokio::time::Instant::now();
+    assert_eq!(read(in_time(client.send_request(ask)).await).await, (StatusCode::FORBIDDEN, "no".to_owned()));
+    assert!(begun.elapsed() < limits::UNWANTED_BODY / 2, "answered at once");
+    assert!(tokio::time::timeout(limits::UNWANTED_BODY / 4, &mut reset).await.is_err(), "reset behind the answer");
+    // Not for ever.
+    assert!(in_time(reset).await.is_err());
+    site.close().await;
+}
+
+/// `curl | registry` in a pipe, and some health checks, close their own side
+/// behind a request.
+#[tokio::test]
+async fn a_client_that_closes_its_side_behind_a_request_hears_the_answer() {
+    let slow = |_: Request<Incoming>, _: Peer| async {
+        tokio::time::sleep(SHORT).await;
+        Response::new(Body::from("late"))
+    };
+    let site = Site::plain(options(), slow).await;
+    let mut stream = site.tcp().await;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = String::new();
+    in_time(stream.read_to_string(&mut answer)).await.unwrap();
+    assert!(answer.ends_with("late"), "{answer}");
     site.close().await;
 }
 

@@ -5,7 +5,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::http::harness::{Ask, Site, basic};
+use crate::http::harness::{Ask, PASSWORD, Site, basic};
 use crate::limits;
 use crate::oci::Digest;
 
@@ -72,6 +72,33 @@ async fn every_answer_has_its_name_and_is_no_page() {
         assert_eq!(answer.header("x-request-id").len(), 36, "{path}");
         let named = site.expect(status, ask.header("x-request-id", "build-17")).await;
         assert_eq!(named.header("x-request-id"), "build-17", "{path}");
+    }
+    site.close().await;
+}
+
+/// A proxy in front may have read another host, or another caller, than we do
+/// (RFC 9112 §3.2).
+#[tokio::test]
+async fn a_request_is_for_one_host_and_from_one_caller() {
+    let site = Site::open().await;
+    let (ann, root) = (basic("ann", PASSWORD), basic("root", PASSWORD));
+    let signed = format!("Authorization: {ann}\r\n");
+    for (path, code) in [("/v2/", "UNSUPPORTED"), ("/api/v0/repositories", "UNSUPPORTED"), ("/health", "UNSUPPORTED")] {
+        for host in ["", "Host: a\r\nHost: a\r\n", "Host: a/b\r\n", "Host: u@a\r\n"] {
+            let answer = site.raw(format!("GET {path} HTTP/1.1\r\n{host}{signed}\r\n")).await;
+            assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains(code), "{path} {host}: {answer}");
+            let is_registry = answer.contains("docker-distribution-api-version");
+            assert_eq!(is_registry, path == "/v2/", "{answer}");
+        }
+        let fine = site.raw(format!("GET {path} HTTP/1.1\r\nHost: a:5000\r\n{signed}\r\n")).await;
+        assert!(fine.starts_with("HTTP/1.1 200 "), "{fine}");
+        let old = site.raw(format!("GET {path} HTTP/1.0\r\n{signed}\r\n")).await;
+        assert!(old.starts_with("HTTP/1.0 200 "), "{old}");
+    }
+    for path in ["/v2/", "/api/v0/repositories"] {
+        let two = format!("GET {path} HTTP/1.1\r\nHost: a\r\n{signed}Authorization: {root}\r\n\r\n");
+        let answer = site.raw(two).await;
+        assert!(answer.starts_with("HTTP/1.1 401 ") && answer.contains("more than one Authorization"), "{answer}");
     }
     site.close().await;
 }

@@ -1,10 +1,13 @@
 //! The headers and shapes that several answers of the registry API share.
 
 use http::response::Builder;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 
 use crate::http::Body;
-use crate::oci::{Digest, RepoName};
+use crate::oci::condition::Unmet;
+use crate::oci::{Condition, Digest, RepoName};
+use crate::registry::RegistryError;
+use crate::registry::condition::{Subject, hold};
 use crate::store::file::UploadId;
 
 /// The digest of what is answered, or of what was stored.
@@ -39,37 +42,60 @@ pub(super) fn etag(digest: &Digest) -> String {
     format!("\"{digest}\"")
 }
 
-/// Whether the client has this content already (`If-None-Match`, RFC 9110
-/// §13.1.2).
-pub(super) fn is_known(headers: &HeaderMap, digest: &Digest) -> bool {
-    let etag = etag(digest);
-    headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).any(|value| {
-        value.split(',').map(str::trim).any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == etag)
-    })
+/// 304 for a client that has it already; a refusal for one that wants
+/// something else (RFC 9110 §13.2.2); nothing when it is to be read.
+pub(super) fn unread(
+    condition: &Condition,
+    subject: impl Into<Subject>,
+    repository: &RepoName,
+    digest: &Digest,
+) -> Result<Option<Response<Body>>, RegistryError> {
+    match condition.unmet(Some(digest)) {
+        None => Ok(None),
+        Some(Unmet::IfNoneMatch) => Ok(Some(not_modified(digest))),
+        Some(Unmet::IfMatch) => hold(condition, subject, repository, Some(digest)).map(|()| None),
+    }
 }
 
 /// 304: the client has it already.
-pub(super) fn not_modified(digest: &Digest) -> Response<Body> {
+fn not_modified(digest: &Digest) -> Response<Body> {
     let builder = Response::builder().status(StatusCode::NOT_MODIFIED);
     finish(builder.header(header::ETAG, etag(digest)).header(CONTENT_DIGEST, digest.to_string()), Body::empty())
 }
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
+    use crate::http::condition::{to_change, to_read};
 
     #[test]
-    fn a_client_that_has_the_content_is_recognised() {
-        let digest = Digest::sha256_of(b"x");
-        let known = |value: String| {
+    fn a_read_passes_over_a_bad_if_none_match_and_nothing_else() {
+        let (digest, repository) = (Digest::sha256_of(b"x"), "dev/app".parse().unwrap());
+        let status = |name: HeaderName, value: String| {
             let mut headers = HeaderMap::new();
-            headers.insert(header::IF_NONE_MATCH, value.parse().unwrap());
-            is_known(&headers, &digest)
+            headers.insert(name, value.parse().unwrap());
+            let condition = to_read(&headers).map_err(|_| 400_u16)?;
+            match unread(&condition, Subject::Blob(digest), &repository, &digest) {
+                Ok(answer) => Ok::<u16, u16>(answer.map_or(200, |answer| answer.status().as_u16())),
+                Err(_) => Err(412_u16),
+            }
         };
-        assert!(known(format!("\"{digest}\"")) && known(format!("W/\"{digest}\"")) && known("*".to_owned()));
-        assert!(known(format!("\"a\", \"{digest}\"")));
-        assert!(!known(digest.to_string()) && !known("\"a\"".to_owned()));
-        assert!(!is_known(&HeaderMap::new(), &digest));
+        let none = |value: String| status(header::IF_NONE_MATCH, value);
+        for known in [format!("\"{digest}\""), format!("W/\"{digest}\""), "*".into(), format!("\"a\", \"{digest}\"")] {
+            assert_eq!(none(known), Ok(304));
+        }
+        for other in [digest.to_string(), "\"a\"".into(), String::new()] {
+            assert_eq!(none(other), Ok(200));
+        }
+        let if_match = |value: String| status(header::IF_MATCH, value);
+        assert_eq!((if_match(format!("\"{digest}\"")), if_match("*".into())), (Ok(200), Ok(200)));
+        assert_eq!((if_match("\"a\"".into()), if_match(format!("W/\"{digest}\""))), (Err(412), Err(412)));
+        assert_eq!(if_match(digest.to_string()), Err(400));
+        let mut bad = HeaderMap::new();
+        bad.insert(header::IF_NONE_MATCH, digest.to_string().parse().unwrap());
+        assert!(to_change(&bad).is_err(), "a change passes over neither");
     }
 
     #[test]

@@ -4,12 +4,13 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 
 use super::Error;
-use super::answer::{CONTENT_DIGEST, etag, finish, is_known, not_modified, status};
-use crate::http::{Body, State};
+use super::answer::{CONTENT_DIGEST, etag, finish, status, unread};
+use crate::http::{Body, State, condition};
 use crate::lifecycle;
 use crate::oci::range::{Download, download};
 use crate::oci::{Digest, RepoName};
 use crate::registry::Caller;
+use crate::registry::condition::{Subject, hold};
 use crate::store::error_chain;
 use crate::store::quarantine::Held;
 
@@ -24,10 +25,12 @@ pub(super) async fn get(
     let is_head = parts.method == Method::HEAD;
     // RFC 9110 §14.2: `Range` means something for GET alone.
     let range = if is_head { None } else { wanted_range(parts, &digest) };
-    if is_head || is_known(&parts.headers, &digest) {
+    let condition = condition::to_read(&parts.headers)?;
+    let kept = unread(&condition, Subject::Blob(digest), &repository, &digest);
+    if is_head || !matches!(kept, Ok(None)) {
         let size = state.registry().blob_size(caller, &repository, &digest)?;
-        if is_known(&parts.headers, &digest) {
-            return Ok(not_modified(&digest));
+        if let Some(answer) = kept? {
+            return Ok(answer);
         }
         let answer = head(StatusCode::OK, &digest).header(header::CONTENT_LENGTH, size);
         return Ok(finish(answer, Body::empty()));
@@ -62,7 +65,10 @@ pub(super) async fn delete(
     caller: &Caller,
     repository: &RepoName,
     digest: &Digest,
+    parts: &Parts,
 ) -> Result<Response<Body>, Error> {
+    // What is here under a digest is always the same.
+    hold(&condition::to_change(&parts.headers)?, Subject::Blob(*digest), repository, Some(digest))?;
     state.registry().delete_blob(caller, repository, digest).await?;
     Ok(finish(status(StatusCode::ACCEPTED), Body::empty()))
 }

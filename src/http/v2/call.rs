@@ -101,7 +101,7 @@ pub enum Call {
         /// From where.
         source: MountSource,
     },
-    /// `GET …/blobs/uploads/<session>`
+    /// `GET` and `HEAD …/blobs/uploads/<session>`
     UploadProgress(Session),
     /// `PATCH …/blobs/uploads/<session>`
     AppendUpload(Session),
@@ -207,11 +207,11 @@ impl Call {
             V2Path::Upload(repository, id) => {
                 let session = Session { repository, id };
                 match *method {
-                    Method::GET => Self::UploadProgress(session),
+                    _ if reads => Self::UploadProgress(session),
                     Method::PATCH => Self::AppendUpload(session),
                     Method::PUT => Self::FinishUpload(session, digest_in(query, "digest")?.ok_or(CallError::NoDigest)?),
                     Method::DELETE => Self::CancelUpload(session),
-                    _ => return Err(CallError::Method { allow: "GET, PATCH, PUT, DELETE" }),
+                    _ => return Err(CallError::Method { allow: "GET, HEAD, PATCH, PUT, DELETE" }),
                 }
             }
         })

@@ -36,10 +36,10 @@ pub(in crate::http) async fn handle(
             manifest::put(state, caller, (&repository, &reference), tags, parts, body).await
         }
         Call::DeleteManifest { repository, reference } => {
-            manifest::delete(state, caller, &repository, &reference).await
+            manifest::delete(state, caller, &repository, &reference, parts).await
         }
         Call::GetBlob { repository, digest } => blob::get(state, caller, (repository, digest), parts).await,
-        Call::DeleteBlob { repository, digest } => blob::delete(state, caller, &repository, &digest).await,
+        Call::DeleteBlob { repository, digest } => blob::delete(state, caller, &repository, &digest, parts).await,
         Call::BeginUpload { repository, algorithm } => upload::begin(state, caller, &repository, algorithm).await,
         Call::PutBlob { repository, digest } => upload::whole(state, caller, &repository, &digest, body).await,
         Call::Mount { repository, digest, source } => upload::mount(state, caller, &repository, &digest, &source).await,

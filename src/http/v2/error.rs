@@ -13,9 +13,11 @@ use super::CallError;
 use super::answer::{UPLOAD_UUID, progress_range, upload_location};
 use crate::http::Body;
 use crate::http::body::BodyError;
+use crate::http::condition;
 use crate::http::request_id::RequestId;
 use crate::http::sign_in::{CHALLENGE, SignInError};
 use crate::limits;
+use crate::oci::condition::ConditionError;
 use crate::oci::digest::DigestError;
 use crate::oci::manifest::ManifestError;
 use crate::oci::name::NameError;
@@ -43,6 +45,9 @@ pub enum Error {
     /// A body that is read whole.
     #[error(transparent)]
     Body(#[from] BodyError),
+    /// A condition that cannot be read.
+    #[error(transparent)]
+    Condition(#[from] ConditionError),
     /// A chunk that cannot be put where it says; the client is told where the
     /// upload stands and goes on from there.
     #[error("{why}")]
@@ -79,16 +84,20 @@ impl Error {
         match self {
             Self::Call(error) => of_call(error),
             Self::SignIn(error) => match error {
-                SignInError::Missing | SignInError::Malformed | SignInError::Wrong => {
+                SignInError::Missing | SignInError::Malformed | SignInError::Repeated | SignInError::Wrong => {
                     (StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized)
                 }
                 SignInError::Store(error) => of_store(error),
             },
             Self::Registry(error) => of_registry(error),
+            // The specification has no code for a bad header.
+            Self::Condition(_) => (StatusCode::BAD_REQUEST, ErrorCode::Unsupported),
             // Only manifests are read whole.
             Self::Body(error) => match error {
                 BodyError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::ManifestInvalid),
-                BodyError::Stalled { .. } => (StatusCode::REQUEST_TIMEOUT, ErrorCode::ManifestInvalid),
+                BodyError::Stalled { .. } | BodyError::TooSlow { .. } => {
+                    (StatusCode::REQUEST_TIMEOUT, ErrorCode::ManifestInvalid)
+                }
                 BodyError::Broken(_) => (StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid),
             },
             Self::OffTrack { .. } | Self::Unsatisfiable { .. } => {
@@ -110,7 +119,11 @@ impl Error {
             json!({ "errors": [{ "code": code.as_str(), "message": self.to_string(), "detail": detail }] })
         } else {
             tracing::debug!(error = %self, "refused");
-            json!({ "errors": [{ "code": code.as_str(), "message": self.to_string() }] })
+            let mut error = json!({ "code": code.as_str(), "message": self.to_string() });
+            if let Self::Registry(RegistryError::Condition(refused)) = &self {
+                error["detail"] = condition::detail(refused);
+            }
+            json!({ "errors": [error] })
         };
         let mut response = Response::new(Body::from(body.to_string()));
         *response.status_mut() = status;
@@ -127,7 +140,9 @@ impl Error {
         let wait = |time: std::time::Duration| vec![(header::RETRY_AFTER, HeaderValue::from(time.as_secs()))];
         match self {
             Self::Call(CallError::Method { allow }) => vec![(header::ALLOW, HeaderValue::from_static(allow))],
-            Self::SignIn(SignInError::Missing | SignInError::Malformed | SignInError::Wrong) => {
+            Self::SignIn(
+                SignInError::Missing | SignInError::Malformed | SignInError::Repeated | SignInError::Wrong,
+            ) => {
                 vec![(header::WWW_AUTHENTICATE, CHALLENGE)]
             }
             Self::Registry(RegistryError::UploadBusy { .. } | RegistryError::Store(StoreError::Stopped)) => {
@@ -208,6 +223,9 @@ fn of_registry(error: &RegistryError) -> (StatusCode, ErrorCode) {
         // Docker prints `<code>: <message>`; DTR's users know this refusal as
         // `unknown: tag=… cannot be overwritten because …`.
         RegistryError::TagImmutable { .. } => (StatusCode::CONFLICT, ErrorCode::Unknown),
+        // The specification has no conditional requests, and so no code.
+        RegistryError::Condition(_) => (StatusCode::PRECONDITION_FAILED, ErrorCode::Unknown),
+        RegistryError::NeverNamed { .. } => (StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown),
         RegistryError::UploadUnknown { .. } => (StatusCode::NOT_FOUND, ErrorCode::BlobUploadUnknown),
         // A retry after a cut connection meets its own predecessor: soon over.
         RegistryError::UploadBusy { .. } | RegistryError::TooManyUploads { .. } => {
@@ -216,7 +234,9 @@ fn of_registry(error: &RegistryError) -> (StatusCode, ErrorCode) {
         RegistryError::ChunkOutOfOrder { .. } | RegistryError::ChunkLength { .. } => {
             (StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeInvalid)
         }
-        RegistryError::BodyBroken { .. } => (StatusCode::BAD_REQUEST, ErrorCode::BlobUploadInvalid),
+        RegistryError::BodyBroken { .. } | RegistryError::BlobBroken => {
+            (StatusCode::BAD_REQUEST, ErrorCode::BlobUploadInvalid)
+        }
         RegistryError::BlobTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::SizeInvalid),
         // It may come back by itself, so not 404; and the bytes are no client's fault.
         RegistryError::Quarantined { held } => match held.holder {
@@ -246,9 +266,11 @@ mod tests {
     use super::*;
     use crate::access::Level;
     use crate::chance::Chance;
+    use crate::oci::condition::Unmet;
     use crate::oci::page::PageError;
     use crate::oci::tag::TagError;
-    use crate::oci::{Digest, MediaType, Reference};
+    use crate::oci::{Digest, MediaType, Reference, Tag};
+    use crate::registry::condition::{Refused, Subject};
     use crate::store::file::{FileError, UploadId};
     use crate::store::quarantine::Held;
 
@@ -267,7 +289,9 @@ mod tests {
     #[test]
     fn every_refusal_has_its_status_code_and_headers() {
         use RegistryError as R;
-        let (repository, digest, tag) = (name(), Digest::sha256_of(b"x"), "1.0".parse().unwrap());
+        let (repository, digest, tag): (_, _, Tag) = (name(), Digest::sha256_of(b"x"), "1.0".parse().unwrap());
+        let subject = Subject::Tag(tag.clone());
+        let refused = R::from(Refused { unmet: Unmet::IfMatch, subject, repository: name(), there: Some(digest) });
         let reference = Reference::Digest(digest);
         let text = || "x".to_owned();
         let stands = Progress { id: id(), offset: 7 };
@@ -293,6 +317,7 @@ mod tests {
             (CallError::TooManyTags { count: 99 }.into(), 414, "TAG_INVALID", &[]),
             (SignInError::Missing.into(), 401, "UNAUTHORIZED", &["www-authenticate"]),
             (SignInError::Malformed.into(), 401, "UNAUTHORIZED", &["www-authenticate"]),
+            (SignInError::Repeated.into(), 401, "UNAUTHORIZED", &["www-authenticate"]),
             (SignInError::Wrong.into(), 401, "UNAUTHORIZED", &["www-authenticate"]),
             (SignInError::Store(StoreError::Panicked("x")).into(), 500, "UNKNOWN", &[]),
             (BodyError::TooLarge { cap: 1 }.into(), 413, "MANIFEST_INVALID", &[]),
@@ -304,8 +329,11 @@ mod tests {
                 "RANGE_INVALID",
                 &["location", "range", "docker-upload-uuid"],
             ),
+            (ConditionError { header: Unmet::IfMatch }.into(), 400, "UNSUPPORTED", &[]),
+            (refused.into(), 412, "UNKNOWN", &[]),
+            (R::NeverNamed { tag: tag.clone(), digest, repository: name() }.into(), 404, "MANIFEST_UNKNOWN", &[]),
             (Error::Unsatisfiable { size: 7 }, 416, "RANGE_INVALID", &["content-range"]),
-            (R::RepositoryUnknown { repository: name() }.into(), 404, "NAME_UNKNOWN", &[]),
+            (R::RepositoryUnknown { repository: name(), own: true }.into(), 404, "NAME_UNKNOWN", &[]),
             (R::Denied { repository: name(), needed: Level::Admin }.into(), 403, "DENIED", &[]),
             (R::AdminOnly { action: "do this" }.into(), 403, "DENIED", &[]),
             (R::NamespaceUnknown { namespace: text() }.into(), 404, "NAME_UNKNOWN", &[]),
@@ -337,6 +365,7 @@ mod tests {
             (R::ChunkOutOfOrder { session: id(), offset: 1, start: 2 }.into(), 416, "RANGE_INVALID", &[]),
             (R::ChunkLength { session: id(), said: 1, found: 2 }.into(), 416, "RANGE_INVALID", &[]),
             (R::BodyBroken { offset: 1 }.into(), 400, "BLOB_UPLOAD_INVALID", &[]),
+            (R::BlobBroken.into(), 400, "BLOB_UPLOAD_INVALID", &[]),
             (R::TooManyUploads { count: 1 }.into(), 429, "TOOMANYREQUESTS", &["retry-after"]),
             (R::BlobTooLarge.into(), 413, "SIZE_INVALID", &[]),
             (R::PolicyUnknown { repository: name() }.into(), 404, "NAME_UNKNOWN", &[]),

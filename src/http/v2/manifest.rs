@@ -4,11 +4,12 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode, header};
 
 use super::Error;
-use super::answer::{CONTENT_DIGEST, etag, finish, is_known, not_modified, status};
+use super::answer::{CONTENT_DIGEST, etag, finish, status, unread};
 use crate::http::request_body::RequestBody;
-use crate::http::{Body, State, read_capped};
+use crate::http::{Body, State, condition, read_capped};
 use crate::limits;
 use crate::oci::{Reference, RepoName, Tag};
+use crate::registry::manifest::Sent;
 use crate::registry::{Caller, RegistryError};
 
 /// `GET` and `HEAD …/manifests/<reference>`. What was stored is served,
@@ -21,6 +22,7 @@ pub(super) async fn get(
     reference: &Reference,
     parts: &Parts,
 ) -> Result<Response<Body>, Error> {
+    let condition = condition::to_read(&parts.headers)?;
     let is_head = parts.method == Method::HEAD;
     let served = match state.registry().manifest(caller, repository, reference) {
         // A client that pushes asks so whether it has to send it: it has.
@@ -30,8 +32,8 @@ pub(super) async fn get(
         }
         found => found?,
     };
-    if is_known(&parts.headers, &served.digest) {
-        return Ok(not_modified(&served.digest));
+    if let Some(answer) = unread(&condition, reference, repository, &served.digest)? {
+        return Ok(answer);
     }
     let answer = Response::builder()
         .header(CONTENT_DIGEST, served.digest.to_string())
@@ -46,6 +48,11 @@ pub(super) async fn get(
 }
 
 /// `PUT …/manifests/<reference>`, with further tags as `?tag=`.
+///
+/// `If-Match` and `If-None-Match` speak of every tag that the request sets, in
+/// the path and as `?tag=` alike: it sets all of them or none, and none that
+/// the client did not know. By digest and without a tag they speak of the
+/// manifest.
 pub(super) async fn put(
     state: &State,
     caller: &Caller,
@@ -54,12 +61,14 @@ pub(super) async fn put(
     parts: &Parts,
     body: RequestBody,
 ) -> Result<Response<Body>, Error> {
-    let bytes = read_capped(body, limits::MANIFEST_BYTES).await?;
-    let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let (digest, subject) =
-        state.registry().put_manifest(caller, repository, reference, tags.clone(), kind, bytes.into()).await?;
+    let condition = condition::to_change(&parts.headers)?;
+    let bytes = read_capped(body, limits::MANIFEST_BYTES).await?.into();
+    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let sent = Sent { content_type, bytes, tags: tags.clone(), condition };
+    let (digest, subject) = state.registry().put_manifest(caller, repository, reference, sent).await?;
     let mut answer = status(StatusCode::CREATED)
         .header(header::LOCATION, format!("/v2/{repository}/manifests/{digest}"))
+        .header(header::ETAG, etag(&digest))
         .header(CONTENT_DIGEST, digest.to_string());
     if let Some(subject) = subject {
         answer = answer.header("oci-subject", subject.to_string());
@@ -76,10 +85,12 @@ pub(super) async fn delete(
     caller: &Caller,
     repository: &RepoName,
     reference: &Reference,
+    parts: &Parts,
 ) -> Result<Response<Body>, Error> {
+    let condition = condition::to_change(&parts.headers)?;
     match reference {
-        Reference::Tag(tag) => state.registry().delete_tag(caller, repository, tag).await?,
-        Reference::Digest(digest) => state.registry().delete_manifest(caller, repository, digest).await?,
+        Reference::Tag(tag) => state.registry().delete_tag(caller, repository, tag, condition).await?,
+        Reference::Digest(digest) => state.registry().delete_manifest(caller, repository, digest, condition).await?,
     }
     Ok(finish(status(StatusCode::ACCEPTED), Body::empty()))
 }

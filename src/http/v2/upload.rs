@@ -37,7 +37,8 @@ pub(super) async fn whole(
     digest: &Digest,
     body: RequestBody,
 ) -> Result<Response<Body>, Error> {
-    state.registry().store_blob(caller, repository, digest, bytes_of(body)).await?;
+    let length = body.size_hint().exact();
+    state.registry().store_blob(caller, repository, digest, length, bytes_of(body)).await?;
     Ok(stored(repository, digest))
 }
 
@@ -59,7 +60,7 @@ pub(super) async fn mount(
     if mounted { Ok(stored(repository, digest)) } else { begin(state, caller, repository, digest.algorithm()).await }
 }
 
-/// `GET …/blobs/uploads/<session>`
+/// `GET` and `HEAD …/blobs/uploads/<session>`
 pub(super) async fn progress(state: &State, caller: &Caller, session: &Session) -> Result<Response<Body>, Error> {
     let stands_at = state.registry().upload_progress(caller, &session.repository, &session.id).await?;
     Ok(stands(StatusCode::NO_CONTENT, &session.repository, stands_at))

@@ -240,7 +240,7 @@ async fn an_index_waits_for_its_entries_unless_it_is_sparse_by_intent() {
     let digest = Digest::sha256_of(&index);
     world
         .registry
-        .put_manifest(&Caller::System, &repository, &reference, Vec::new(), None, index)
+        .put_manifest(&Caller::System, &repository, &reference, Sent { bytes: index, ..Sent::default() })
         .await
         .expect("a sparse index is taken");
     react::catch_up(world.store()).await.expect("reacts");
@@ -272,6 +272,7 @@ async fn a_change_made_from_an_old_policy_is_not_saved_over_a_newer_one() {
         time_zone: from.time_zone.clone(),
         body: from.body.clone(),
         evaluate: false,
+        again: false,
     };
     let both_read = read();
     let first = change(&both_read, "a-%n", true);

@@ -38,7 +38,7 @@ impl World {
         let digest = Digest::sha256_of(bytes);
         let body = futures_util::stream::iter([Ok::<_, BrokenBody>(bytes::Bytes::copy_from_slice(bytes))]);
         let name: RepoName = "dev/web".parse().expect("a name");
-        self.registry.store_blob(&Caller::System, &name, &digest, body).await.expect("is stored");
+        self.registry.store_blob(&Caller::System, &name, &digest, None, body).await.expect("is stored");
         digest
     }
 
@@ -155,7 +155,7 @@ impl World {
     async fn tidy(&self) {
         let scope = Scope::new();
         let every = Duration::from_millis(1);
-        let options = upkeep::Options { every, unlink_grace: Duration::ZERO, orphans_every: Duration::from_secs(999) };
+        let options = upkeep::Options { every, unlink_grace: Duration::ZERO, ..upkeep::Options::default() };
         scope.spawn(upkeep::run(self.registry.clone(), scope.clone(), options));
         self.wait(|| {
             let read = self.store().snapshot().expect("reads");
@@ -555,8 +555,12 @@ async fn an_image_that_is_damaged_is_not_passed_on_until_it_is_whole() {
     // A manifest that names it asks for it, and does not take it for a hole.
     let (config, bytes) = (b"{\"seed\":\"one\"}".to_vec(), "one".repeat(5_000).into_bytes());
     let reference = Reference::Tag("2".parse().expect("a tag"));
-    let put =
-        world.registry.put_manifest(&Caller::System, &source, &reference, Vec::new(), None, image(&config, &bytes));
+    let put = world.registry.put_manifest(
+        &Caller::System,
+        &source,
+        &reference,
+        Sent { bytes: image(&config, &bytes), ..Sent::default() },
+    );
     assert!(matches!(put.await, Err(RegistryError::ManifestBlobUnknown { digest, .. }) if digest == layer));
 
     world.keep(&bytes).await;
@@ -595,7 +599,7 @@ async fn what_is_damaged_and_not_needed_is_collected_with_its_file() {
     world.scrub().await;
     world.wait(|| world.quarantined(&Held::manifest(manifest)).filter(|row| !row.last_error.is_empty())).await;
     let (repository, tag) = ("dev/web".parse().expect("a name"), "1".parse().expect("a tag"));
-    world.registry.delete_tag(&Caller::System, &repository, &tag).await.expect("is deleted");
+    world.registry.delete_tag(&Caller::System, &repository, &tag, Condition::default()).await.expect("is deleted");
     let report = gc::Collecting { registry: &world.registry, how, log: &log }.run().await.expect("collects");
     assert_eq!((report.done.manifests, report.done.files), (1, 2), "{report:?}");
     assert_eq!(world.damaged(), 0);

@@ -3,7 +3,7 @@
 use super::world::{World, index, remote};
 use crate::chance::Id;
 use crate::limits;
-use crate::oci::{Digest, MediaType, RepoName};
+use crate::oci::{Condition, Digest, MediaType, RepoName};
 use crate::reactor::follow::Late;
 use crate::reactor::sweep;
 use crate::registry::Caller;
@@ -135,7 +135,7 @@ async fn nothing_is_brought_back_to_where_the_index_is_gone() {
     let root = world.index("dev/website", "1-stable", &[(IMAGE, &image)]).await;
     world.settle().await;
     let target: RepoName = "qa/website".parse().expect("a name");
-    world.registry.delete_manifest(&Caller::System, &target, &root).await.expect("goes");
+    world.registry.delete_manifest(&Caller::System, &target, &root, Condition::default()).await.expect("goes");
     put(&world, "dev/website", IMAGE, &image).await;
     world.settle().await;
     assert!(!world.has("qa/website", digest(&image)));

@@ -8,6 +8,8 @@ mod late;
 mod loops;
 /// How long it takes.
 mod measure;
+/// What comes late beside what is newer.
+mod order;
 /// Pushes in, promotions and transfers out.
 mod promotion;
 /// A registry to try it on.

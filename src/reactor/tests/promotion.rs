@@ -2,7 +2,7 @@
 
 use super::world::{World, remote};
 use crate::event::Cause;
-use crate::oci::{Digest, MediaType, Reference, RepoName, Tag};
+use crate::oci::{Condition, Digest, MediaType, Reference, RepoName, Tag};
 use crate::policy::{Outcome, Reason};
 use crate::reactor::sweep;
 use crate::registry::Caller;
@@ -37,7 +37,11 @@ async fn what_somebody_deleted_at_the_target_stays_deleted() {
     world.push("dev/website", "1-stable", "one").await;
     world.settle().await;
     let target: RepoName = "qa/website".parse().expect("a name");
-    world.registry.delete_tag(&Caller::System, &target, &"1-stable".parse().expect("a tag")).await.expect("goes");
+    world
+        .registry
+        .delete_tag(&Caller::System, &target, &"1-stable".parse().expect("a tag"), Condition::default())
+        .await
+        .expect("goes");
     world.settle().await;
     assert_eq!(sweep::sweep(world.store()).await.expect("sweeps"), 0);
     world.settle().await;
@@ -46,6 +50,35 @@ async fn what_somebody_deleted_at_the_target_stays_deleted() {
     world.push("dev/website", "1-stable", "one").await;
     world.settle().await;
     assert!(world.tag("qa/website", "1-stable").is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tag_that_is_set_back_is_a_new_wish_and_is_not_undone() {
+    let world = World::new(&["dev/website", "qa/website"]).await;
+    world.promote("dev/website", "qa/website").await;
+    let first = world.push("dev/website", "1-stable", "one").await;
+    world.settle().await;
+    let second = world.push("dev/website", "1-stable", "two").await;
+    world.settle().await;
+    let stands = || world.tag("qa/website", "1-stable").expect("was promoted");
+    assert_eq!(stands().digest, second);
+    let restore = async |repository: &str, digest: Digest| {
+        let (name, tag) = (repository.parse().expect("a name"), "1-stable".parse().expect("a tag"));
+        let restored = world.registry.restore_tag(&Caller::System, &name, &tag, &digest, Condition::default()).await;
+        assert_eq!(restored.expect("is set back").cause, Cause::Restore);
+        world.settle().await;
+        assert_eq!(sweep::sweep(world.store()).await.expect("sweeps"), 0);
+        world.settle().await;
+    };
+    // At the target it stays, whatever the policy would do today.
+    restore("qa/website", first).await;
+    assert_eq!((stands().digest, stands().cause), (first, Cause::Restore));
+    // At the source it goes through the policies like a push.
+    world.push("dev/website", "1-stable", "three").await;
+    world.settle().await;
+    restore("dev/website", second).await;
+    assert_eq!((stands().digest, stands().previous.is_some()), (second, true));
+    assert!(matches!(stands().cause, Cause::Promotion { policy: Some(_), .. }));
 }
 
 #[tokio::test(flavor = "multi_thread")]

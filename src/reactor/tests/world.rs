@@ -8,6 +8,7 @@ use crate::oci::{Digest, MediaType, Reference, RepoName};
 use crate::policy::RawRule;
 use crate::reactor::{evaluate, react};
 use crate::registry::account::NewAccount;
+use crate::registry::manifest::Sent;
 use crate::registry::policy::Saving;
 use crate::registry::repository::Settings;
 use crate::registry::upload::BrokenBody;
@@ -55,7 +56,7 @@ impl World {
         let digest = Digest::sha256_of(bytes);
         let body = futures_util::stream::iter([Ok::<_, BrokenBody>(Bytes::copy_from_slice(bytes))]);
         let name = repository.parse().expect("a name");
-        self.registry.store_blob(&Caller::System, &name, &digest, body).await.expect("is stored");
+        self.registry.store_blob(&Caller::System, &name, &digest, None, body).await.expect("is stored");
         digest
     }
 
@@ -130,9 +131,8 @@ impl World {
     pub(super) async fn manifest(&self, repository: &str, reference: &str, bytes: String, kind: MediaType) -> Digest {
         let name = repository.parse().expect("a name");
         let reference: Reference = reference.parse().expect("a reference");
-        let bytes = bytes.into_bytes();
-        let put =
-            self.registry.put_manifest(&Caller::System, &name, &reference, Vec::new(), Some(kind.as_str()), bytes);
+        let sent = Sent { bytes: bytes.into_bytes(), content_type: Some(kind.as_str()), ..Sent::default() };
+        let put = self.registry.put_manifest(&Caller::System, &name, &reference, sent);
         put.await.expect("is taken").0
     }
 
@@ -146,6 +146,7 @@ impl World {
             time_zone: "UTC".into(),
             body: PolicyBody::Promotion { target: "qa/website".into() },
             evaluate: true,
+            again: false,
         };
         saving(&mut policy);
         self.registry.save_policy(caller, policy).await.expect("is saved").policy.id

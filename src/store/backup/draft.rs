@@ -117,7 +117,9 @@ impl Draft {
             database_bytes: None,
             keys: Vec::new(),
         };
-        let database = guarded(|| open::builder().create(path)).map_err(BackupError::of(path))?;
+        let file = open::private_file(path).map_err(BackupError::on("create", path))?;
+        let file = redb::backends::FileBackend::new(file).map_err(BackupError::of(path))?;
+        let database = guarded(|| open::builder().create_with_backend(file)).map_err(BackupError::of(path))?;
         let mut transaction = guarded(|| database.begin_write()).map_err(BackupError::of(path))?;
         transaction.set_durability(Durability::Immediate).map_err(BackupError::of(path))?;
         transaction.set_quick_repair(true);

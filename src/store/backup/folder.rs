@@ -81,12 +81,15 @@ impl BackupFolder {
     /// When it holds something else, is a data folder, is used by another
     /// process, or cannot be written to.
     pub fn open(path: &Path) -> Result<Self, BackupError> {
+        // Nothing is made in a data folder, not even what would be refused.
+        for above in path.ancestors() {
+            let Ok(above) = fs::canonicalize(above) else { continue };
+            outside_data(&above)?;
+            break;
+        }
         make_folder(path)?;
         let path = fs::canonicalize(path).map_err(BackupError::on("look at", path))?;
-        let is_data = |folder: &&Path| folder.join(open::MARKER).exists() && folder.join(DATABASE).exists();
-        if let Some(data) = path.ancestors().find(is_data) {
-            return Err(BackupError::DataFolder { path: data.to_owned() });
-        }
+        outside_data(&path)?;
         let lock = lock(&path)?;
         recognise(&path)?;
         let incoming = path.join(INCOMING);
@@ -284,6 +287,15 @@ impl IncomingFile {
         let mut unsynced = folder.0.unsynced.lock().unwrap_or_else(PoisonError::into_inner);
         unsynced.extend([shard, algorithm, blobs, folder.0.path.clone()]);
         Ok(())
+    }
+}
+
+/// Refuses a place in a data folder.
+fn outside_data(path: &Path) -> Result<(), BackupError> {
+    let is_data = |folder: &&Path| folder.join(open::MARKER).exists() && folder.join(DATABASE).exists();
+    match path.ancestors().find(is_data) {
+        Some(data) => Err(BackupError::DataFolder { path: data.to_owned() }),
+        None => Ok(()),
     }
 }
 

@@ -202,11 +202,8 @@ impl<'a> Site<'a> {
     /// Writes the marker: from now on no daemon takes the folder for a new one.
     fn mark(&self, instance: Id, generation: u64) -> Result<(), BackupError> {
         let path = self.how.data.join(open::MARKER);
-        open::write_marker(&self.how.data, instance, generation).map_err(|error| BackupError::Io {
-            action: "write",
-            path,
-            source: io::Error::other(error),
-        })
+        open::write_marker(&self.how.data, open::Marker { instance, generation, event: 0 })
+            .map_err(|source| BackupError::Io { action: "write", path, source })
     }
 
     /// Brings every file that the database names. That all are there is looked

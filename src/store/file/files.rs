@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::time::Instant;
+
+use crate::limits;
 use crate::oci::{Algorithm, Digest};
 use crate::store::crash::crash_point;
 
@@ -34,6 +37,16 @@ struct Inner {
     stopped: AtomicBool,
     disk: Disk,
     traffic: Traffic,
+    missing: Mutex<Missing>,
+}
+
+/// Files that a name led to and that were not there.
+#[derive(Debug, Default)]
+struct Missing {
+    /// When one was told of last.
+    told: Option<Instant>,
+    /// How many were met since.
+    untold: u64,
 }
 
 /// What the file system has left for this user.
@@ -84,17 +97,32 @@ impl Files {
         sync_names(&blobs)?;
         sync_names(root)?;
         sync_names(&parent(root))?;
-        let disk = Disk::new(root.to_owned(), keep);
-        let (stopped, traffic) = (AtomicBool::new(false), Traffic::default());
-        Ok(Self(Arc::new(Inner { blobs, uploads, ready: Mutex::default(), stopped, disk, traffic })))
+        Ok(Self::over(blobs, uploads, Disk::new(root.to_owned(), keep)))
     }
 
     /// The blob files below `root`, to be looked at: nothing is made or checked.
     pub(in crate::store) fn looking_at(root: &Path) -> Self {
         let (blobs, uploads) = (root.join("blobs"), root.join("uploads"));
-        let disk = Disk::new(root.to_owned(), Keep::Usual);
-        let (stopped, traffic) = (AtomicBool::new(false), Traffic::default());
-        Self(Arc::new(Inner { blobs, uploads, ready: Mutex::default(), stopped, disk, traffic }))
+        Self::over(blobs, uploads, Disk::new(root.to_owned(), Keep::Usual))
+    }
+
+    fn over(blobs: PathBuf, uploads: PathBuf, disk: Disk) -> Self {
+        let (ready, stopped, missing) = (Mutex::default(), AtomicBool::new(false), Mutex::default());
+        let traffic = Traffic::default();
+        Self(Arc::new(Inner { blobs, uploads, ready, stopped, disk, traffic, missing }))
+    }
+
+    /// Logs that a file which is named is not there; one line a while for all
+    /// of them, since a disk that is gone takes every file with it.
+    pub(super) fn tell_missing(&self, path: &Path) {
+        let (now, mut missing) = (Instant::now(), self.0.missing.lock().unwrap_or_else(PoisonError::into_inner));
+        missing.untold += 1;
+        if missing.told.is_some_and(|told| now.saturating_duration_since(told) < limits::MISSING_FILE_TELL) {
+            return;
+        }
+        let (files, path) = (std::mem::take(&mut missing.untold), path.display());
+        missing.told = Some(now);
+        tracing::error!(files, %path, "a blob file that the database names is not there; is its disk mounted? `tidegate verify` names all that are missing");
     }
 
     /// The watch over the room on the disk.

@@ -58,6 +58,6 @@ pub use place::BlobFile;
 pub use read::BlobReader;
 pub use session::{BrokenSession, Fault, Session, SessionOnDisk, Sessions};
 pub use traffic::Traffic;
-pub use upload::{Sealed, Upload};
+pub use upload::{Mark, Sealed, Upload};
 pub use upload_id::{UploadId, UploadIdError};
 pub use walk::{Found, Walk};

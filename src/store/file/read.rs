@@ -40,12 +40,26 @@ pub struct BlobReader {
 
 impl Files {
     /// Opens a blob file that should have `size` bytes; `None` when it is
-    /// gone. The reader is set on the whole file.
+    /// gone, which is logged: a name leads to it. The reader is set on the
+    /// whole file.
     ///
     /// # Errors
     /// [`FileError::Length`] when the file is longer or shorter, before any
     /// byte of it is served; else when the system refuses.
     pub fn open_blob(&self, file: &BlobFile, size: u64) -> Result<Option<BlobReader>, FileError> {
+        let found = self.find_blob(file, size)?;
+        if found.is_none() {
+            self.tell_missing(&self.blob_path(file));
+        }
+        Ok(found)
+    }
+
+    /// As [`Files::open_blob`], for those who report by themselves what is
+    /// missing.
+    ///
+    /// # Errors
+    /// As [`Files::open_blob`].
+    pub(in crate::store) fn find_blob(&self, file: &BlobFile, size: u64) -> Result<Option<BlobReader>, FileError> {
         let path = self.blob_path(file);
         let file = match File::open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

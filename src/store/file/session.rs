@@ -117,6 +117,24 @@ impl Files {
         Ok(found)
     }
 
+    /// The uploads that have a session, whole or not; none where there is no
+    /// folder for them.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn upload_ids(&self) -> Result<std::collections::HashSet<UploadId>, FileError> {
+        let folder = self.uploads();
+        let entries = match fs::read_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Default::default()),
+            entries => entries.map_err(FileError::on("list", folder))?,
+        };
+        let ids = entries.filter_map(|entry| match entry {
+            Ok(entry) => entry.file_name().to_str().and_then(|name| name.parse().ok()).map(Ok),
+            Err(error) => Some(Err(FileError::on("list", folder)(error))),
+        });
+        ids.collect()
+    }
+
     /// One session on the disk.
     pub(super) fn session(&self, id: UploadId) -> Result<Result<SessionOnDisk, Fault>, FileError> {
         let folder = self.upload_folder(id);

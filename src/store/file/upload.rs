@@ -34,6 +34,13 @@ pub struct Upload {
     started: u64,
 }
 
+/// Where an upload stood, to go back to.
+#[derive(Debug)]
+pub struct Mark {
+    offset: u64,
+    hasher: Option<Hasher>,
+}
+
 /// A blob whose bytes and name are durable, and which no row names yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sealed {
@@ -158,6 +165,25 @@ impl Upload {
             self.started = self.offset;
         }
         written
+    }
+
+    /// Where it stands.
+    pub fn mark(&self) -> Mark {
+        Mark { offset: self.offset, hasher: self.hasher.clone() }
+    }
+
+    /// Cuts it back to where it stood at `mark`: bytes, offset and hash. Blocks.
+    ///
+    /// # Errors
+    /// When the upload has ended or the system refuses; then it stands where it
+    /// stood before the call.
+    pub fn rewind(&mut self, mark: Mark) -> Result<(), FileError> {
+        let data = self.data.as_ref().ok_or(FileError::Ended { id: self.id })?;
+        data.set_len(mark.offset).map_err(FileError::on("cut back", &self.path))?;
+        self.offset = mark.offset;
+        self.hasher = mark.hasher;
+        self.started = self.started.min(mark.offset);
+        Ok(())
     }
 
     /// Makes the upload the blob `expected`: its bytes durable, then its name.
@@ -289,6 +315,24 @@ mod tests {
                 assert_eq!(blobs(&files), [file]);
                 assert_eq!(files.sessions().expect("listed"), Default::default());
             }
+        }
+    }
+
+    #[test]
+    fn an_upload_cut_back_is_as_if_nothing_had_come() {
+        for resumed in [false, true] {
+            let root = tempfile::tempdir().expect("a folder");
+            let (files, mut upload) = begin(&root, Algorithm::Sha256);
+            upload.append(b"hello").expect("appended");
+            if resumed {
+                upload = files.resume_upload(ID).expect("looked").expect("there");
+            }
+            let mark = upload.mark();
+            upload.append(&random(limits::UPLOAD_WRITEBACK_BYTES as usize + 1)).expect("appended");
+            upload.rewind(mark).expect("cut");
+            assert_eq!(upload.offset(), 5);
+            upload.append(b" world").expect("appended");
+            upload.verify_and_seal(&Digest::sha256_of(b"hello world")).expect("sealed");
         }
     }
 

@@ -35,7 +35,7 @@ pub use manifest::{Blob, Linked, ManifestBody, ManifestLinks, Referrer};
 pub use policy::{Evaluation, Owner, Policy, PolicyBody, PolicyStatus, Remote};
 pub use quarantine::{Holder, Pass, Quarantined};
 pub use repository::{Counts, Repository};
-pub use tag::TagValue;
+pub use tag::{Removal, TagPast, TagRemoved, TagValue};
 pub use transfer::{Direction, Transfer};
 pub use verdict::{Decided, Verdict};
 

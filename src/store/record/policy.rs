@@ -1,6 +1,6 @@
 //! Policies, their status, and walks over the tags that exist already.
 
-use super::Stored;
+use super::{Damage, Stored, decode};
 use crate::chance::Id;
 use crate::clock::Timestamp;
 use crate::oci::name::NameError;
@@ -116,6 +116,11 @@ pub struct Evaluation {
     pub version: u32,
     /// The last tag that was handled; empty at the start.
     pub after: String,
+    /// The event of the save that began it.
+    pub since: u64,
+    /// Whether somebody asked in so many words for existing tags to be
+    /// evaluated: then what was done and is gone since is done again.
+    pub again: bool,
 }
 
 impl Stored for Policy {
@@ -125,7 +130,15 @@ impl Stored for PolicyStatus {
     const VERSION: u8 = 1;
 }
 impl Stored for Evaluation {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
+
+    fn decode_old(version: u8, rest: &[u8]) -> Result<Self, Damage> {
+        match version {
+            // It was not written down which save it was: nothing is later.
+            1 => decode(rest).map(|(version, after)| Self { version, after, since: u64::MAX, again: false }),
+            _ => Err(Damage::Version(version)),
+        }
+    }
 }
 
 impl Policy {

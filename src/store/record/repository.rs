@@ -22,7 +22,7 @@ pub struct Repository {
     pub immutable_tags: bool,
     /// Kept for DTR's clients: scan what is pushed.
     pub scan_on_push: bool,
-    /// Kept for DTR's clients: at most so many tags; 0 is no limit.
+    /// At most so many tags; 0 is no limit.
     pub tag_limit: u64,
     /// Kept for DTR's clients.
     pub enable_manifest_lists: bool,

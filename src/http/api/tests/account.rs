@@ -41,7 +41,7 @@ async fn bad_accounts_are_refused_with_what_is_allowed() {
     let site = Site::open().await;
     for (body, code, words) in [
         ("{", "INVALID_JSON", "the body is not what this call takes"),
-        (r#"{"name":7}"#, "INVALID_JSON", "invalid type"),
+        (r#"{"name":7}"#, "INVALID_JSON", "`name` takes a text, not a number"),
         ("", "INVALID_JSON", "`name` is missing"),
         (r#"{"name":"ann","password":"correct horse"}"#, "ACCOUNT_EXISTS", "ann exists already"),
         (r#"{"name":"Ann","password":"correct horse"}"#, "INVALID_ACCOUNT_NAME", "lower-case letters"),

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{at, send};
 use crate::http::harness::{Ask, PASSWORD, Site};
+use crate::oci::Digest;
 use crate::reactor;
 
 const JOBS: &str = "/api/v0/jobs";
@@ -56,6 +57,21 @@ async fn a_look_for_changes_is_queued_for_every_pull_mirror() {
     let one = send(&site, 202, "root", Ask::post(&format!("{JOBS}/")), body).await.json();
     assert_eq!(one["jobs"].as_array().unwrap().len(), 1);
     assert_eq!(one["parameters"]["policyID"], policies[1]["id"]);
+    let by = |parameters: Value| json!({ "action": "poll_mirror", "parameters": parameters });
+    let one = send(&site, 202, "root", Ask::post(JOBS), by(json!({ "policy": policies[1]["id"] }))).await.json();
+    assert_eq!((one["jobs"].as_array().unwrap().len(), &one["parameters"]["policyID"]), (1, &policies[1]["id"]));
+    // Passed over, these would have started all mirrors.
+    for (parameters, words) in [
+        (json!({ "policy": "x" }), "is no id"),
+        (json!({ "policyId": policies[1]["id"] }), "takes \"policyID\""),
+        (json!({ "policy": policies[0]["id"], "policyID": policies[1]["id"] }), "two policies"),
+        (json!({ "repository": 5 }), "takes a text"),
+        (json!({ "repository": "X" }), "`repository`"),
+    ] {
+        let refused = send(&site, 400, "root", Ask::post(JOBS), by(parameters.clone())).await;
+        assert_eq!(refused.code(), "INVALID_PARAMETERS", "{parameters}");
+        assert!(refused.message().contains(words), "{parameters}: {}", refused.message());
+    }
     let disable =
         at("ann/other", &format!("/pollMirroringPolicies/{}?check=false", policies[1]["id"].as_str().unwrap()));
     send(&site, 200, "root", Ask::put(&disable), json!({ "enabled": false })).await;
@@ -168,6 +184,32 @@ async fn the_daemon_says_what_it_is_and_proves_that_it_is_whole() {
         assert_eq!((&report["clean"], &report["findings"], &report["orphans"]), (&json!(true), &json!([]), &json!(0)));
         assert_eq!(report["checked"]["tags"], json!(1), "{report}");
     }
+    // A bit flips on the disk: whoever does not say otherwise is told.
+    let folder = site.socket().parent().unwrap().join("blobs/sha256");
+    let hex = Digest::sha256_of(b"layer").hex();
+    let shard = folder.join(&hex[..2]);
+    let path = std::fs::read_dir(shard).unwrap().map(|entry| entry.unwrap().path());
+    let path = path.into_iter().find(|path| path.to_string_lossy().contains(&hex)).unwrap();
+    std::fs::write(&path, b"lAyer").unwrap();
+    let names = site.expect(200, Ask::post("/api/v0/admin/verify?depth=names").local()).await.json();
+    assert_eq!((&names["clean"], &names["depth"]), (&json!(true), &json!("names")));
+    let whole = site.expect(200, Ask::post("/api/v0/admin/verify").local()).await.json();
+    assert_eq!((&whole["clean"], &whole["depth"]), (&json!(false), &json!("bytes")));
+    assert_eq!(whole["findings"][0]["kind"], "wrong bytes", "{whole}");
+    let (mut place, mut found, mut bytes) = (String::from("blobs:"), Vec::new(), 0);
+    for _ in 0..10 {
+        let ask = Ask::post(&format!("/api/v0/admin/verify?files={place}")).local();
+        let slice = site.expect(200, ask).await.json();
+        found.extend(slice["findings"].as_array().unwrap().clone());
+        bytes += slice["bytes"].as_u64().unwrap();
+        match slice["next"].as_str() {
+            Some(next) => place = next.to_owned(),
+            None => break,
+        }
+    }
+    assert_eq!((found.len(), json!(bytes)), (1, whole["fileBytes"].clone()), "{place}");
+    std::fs::write(&path, b"layer").unwrap();
+    site.expect(400, Ask::post("/api/v0/admin/verify?files=nonsense").local()).await;
     let deep = site.expect(400, Ask::post("/api/v0/admin/verify?depth=deep").user("root")).await;
     assert_eq!(deep.code(), "INVALID_PARAMETERS");
     let nothing = site.expect(404, Ask::get("/api/v0/webhooks").user("root")).await;

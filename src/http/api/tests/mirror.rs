@@ -38,6 +38,24 @@ fn opened(site: &Site, made: &Value) -> String {
     site.state.remotes().unseal(&policy.id, policy.remote().unwrap()).unwrap().password.expose().to_owned()
 }
 
+/// Basic ends the name at its colon, and a line end ends the header: another
+/// name, or another header, would have been sent than what was saved.
+#[tokio::test]
+async fn user_names_that_no_header_can_carry_are_refused() {
+    let site = Site::open().await;
+    for path in ["/pushMirroringPolicies?check=false", "/pollMirroringPolicies?check=false"] {
+        for username in ["a:b", "a\r\nX: y", "a\nb", "a\0"] {
+            let body = json!({ "remoteHost": "https://far.example", "remoteRepository": "a/b", "username": username });
+            let refused = send(&site, 404, "ann", Ask::post(&at("ann/app", path)), body).await;
+            assert!(refused.message().contains("a user name has no"), "{}", refused.message());
+        }
+    }
+    let odd = json!({ "remoteHost": "javascript:x", "remoteRepository": "a/b" });
+    let refused = send(&site, 404, "ann", Ask::post(&at("ann/app", "/pushMirroringPolicies?check=false")), odd).await;
+    assert!(refused.message().contains("`javascript:` is no scheme"), "{}", refused.message());
+    site.close().await;
+}
+
 #[tokio::test]
 async fn a_push_mirror_is_checked_sealed_and_shown_without_its_secrets() {
     let (here, there) = (Site::open().await, Site::open().await);

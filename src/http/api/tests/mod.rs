@@ -5,6 +5,8 @@
 mod account;
 /// Backups.
 mod backup;
+/// What tags were, and the way back.
+mod history;
 /// Jobs, and the daemon itself.
 mod job;
 /// Mirror policies.

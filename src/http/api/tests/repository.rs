@@ -183,3 +183,55 @@ async fn manifests_are_listed_and_removed() {
     assert_eq!(again.code(), "NO_SUCH_REF");
     site.close().await;
 }
+
+#[tokio::test]
+async fn a_digest_in_the_place_of_a_tag_gives_the_tags_of_the_manifest() {
+    let site = Site::open().await;
+    let digest = site.push_image("ann", "ann/app", "1.0", b"layer").await;
+    site.push_image("ann", "ann/app", "1.1", b"layer").await;
+    site.push_image("ann", "ann/app", "2.0", b"another").await;
+    let one = site.expect(200, Ask::get(&at("ann/app", "/tags/1.0")).user("ann")).await.json();
+    for path in [format!("/tags/{digest}"), format!("/tags/{}", digest.to_string().replace(':', "%3A"))] {
+        let tags = site.expect(200, Ask::get(&at("ann/app", &path)).user("ann")).await.json();
+        assert_eq!((tags.as_array().unwrap().len(), &tags[0]), (2, &one[0]));
+        assert_eq!(tags[1]["name"], "1.1");
+    }
+    let absent = at("ann/app", &format!("/tags/{}", crate::oci::Digest::sha256_of(b"x")));
+    assert_eq!(site.expect(404, Ask::get(&absent).user("ann")).await.code(), "NO_SUCH_REF");
+    let bad = site.expect(400, Ask::get(&at("ann/app", "/tags/sha256:x")).user("ann")).await;
+    assert_eq!(bad.code(), "INVALID_DIGEST");
+    site.close().await;
+}
+
+#[tokio::test]
+async fn a_tag_limit_pushes_out_what_was_set_longest_ago() {
+    // It was stored and shown, and four tags beyond it were taken.
+    let site = Site::open().await;
+    let app = at("ann/app", "");
+    let tags = async || site.expect(200, Ask::get("/v2/ann/app/tags/list").user("ann")).await.json()["tags"].clone();
+    let too_high = send(&site, 400, "ann", Ask::new(http::Method::PATCH, &app), json!({ "tagLimit": 10_001 })).await;
+    assert!(too_high.message().contains("10000"), "{}", too_high.message());
+    send(&site, 200, "ann", Ask::new(http::Method::PATCH, &app), json!({ "tagLimit": 3 })).await;
+    for tag in ["a", "b", "c"] {
+        site.push_image("ann", "ann/app", tag, tag.as_bytes()).await;
+    }
+    // Pushed again, it is young again; the same value is no new tag.
+    site.push_image("ann", "ann/app", "a", b"again").await;
+    site.push_image("ann", "ann/app", "d", b"d").await;
+    assert_eq!(tags().await, json!(["a", "c", "d"]));
+    // What is attached does not count.
+    let subject = site.push_image("ann", "ann/app", "d", b"d").await;
+    site.push_image("ann", "ann/app", &format!("sha256-{}.sig", subject.hex()), b"sig").await;
+    assert_eq!(tags().await.as_array().unwrap().len(), 4);
+    // Lowered, it takes effect with the next tag; by hand as well.
+    send(&site, 200, "ann", Ask::new(http::Method::PATCH, &app), json!({ "tagLimit": 1 })).await;
+    site.push_image("ann", "ann/app", "e", b"e").await;
+    let left = tags().await;
+    assert_eq!((left.as_array().unwrap().len(), &left[0]), (2, &json!("e")));
+    // While tags are immutable nothing is pushed out.
+    let frozen = json!({ "immutableTags": true });
+    send(&site, 200, "ann", Ask::new(http::Method::PATCH, &app), frozen).await;
+    site.push_image("ann", "ann/app", "f", b"f").await;
+    assert_eq!(tags().await.as_array().unwrap().len(), 3);
+    site.close().await;
+}

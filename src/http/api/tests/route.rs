@@ -43,7 +43,11 @@ fn calls() -> Vec<(Method, String, ApiRoute, &'static str)> {
     add(delete.clone(), &below(""), ApiRoute::DeleteRepository(repo()), "decided");
     add(get.clone(), &below("/tags"), ApiRoute::ListTags(repo()), "read-only");
     add(get.clone(), &below("/tags/1.0"), ApiRoute::GetTag(repo(), tag()), "read-only");
+    let of_digest = below(&format!("/tags/{digest}"));
+    add(get.clone(), &of_digest, ApiRoute::TagsOf(repo(), digest), "read-only");
+    add(Method::PUT, &below("/tags/1.0"), ApiRoute::RestoreTag(repo(), tag()), "read-write");
     add(delete.clone(), &below("/tags/1.0"), ApiRoute::DeleteTag(repo(), tag()), "read-write");
+    add(get.clone(), &below("/tags/1.0/history"), ApiRoute::TagHistory(repo(), tag()), "read-only");
     add(get.clone(), &below("/tags/1.0/decisions"), ApiRoute::Decisions(repo(), tag()), "read-only");
     add(post.clone(), &below("/tags/1.0/promotion"), ApiRoute::PromoteTag(repo(), tag()), "read-only");
     add(post.clone(), &below("/tags/1.0/pushMirroring"), ApiRoute::PushTag(repo(), tag()), "read-only");

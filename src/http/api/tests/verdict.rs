@@ -9,10 +9,12 @@ use crate::chance::Chance;
 use crate::http::{BodyError, RequestId};
 use crate::identity::PasswordError;
 use crate::limits;
+use crate::oci::condition::{ConditionError, Unmet};
 use crate::oci::manifest::ManifestError;
 use crate::oci::{Digest, Reference, RepoName, Tag};
 use crate::policy::Kind;
 use crate::registry::RegistryError;
+use crate::registry::condition::{Refused, Subject};
 use crate::store::StoreError;
 use crate::store::backup::BackupOver;
 use crate::store::file::BlobFile;
@@ -36,9 +38,10 @@ fn refusals() -> Vec<(ApiError, u16, &'static str)> {
         (BodyError::TooLarge { cap: 1 }.into(), 413, "INVALID_JSON"),
         (BodyError::Stalled { within: limits::BODY_STALL }.into(), 408, "INVALID_JSON"),
         (BodyError::Broken("cut".into()).into(), 400, "INVALID_JSON"),
-        (ApiError::Json(serde_json::from_str::<u8>("{").unwrap_err()), 400, "INVALID_JSON"),
+        (ApiError::Json("x".to_owned()), 400, "INVALID_JSON"),
         (ApiError::Missing("name"), 400, "INVALID_JSON"),
         (ApiError::Parameter { name: "depth", why: "no".into() }, 400, "INVALID_PARAMETERS"),
+        (ConditionError { header: Unmet::IfMatch }.into(), 400, "INVALID_PARAMETERS"),
         (ApiError::Namespace { namespace: "dev".into() }, 403, "NOT_AUTHORIZED"),
         (ApiError::RepositoryName { name: "x".into(), source: name_error() }, 400, "INVALID_REPOSITORY_NAME"),
         (ApiError::Visibility("hidden".into()), 400, "INVALID_REPOSITORY_VISIBILITY"),
@@ -60,8 +63,10 @@ fn refusals() -> Vec<(ApiError, u16, &'static str)> {
         (ApiError::NoSuchFile(BlobFile { digest, upload: session }), 404, "NO_SUCH_FILE"),
         (ApiError::KeysLocal, 403, "NOT_AUTHORIZED"),
     ];
+    let subject = Subject::Tag(tag.clone());
+    let refused = Refused { unmet: Unmet::IfMatch, subject, repository: repo(), there: Some(digest) };
     let of_registry = [
-        (RegistryError::RepositoryUnknown { repository: repo() }, 404, "NO_SUCH_REPOSITORY"),
+        (RegistryError::RepositoryUnknown { repository: repo(), own: false }, 404, "NO_SUCH_REPOSITORY"),
         (RegistryError::Denied { repository: repo(), needed: Level::Admin }, 403, "NOT_AUTHORIZED"),
         (RegistryError::AdminOnly { action: "see jobs" }, 403, "NOT_AUTHORIZED"),
         (RegistryError::NamespaceUnknown { namespace: "dev".into() }, 404, "NO_SUCH_ACCOUNT"),
@@ -85,6 +90,8 @@ fn refusals() -> Vec<(ApiError, u16, &'static str)> {
         (RegistryError::ManifestBlobUnknown { digest, repository: repo() }, 400, "INVALID_MANIFEST"),
         (RegistryError::Manifest(ManifestError::Schema1), 400, "INVALID_MANIFEST"),
         (RegistryError::DigestMismatch { expected: digest, found: digest }, 400, "INVALID_DIGEST"),
+        (refused.into(), 412, "PRECONDITION_FAILED"),
+        (RegistryError::NeverNamed { tag: tag.clone(), digest, repository: repo() }, 404, "NO_SUCH_REF"),
         (RegistryError::TagImmutable { tag, repository: repo() }, 409, "IMMUTABLE_TAG"),
         (RegistryError::ClosureTooLarge { digest }, 413, "TOO_LARGE"),
         (RegistryError::UploadUnknown { session: "x".into() }, 404, "NO_SUCH_UPLOAD"),
@@ -92,6 +99,7 @@ fn refusals() -> Vec<(ApiError, u16, &'static str)> {
         (RegistryError::ChunkOutOfOrder { session, offset: 1, start: 2 }, 416, "INVALID_RANGE"),
         (RegistryError::ChunkLength { session, said: 1, found: 2 }, 416, "INVALID_RANGE"),
         (RegistryError::BodyBroken { offset: 1 }, 400, "INVALID_UPLOAD"),
+        (RegistryError::BlobBroken, 400, "INVALID_UPLOAD"),
         (RegistryError::TooManyUploads { count: 1 }, 429, "TOO_MANY_REQUESTS"),
         (RegistryError::BlobTooLarge, 413, "TOO_LARGE"),
         (RegistryError::PolicyUnknown { repository: repo() }, 404, "NO_SUCH_POLICY"),

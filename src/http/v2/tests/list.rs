@@ -117,3 +117,95 @@ async fn referrers_of_what_is_not_there_are_none() {
     }
     site.close().await;
 }
+
+#[tokio::test]
+async fn what_was_attached_by_a_tag_and_by_its_subject_is_one_list() {
+    let site = Site::open().await;
+    let subject = site.push_image("ann", "ann/app", "1.0", b"layer").await;
+    let config = site.push_blob("ann", "ann/app", b"{}").await;
+    let mut by_subject = Vec::new();
+    let mut by_tag = Vec::new();
+    for number in 0..6_u8 {
+        let layer = site.push_blob("ann", "ann/app", &[number]).await;
+        // Half of them name their subject; one of those is in the index too.
+        let names = (number % 2 == 0).then_some(&subject);
+        let mut artifact = image(&config, 2, &[(layer, 1)], names);
+        artifact["artifactType"] = format!("type/{}", number % 3).into();
+        let pushed = site.push_manifest("ann", "ann/app", &format!("a{number}"), &artifact).await;
+        if names.is_some() {
+            by_subject.push(pushed);
+        }
+        if names.is_none() || number == 0 {
+            by_tag.push((pushed, artifact.to_string().len()));
+        }
+    }
+    let entries: Vec<_> = by_tag
+        .iter()
+        .map(|(digest, size)| serde_json::json!({ "mediaType": MediaType::OciManifest.as_str(), "digest": digest, "size": size,
+            "annotations": { "by": "tag" } }))
+        .chain([serde_json::json!({ "mediaType": MediaType::OciManifest.as_str(), "digest": Digest::sha256_of(b"absent"), "size": 1 })])
+        .collect();
+    let index =
+        serde_json::json!({ "schemaVersion": 2, "mediaType": MediaType::OciIndex.as_str(), "manifests": entries });
+    site.push_manifest("ann", "ann/app", &format!("sha256-{}", subject.hex()), &index).await;
+
+    let path = format!("/v2/ann/app/referrers/{subject}");
+    let all = site.expect(200, Ask::get(&path).user("ann")).await.json();
+    let listed: Vec<String> =
+        all["manifests"].as_array().unwrap().iter().map(|entry| entry["digest"].as_str().unwrap().to_owned()).collect();
+    let mut wanted: Vec<String> =
+        by_subject.iter().chain(by_tag.iter().map(|(digest, _)| digest)).map(ToString::to_string).collect();
+    wanted.sort();
+    wanted.dedup();
+    assert_eq!((listed.len(), &listed), (6, &wanted));
+    // Pages of every size give the same list, each once.
+    for entries in 1..=6 {
+        let mut page = Some(format!("{path}?n={entries}"));
+        let mut paged = Vec::new();
+        while let Some(asked) = page {
+            let answer = site.expect(200, Ask::get(&asked).user("ann")).await;
+            let found = answer.json();
+            let digests = found["manifests"].as_array().unwrap().iter();
+            paged.extend(digests.map(|entry| entry["digest"].as_str().unwrap().to_owned()));
+            page = next(&answer);
+        }
+        assert_eq!(paged, wanted, "n={entries}");
+    }
+    let some = site.expect(200, Ask::get(&format!("{path}?artifactType=type/0")).user("ann")).await.json();
+    assert_eq!(some["manifests"].as_array().unwrap().len(), 2);
+    site.close().await;
+}
+
+#[tokio::test]
+async fn a_caller_sees_its_own_and_what_is_public_in_order_and_in_pages() {
+    use crate::registry::Caller;
+    use crate::registry::repository::Settings;
+    let site = Site::open().await;
+    let registry = site.state.registry();
+    for number in 0..60 {
+        for (namespace, public) in [("ann", false), ("bob", number % 10 == 0), ("dev", number % 15 == 0)] {
+            let name = format!("{namespace}/r{number:02}").parse().unwrap();
+            let settings = Settings { is_public: Some(public), ..Settings::default() };
+            registry.create_repository(&Caller::System, &name, settings).await.unwrap();
+        }
+    }
+    // One that is public no more, and one that is gone.
+    let hide = Settings { is_public: Some(false), ..Settings::default() };
+    registry.update_repository(&Caller::System, &"bob/r10".parse().unwrap(), hide).await.unwrap();
+    registry.delete_repository(&Caller::System, &"bob/r20".parse().unwrap()).await.unwrap();
+    let mut all = Vec::new();
+    let mut page = Some("/v2/_catalog?n=7".to_owned());
+    while let Some(asked) = page {
+        let answer = site.expect(200, Ask::get(&asked).user("ann")).await;
+        let found = answer.json();
+        let names = found["repositories"].as_array().unwrap().iter();
+        all.extend(names.map(|name| name.as_str().unwrap().to_owned()));
+        page = next(&answer);
+    }
+    let seen =
+        |namespace: &str| all.iter().filter(|name| name.starts_with(namespace)).map(String::as_str).collect::<Vec<_>>();
+    assert!(all.is_sorted() && seen("ann/r").len() == 60, "{all:?}");
+    assert_eq!(seen("bob/r"), ["bob/r00", "bob/r30", "bob/r40", "bob/r50"]);
+    assert_eq!(seen("dev/r"), ["dev/r00", "dev/r15", "dev/r30", "dev/r45"]);
+    site.close().await;
+}

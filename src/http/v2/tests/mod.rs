@@ -1,6 +1,10 @@
 //! The registry API over real connections: what clients do, and what they do
 //! wrong.
 
+/// What went wrong elsewhere, one test each.
+mod advisories;
+/// Conditional requests.
+mod condition;
 /// Bytes that are damaged here.
 mod damage;
 /// Listings and their pages.
@@ -13,3 +17,5 @@ mod push;
 mod refuse;
 /// Who may do what, and what the others are told.
 mod rights;
+/// What a server needs, row by row.
+mod rows;

@@ -1,8 +1,8 @@
 //! Every way to get bytes and manifests in.
 
-use crate::http::harness::{Ask, Site, image};
+use crate::http::harness::{Ask, PASSWORD, Site, basic, image};
 use crate::limits;
-use crate::oci::{Algorithm, Digest};
+use crate::oci::{Algorithm, Digest, MediaType};
 
 async fn begin(site: &Site) -> String {
     let answer = site.expect(202, Ask::post("/v2/ann/app/blobs/uploads/").user("ann")).await;
@@ -90,6 +90,140 @@ async fn a_blob_in_chunks_and_what_an_early_late_or_lying_chunk_is_told() {
     site.expect(202, chunk("4-7", "4567")).await;
     site.expect(201, end.header("content-range", "8-9").body("89")).await;
     check(&site, &digest, b"0123456789").await;
+    site.close().await;
+}
+
+/// A request whose length nobody announces.
+async fn unannounced(site: &Site, line: &str, range: &str, bytes: &str) -> String {
+    let authorization = basic("ann", PASSWORD);
+    let length = bytes.len();
+    let head = format!("{line} HTTP/1.1\r\nHost: a\r\nAuthorization: {authorization}\r\nContent-Range: {range}\r\n");
+    site.raw(format!("{head}Transfer-Encoding: chunked\r\n\r\n{length:x}\r\n{bytes}\r\n0\r\n\r\n")).await
+}
+
+/// The bytes of a refused chunk stayed in the session, so that the client that
+/// went on from where the refusal said it stood ended with another digest.
+#[tokio::test]
+async fn a_chunk_that_is_refused_leaves_the_session_as_it_was() {
+    let site = Site::open().await;
+    let location = begin(&site).await;
+    let digest = Digest::sha256_of(b"0123456789");
+    site.expect(202, Ask::patch(&location).user("ann").header("content-range", "0-3").body("0123")).await;
+    let long = "x".repeat(300_000);
+    for line in [format!("PATCH {location}"), format!("PUT {location}?digest={digest}")] {
+        for (range, bytes) in [("4-5", "456789"), ("4-20", "456789"), ("4-9", long.as_str()), ("4-9", "")] {
+            let answer = unannounced(&site, &line, range, bytes).await.to_lowercase();
+            assert!(answer.starts_with("http/1.1 416 ") && answer.contains("\r\nrange: 0-3\r\n"), "{range}: {answer}");
+            let progress = site.expect(204, Ask::get(&location).user("ann")).await;
+            assert_eq!(progress.header("range"), "0-3", "{line} {range}");
+        }
+    }
+    let last = unannounced(&site, &format!("PUT {location}?digest={digest}"), "4-9", "456789").await;
+    assert!(last.starts_with("HTTP/1.1 201 "), "{last}");
+    check(&site, &digest, b"0123456789").await;
+    site.close().await;
+}
+
+#[tokio::test]
+async fn a_session_is_asked_about_with_get_and_with_head() {
+    let site = Site::open().await;
+    let location = begin(&site).await;
+    site.expect(202, Ask::patch(&location).user("ann").body("some")).await;
+    for ask in [Ask::get(&location), Ask::head(&location)] {
+        let answer = site.expect(204, ask.user("ann")).await;
+        assert_eq!((answer.header("range"), answer.header("location")), ("0-3", location.as_str()));
+    }
+    site.close().await;
+}
+
+/// Told to send, a client sends a terabyte before it hears that there is no
+/// room for it.
+#[tokio::test]
+async fn what_cannot_be_taken_whole_is_refused_before_it_is_sent() {
+    let site = Site::open().await;
+    let location = begin(&site).await;
+    let digest = Digest::sha256_of(b"x");
+    let free = site.state.registry().store().files().disk().room().unwrap().free_bytes;
+    let mut cases = vec![(limits::BLOB_BYTES + 1, "413", "SIZE_INVALID")];
+    if free < limits::BLOB_BYTES {
+        cases.push((limits::BLOB_BYTES, "507", "DENIED"));
+    }
+    let lines = [
+        format!("POST /v2/ann/app/blobs/uploads/?digest={digest}"),
+        format!("PATCH {location}"),
+        format!("PUT {location}?digest={digest}"),
+    ];
+    for (length, status, code) in cases {
+        for line in &lines {
+            let answer = site
+                .raw(format!(
+                    "{line} HTTP/1.1\r\nHost: a\r\nAuthorization: {}\r\nContent-Length: {length}\r\n\
+                     Expect: 100-continue\r\n\r\n",
+                    basic("ann", PASSWORD)
+                ))
+                .await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{line} {length}: {answer}");
+            assert!(answer.contains(code), "{answer}");
+        }
+    }
+    site.expect(204, Ask::get(&location).user("ann")).await;
+    site.close().await;
+}
+
+/// It was told that it could go on, and there was nothing to go on with. It
+/// had closed its own side only, as some clients do behind a request.
+#[tokio::test]
+async fn a_blob_in_one_request_that_breaks_off_is_sent_again() {
+    let site = Site::open().await;
+    let answer = site
+        .raw(format!(
+            "POST /v2/ann/app/blobs/uploads/?digest={} HTTP/1.1\r\nHost: a\r\nAuthorization: {}\r\n\
+             Content-Length: 100\r\n\r\nabc",
+            Digest::sha256_of(b"x"),
+            basic("ann", PASSWORD)
+        ))
+        .await;
+    assert!(answer.contains("BLOB_UPLOAD_INVALID") && answer.contains("again from its first byte"), "{answer}");
+    assert!(site.state.registry().open_uploads().is_empty());
+    site.close().await;
+}
+
+#[tokio::test]
+async fn indexes_lie_in_each_other_to_a_depth_whichever_comes_first() {
+    let site = Site::open().await;
+    let kind = MediaType::OciIndex.as_str();
+    let index = |below: Option<&String>| {
+        let entries: Vec<_> = below
+            .iter()
+            .map(|below| {
+                let digest = Digest::sha256_of(below.as_bytes());
+                serde_json::json!({ "mediaType": kind, "digest": digest, "size": below.len() })
+            })
+            .collect();
+        serde_json::json!({ "schemaVersion": 2, "mediaType": kind, "manifests": entries }).to_string()
+    };
+    // An index that names nothing counts for as little as an image.
+    let mut chain = vec![index(None)];
+    for _ in 0..=limits::INDEX_DEPTH {
+        chain.push(index(chain.last()));
+    }
+    let put = |repository: &str, text: &String| {
+        let path = format!("/v2/{repository}/manifests/{}", Digest::sha256_of(text.as_bytes()));
+        Ask::put(&path).user("ann").header("content-type", kind).body(text)
+    };
+    let (last, fitting) = chain.split_last().unwrap();
+    for text in fitting {
+        site.expect(201, put("ann/app", text)).await;
+    }
+    let refused = site.expect(400, put("ann/app", last)).await;
+    assert_eq!(refused.code(), "MANIFEST_INVALID");
+    assert!(refused.message().contains("at most 8 are taken"), "{}", refused.message());
+    // From the outside in: the one that closes the gap is one too many.
+    let gap = limits::INDEX_DEPTH / 2;
+    for (at, text) in chain.iter().enumerate().rev().filter(|(at, _)| *at != gap) {
+        assert_eq!(site.send(put("ann/other", text)).await.status, 201, "{at}");
+    }
+    site.expect(400, put("ann/other", &chain[gap])).await;
     site.close().await;
 }
 

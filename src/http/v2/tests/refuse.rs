@@ -31,7 +31,14 @@ async fn malformed_names_tags_digests_and_numbers() {
         (Method::GET, "/v2/ann/app/blobs/uploads/x", 404, "BLOB_UPLOAD_UNKNOWN", "begin with POST"),
         (Method::GET, "/v2/ann/app", 404, "UNSUPPORTED", "no such path"),
         (Method::GET, "/v2/ann/app/manifests/none", 404, "MANIFEST_UNKNOWN", "the tag \"none\" is not in ann/app"),
-        (Method::GET, "/v2/ann/none/tags/list", 404, "NAME_UNKNOWN", "tidegate repository create ann/none"),
+        (
+            Method::GET,
+            "/v2/ann/none/tags/list",
+            404,
+            "NAME_UNKNOWN",
+            "you may make it with `tidegate repository create",
+        ),
+        (Method::GET, "/v2/bob/none/tags/list", 404, "NAME_UNKNOWN", "an admin makes it with `tidegate repository"),
     ] {
         let answer = site.expect(status, Ask::new(method, path).user("ann")).await;
         assert_eq!(answer.code(), code, "{path}");
@@ -54,7 +61,7 @@ async fn a_method_that_a_path_does_not_take() {
         (Method::POST, "/v2/ann/app/manifests/x", "GET, HEAD, PUT, DELETE"),
         (Method::PUT, &format!("/v2/ann/app/blobs/{DIGEST}"), "GET, HEAD, DELETE"),
         (Method::GET, "/v2/ann/app/blobs/uploads/", "POST"),
-        (Method::POST, "/v2/ann/app/blobs/uploads/x", "GET, PATCH, PUT, DELETE"),
+        (Method::POST, "/v2/ann/app/blobs/uploads/x", "GET, HEAD, PATCH, PUT, DELETE"),
         (Method::OPTIONS, &format!("/v2/ann/app/referrers/{DIGEST}"), "GET, HEAD"),
     ] {
         let answer = site.expect(405, Ask::new(method, path).user("ann")).await;
@@ -188,4 +195,31 @@ async fn an_image_may_lack_some_of_its_layers_and_never_all() {
     assert_eq!(site.push_blob("ann", "ann/app", b"not pushed").await, absent);
     assert_eq!(verified().findings, []);
     site.close().await;
+}
+
+#[tokio::test]
+async fn an_operator_may_refuse_what_lacks_parts() {
+    use crate::registry::{Options, Sparse};
+    let absent = Digest::sha256_of(b"not pushed");
+    for (sparse, image_status, index_status) in
+        [(Sparse::Images, 201, 201), (Sparse::Indexes, 404, 201), (Sparse::Refused, 404, 404)]
+    {
+        let site = Site::open_with(Options { sparse }).await;
+        let config = site.push_blob("ann", "ann/app", b"{}").await;
+        let here = site.push_blob("ann", "ann/app", b"layer").await;
+        let put = |tag: &str, kind: MediaType, body: serde_json::Value| {
+            let path = format!("/v2/ann/app/manifests/{tag}");
+            Ask::put(&path).user("ann").header("content-type", kind.as_str()).body(body.to_string())
+        };
+        let lacking = image(&config, 2, &[(here, 5), (absent, 10)], None);
+        site.expect(image_status, put("image", MediaType::OciManifest, lacking)).await;
+        let index = serde_json::json!({ "schemaVersion": 2, "mediaType": MediaType::OciIndex.as_str(), "manifests": [
+            { "mediaType": MediaType::OciManifest.as_str(), "digest": absent, "size": 1 },
+        ] });
+        let answer = site.expect(index_status, put("index", MediaType::OciIndex, index)).await;
+        if index_status == 404 {
+            assert_eq!(answer.code(), "MANIFEST_BLOB_UNKNOWN");
+        }
+        site.close().await;
+    }
 }
