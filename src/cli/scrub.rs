@@ -150,7 +150,7 @@ async fn list(wanted: &ListArgs, session: &mut Session<'_, '_>) -> Result<(), Cl
         let images = all("/images");
         let hurt = if images.is_empty() { all("/repositories") } else { images };
         let mut row = ["/digest", "/kind"].map(|part| cell(entry, part)).to_vec();
-        row.extend([bytes(&cell(entry, "/size")), cell(entry, "/detail"), cell(entry, "/foundAt"), hurt]);
+        row.extend([bytes(&cell(entry, "/size")), cell(entry, "/flaw"), cell(entry, "/foundAt"), hurt]);
         row.extend(["/attempts", "/nextTryAt", "/lastError"].map(|part| cell(entry, part)));
         row
     };

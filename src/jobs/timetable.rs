@@ -94,3 +94,59 @@ async fn tick(store: &Store, entry: &Entry, began: crate::clock::Timestamp) -> R
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chance::Chance;
+    use crate::clock::{Clock, Timestamp};
+    use crate::store::queue;
+    use crate::store::record::JobStatus;
+
+    fn open() -> (tempfile::TempDir, Store, Clock, Entry) {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::manual(Timestamp::from_micros(1_700_000_000_000_000));
+        let store = Store::open(folder.path(), clock.clone(), Chance::seeded(1)).unwrap();
+        let schedule = "@every 10h".parse().unwrap();
+        let entry = Entry { action: JobAction::Scrub, schedule, parameters: BTreeMap::new() };
+        (folder, store, clock, entry)
+    }
+
+    fn cron(store: &Store) -> Option<Cron> {
+        policy::cron(&store.snapshot().unwrap(), &JobAction::Scrub.schedule_id()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_host_that_is_off_when_a_slot_comes_catches_it_up() {
+        // Each start once counted its first slot anew, so what was switched off
+        // every night never collected and never scrubbed.
+        let (_folder, store, clock, entry) = open();
+        note_start(&store, &entry).await.unwrap();
+        let noted = cron(&store).unwrap();
+        assert_eq!(noted.job, None);
+        for _ in 0..3 {
+            clock.advance(Duration::from_secs(4 * 3_600));
+            let began = store.now();
+            note_start(&store, &entry).await.unwrap();
+            tick(&store, &entry, began).await.unwrap();
+        }
+        assert!(cron(&store).unwrap().job.is_some(), "twelve hours later it has run");
+    }
+
+    #[tokio::test]
+    async fn a_slot_that_comes_while_one_runs_is_over_with_it() {
+        // It was asked for again every second, each time with a commit.
+        let (_folder, store, clock, entry) = open();
+        note_start(&store, &entry).await.unwrap();
+        clock.advance(Duration::from_secs(11 * 3_600));
+        tick(&store, &entry, store.now()).await.unwrap();
+        let first = cron(&store).unwrap();
+        clock.advance(Duration::from_secs(11 * 3_600));
+        tick(&store, &entry, store.now()).await.unwrap();
+        let second = cron(&store).unwrap();
+        assert_eq!(second.job, first.job, "one of a kind");
+        assert!(second.last > first.last);
+        let job = queue::get(&store.snapshot().unwrap(), &first.job.unwrap()).unwrap().unwrap();
+        assert_eq!(job.status, JobStatus::Waiting);
+    }
+}

@@ -5,16 +5,17 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::jobs::budget::Rate;
+use crate::jobs::condemn::{Condemn, Flawed};
 use crate::jobs::heal::QueueHeal;
 use crate::jobs::scrub::{Scrubbing, Turn, Wish};
 use crate::jobs::system::{QueueSystem, Queued};
 use crate::jobs::{gc, suspect, upkeep};
 use crate::limits;
 use crate::registry::RegistryError;
-use crate::store::file::BlobFile;
+use crate::store::file::{BlobFile, Flaw};
 use crate::store::quarantine::{self, Held};
 use crate::store::record::manifest::Bytes as Stored;
-use crate::store::record::{ManifestBody, Pass, Quarantined};
+use crate::store::record::{Holder, ManifestBody, Pass, Quarantined};
 use crate::store::scrub::{Which, pass};
 use crate::store::{Change, Key, Operation, StoreError, Table, blob, manifest};
 
@@ -605,6 +606,39 @@ async fn what_is_damaged_and_not_needed_is_collected_with_its_file() {
     assert_eq!(world.damaged(), 0);
     world.heal().await;
     world.tidy().await;
+    world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn collection_walks_over_what_is_good_and_what_is_damaged_alike() {
+    let world = World::new().await;
+    let mut digests = Vec::new();
+    for seed in 0..9 {
+        digests.push(world.keep(&random(seed, 100)).await);
+    }
+    digests.sort_unstable();
+    let flawed = [1, 2, 3, 4, 7].map(|at| {
+        let file = world.file_of(&digests[at]);
+        Flawed { held: Held::blob(digests[at]), upload: Some(file.upload), flaw: Flaw::Missing }
+    });
+    let condemn = Condemn { flawed: flawed.to_vec(), heal: world.store().chance().id() };
+    let done = world.store().submit(Lane::Background, condemn).await.expect("runs").expect("never refuses");
+    assert_eq!(done.len(), 5);
+    for limit in 1..=10 {
+        let read = world.store().snapshot().expect("reads");
+        let (mut seen, mut last) = (Vec::new(), None);
+        loop {
+            let slice = crate::store::gc::digests(&read, Holder::Blob, last.as_ref(), limit).expect("reads");
+            assert!(slice.len() <= limit);
+            let Some(end) = slice.last() else { break };
+            last = Some(*end);
+            seen.extend(slice);
+        }
+        assert_eq!(seen, digests, "{limit} at a time");
+    }
+    // All of them read well, so all come back by themselves.
+    world.healed().await;
+    world.heal().await;
     world.close().await;
 }
 
