@@ -382,6 +382,9 @@ pub const UNWANTED_BODY_BYTES: u64 = 4 * 1024 * 1024;
 pub const UNWANTED_BODY: Duration = Duration::from_secs(2);
 /// What a client is told to wait when something has to be finished first.
 pub const RETRY_AFTER_BUSY: Duration = Duration::from_secs(1);
+/// What a client is told to wait when bytes are damaged here and are asked for
+/// elsewhere.
+pub const RETRY_AFTER_DAMAGED: Duration = Duration::from_secs(60);
 /// What a client is told to wait when somebody has to make room.
 pub const RETRY_AFTER_FULL: Duration = Duration::from_secs(60);
 
@@ -531,3 +534,40 @@ pub const BACKUP_GATHER_BYTES: usize = 1024 * 1024;
 pub const COMMAND_STALL: Duration = Duration::from_secs(60);
 /// Longest name of a folder that a backup goes to, in bytes: a hash, or a path.
 pub const BACKUP_FOLDER_BYTES: usize = 1024;
+// Scrub: bytes that rot.
+
+/// A file is looked at in pieces of this many bytes: what the inspector holds
+/// in memory, and the longest read that a download may have to wait for.
+pub const SCRUB_PIECE_BYTES: usize = 256 * 1024;
+/// Bytes a second that scrub reads when nothing else is set: a tenth of what a
+/// slow memory card gives, and ten terabytes in a month.
+pub const SCRUB_RATE: u64 = 4 * 1024 * 1024;
+/// While others read or write blobs, scrub reads at this part of its rate.
+pub const SCRUB_STEP_BACK: u32 = 4;
+/// A file costs as much as this many bytes at least: a disk has to look for it.
+pub const SCRUB_FILE_BYTES: u64 = 64 * 1024;
+/// Blobs or manifests that are read from one snapshot.
+pub const SCRUB_ROWS: usize = 256;
+/// How often scrub writes down where it stands: what is looked at again after
+/// a restart. Each time is a commit, and memory cards wear.
+pub const SCRUB_NOTE: Duration = Duration::from_secs(30);
+/// How long scrub works until it gives its place to the next in line.
+pub const SCRUB_TURN: Duration = Duration::from_secs(60 * 60);
+/// A pass that takes longer than this says so: begun twice a month, it reads
+/// some bytes less than every thirty days.
+pub const SCRUB_LONGEST: Duration = Duration::from_secs(13 * 24 * 60 * 60);
+/// Files one after the other that cannot be read at all: so many are not lost,
+/// their disk is.
+pub const SCRUB_ABSENT: usize = 32;
+/// Blobs and manifests that were read and found wrong and that wait to be
+/// looked at; more are found again.
+pub const SUSPECTS: usize = 256;
+/// Repositories that are looked through for mirrors that may have what is
+/// damaged here.
+pub const HEAL_PLACES: usize = 64;
+/// Mirrors that are asked for one damaged blob in one go.
+pub const HEAL_MIRRORS: usize = 16;
+/// How long what no mirror had waits until they are asked again.
+pub const HEAL_AGAIN: Duration = Duration::from_secs(6 * 60 * 60);
+/// Images that a listing of the quarantine names for one entry.
+pub const QUARANTINE_IMAGES: usize = 16;

@@ -108,11 +108,13 @@ pub async fn build(config: &Config, clock: Clock, chance: Chance) -> Result<App,
     });
     let keys = keyring(config, &store, &chance).await?;
     let remotes = Remotes::new(outbound, keys, chance.clone());
-    let options = jobs::Options { collection: config.gc.how, ..jobs::Options::default() };
+    let options = jobs::Options { collection: config.gc.how, scrub: config.scrub.rate, ..jobs::Options::default() };
     let runner = Runner::new(registry.clone(), remotes.clone(), options);
     let passwords = Passwords::new(&chance);
     let key_files = key_files(&config.data, config.sealing_key.as_deref());
-    let state = State::new(state::Parts { registry: registry.clone(), passwords, ca_pem, remotes, key_files });
+    let (registry_of_state, scrub) = (registry.clone(), config.scrub.clone());
+    let parts = state::Parts { registry: registry_of_state, passwords, ca_pem, remotes, key_files, scrub };
+    let state = State::new(parts);
     let most = descriptors::raise().connections();
     if most < limits::CONNECTIONS {
         tracing::warn!(connections = most, "few descriptors are allowed (ulimit -n), so fewer connections are taken");
@@ -139,7 +141,8 @@ fn timetable(config: &Config) -> Vec<Entry> {
         When::On(schedule) => Some(Entry { action, schedule: schedule.clone(), parameters: BTreeMap::new() }),
         When::Never => None,
     };
-    on(JobAction::OnlineGc, &config.gc.schedule).into_iter().collect()
+    let scrub = config.scrub.schedule.clone().map_or(When::Never, When::On);
+    [on(JobAction::OnlineGc, &config.gc.schedule), on(JobAction::Scrub, &scrub)].into_iter().flatten().collect()
 }
 
 /// The operator's own certificate. It goes before everything else: with one

@@ -19,6 +19,7 @@ use super::pull_mirror::PullMirrorCommand;
 use super::push_mirror::PushMirrorCommand;
 use super::repository::RepositoryCommand;
 use super::restore::RestoreArgs;
+use super::scrub::ScrubCommand;
 use super::tag::TagCommand;
 use super::verify::VerifyArgs;
 use super::why::WhyArgs;
@@ -86,6 +87,9 @@ pub enum Command {
     /// Room on the disk: remove what nothing needs
     #[command(subcommand)]
     Gc(GcCommand),
+    /// Bytes that rot: look for them, and get the right ones back
+    #[command(subcommand)]
+    Scrub(ScrubCommand),
     /// Say why an image moved, or did not
     Why(WhyArgs),
     /// Prove that what is stored is whole

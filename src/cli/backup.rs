@@ -260,6 +260,12 @@ fn tell(
         pruned.files,
         took.as_secs_f64(),
     ))?;
+    if description.quarantined > 0 {
+        terminal.line(&format!(
+            "{} blobs or manifests are damaged and not in it; `tidegate scrub list` says which",
+            description.quarantined
+        ))?;
+    }
     terminal.line(match description.keys.is_empty() {
         true => {
             "the sealing key and the certificate authority's key are not in it: keep copies elsewhere, or add --with-keys"

@@ -57,6 +57,8 @@ pub mod restore;
 pub mod rule;
 /// From words to an exit code.
 pub mod run;
+/// `scrub status|run|list|heal`.
+pub mod scrub;
 /// `tag list|history|restore|delete`.
 pub mod tag;
 /// Streams, tables, and text that is safe to show.

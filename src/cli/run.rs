@@ -14,8 +14,8 @@ use super::error::CliError;
 use super::locate::locate;
 use super::terminal::{Exit, Terminal, cell, rows};
 use super::{
-    account, backup, daemon, gc, generate, job, promotion, pull_mirror, push_mirror, repository, restore, tag, verify,
-    why,
+    account, backup, daemon, gc, generate, job, promotion, pull_mirror, push_mirror, repository, restore, scrub, tag,
+    verify, why,
 };
 use crate::config::Environment;
 
@@ -143,6 +143,7 @@ async fn dispatch(
         | Command::PullMirror(_)
         | Command::Job(_)
         | Command::Gc(_)
+        | Command::Scrub(_)
         | Command::Why(_) => {
             let client = locate(arguments, environment).await?;
             let json = arguments.json;
@@ -162,6 +163,7 @@ async fn ask(command: &Command, session: &mut Session<'_, '_>) -> Result<(), Cli
         Command::PullMirror(command) => pull_mirror::run(command, session).await,
         Command::Job(command) => job::run(command, session).await,
         Command::Gc(command) => gc::run(command, session).await,
+        Command::Scrub(command) => scrub::run(command, session).await,
         Command::Why(wanted) => why::run(wanted, session).await,
         // Handled without a daemon, above.
         Command::Serve(_)

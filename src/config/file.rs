@@ -39,6 +39,9 @@ pub struct RawConfig {
     /// `[gc]`.
     #[serde(default)]
     pub gc: RawGc,
+    /// `[scrub]`.
+    #[serde(default)]
+    pub scrub: RawScrub,
     /// `[disk]`.
     #[serde(default)]
     pub disk: RawDisk,
@@ -99,6 +102,16 @@ pub struct RawGc {
     pub untagged: Option<Spanned<String>>,
     /// How long what tags were is remembered.
     pub history: Option<Spanned<String>>,
+}
+
+/// `[scrub]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawScrub {
+    /// When everything that is stored is looked at.
+    pub schedule: Option<Spanned<String>>,
+    /// How fast.
+    pub rate: Option<Spanned<String>>,
 }
 
 /// `[disk]`.

@@ -14,10 +14,11 @@ use toml::Spanned;
 use super::amount::{KeepFree, Lasting, When};
 use super::environment::Environment;
 use super::error::ConfigError;
-use super::file::{Document, RawConfig, RawGc, RawListener, RawTls};
+use super::file::{Document, RawConfig, RawGc, RawListener, RawScrub, RawTls};
 use super::rehearsal::{CrashAt, Pace};
 use super::value::{self, Listener, LogFilter, LogFormat, Network, TlsName};
 use crate::jobs::gc::Collection;
+use crate::jobs::scrub::Settings;
 use crate::limits;
 use crate::registry;
 use crate::store::file::Keep;
@@ -26,6 +27,10 @@ use crate::store::file::Keep;
 const REGISTRY_PORT: u16 = 5000;
 /// When collection runs when nothing else is said: at night, UTC.
 const GC_SCHEDULE: &str = "0 17 2 * * *";
+/// When everything that is stored is looked at when nothing else is said: twice
+/// a month, so that with a pass of up to thirteen days every byte is read within
+/// thirty.
+const SCRUB_SCHEDULE: &str = "0 41 3 1,15 * *";
 /// The data folder when nothing else is said.
 const DATA_DIR: &str = "tidegate-data";
 /// The credential that holds the key that seals mirrors' passwords.
@@ -56,6 +61,8 @@ pub struct Config {
     pub sealing_key: Option<PathBuf>,
     /// Collection.
     pub gc: Gc,
+    /// Looking at everything that is stored.
+    pub scrub: Settings,
     /// What is kept free on the disk.
     pub keep_free: Keep,
     /// What clients may push.
@@ -159,6 +166,7 @@ impl Config {
                 .map(|folder| folder.join(SEALING_KEY_CREDENTIAL))
                 .filter(|path| path.exists()),
             gc: gc(document, &raw.gc)?,
+            scrub: scrub(document, &raw.scrub)?,
             keep_free: parsed::<KeepFree>(document, "disk.keep_free", raw.disk.keep_free.as_ref())?
                 .map_or(Keep::Usual, |keep| keep.0),
             registry: registry::Options {
@@ -313,6 +321,15 @@ fn gc(document: &Document, raw: &RawGc) -> Result<Gc, ConfigError> {
     Ok(Gc { schedule, how, history })
 }
 
+fn scrub(document: &Document, raw: &RawScrub) -> Result<Settings, ConfigError> {
+    let schedule = match parsed(document, "scrub.schedule", raw.schedule.as_ref())? {
+        Some(When::On(schedule)) => Some(schedule),
+        Some(When::Never) => None,
+        None => Some(SCRUB_SCHEDULE.parse().expect("it is a schedule")),
+    };
+    Ok(Settings { schedule, rate: parsed(document, "scrub.rate", raw.rate.as_ref())?.unwrap_or_default() })
+}
+
 fn path_of(
     document: &Document,
     key: &str,
@@ -455,6 +472,9 @@ mod tests {
             socket = "a.sock"
             [remote]
             allow_private = ["10.0.0.0/8"]
+            [scrub]
+            schedule = "@every 30h"
+            rate = "10MB"
             "#;
         let text = text.replace("{certificate}", certificate.to_str().unwrap());
         let config = resolve(&text.replace("{key}", key.to_str().unwrap())).unwrap();
@@ -466,6 +486,9 @@ mod tests {
         assert_eq!(config.tls, Tls { names: Vec::new(), files: Some(files) });
         assert_eq!(config.admin_socket, PathBuf::from("/srv/a.sock"));
         assert!(config.remote.allow_private[0].contains("10.9.9.9".parse().unwrap()));
+        assert_eq!(config.scrub.schedule.unwrap().to_string(), "@every 30h");
+        assert_eq!(config.scrub.rate.bytes(), Some(10_000_000));
+        assert_eq!(resolve("[scrub]\nschedule = \"never\"").unwrap().scrub.schedule, None);
     }
 
     #[test]
@@ -516,6 +539,7 @@ mod tests {
             ("[tls]\nnames = [\"a\"]\nkey = \"k\"\ncertificate = \"c\"", "t.toml:2:9: tls.names: names are for"),
             ("[tls]\ncertificate = \"none\"\nkey = \"/k\"", "t.toml:2:15: tls.certificate: /srv/none is not there"),
             ("[remote]\nallow_private = [\"10.0.0.1/8\"]", "t.toml:2:18: remote.allow_private: `10.0.0.1/8` has bits"),
+            ("[scrub]\nrate = \"0\"", "t.toml:2:8: scrub.rate: \"0\" is no rate: write bytes a second"),
             (long.as_str(), "t.toml:2:10: admin.socket: a socket's path has at most 107 bytes"),
         ] {
             let told = resolve(text).expect_err(text).to_string();

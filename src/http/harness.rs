@@ -96,7 +96,8 @@ impl Site {
         let ca_pem = Some("-----BEGIN CERTIFICATE-----\n".to_owned());
         let state = {
             let key_files = vec![("sealing.key", folder.path().join("sealing-keys"))];
-            State::new(Parts { registry, passwords, ca_pem, remotes, key_files })
+            let scrub = crate::jobs::scrub::Settings { schedule: "@every 30h".parse().ok(), ..Default::default() };
+            State::new(Parts { registry, passwords, ca_pem, remotes, key_files, scrub })
         };
         state.set_ready(true);
         let tcp = Spec::Tcp { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), tls: None };
@@ -111,6 +112,11 @@ impl Site {
             scope.spawn(serve(bound, scope.clone(), options, handler));
         }
         Self { state, address: address.unwrap(), scope, clients: Scope::new(), is_closed: false, folder }
+    }
+
+    /// The data folder.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// The local socket.

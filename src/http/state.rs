@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::identity::Passwords;
 use crate::jobs::Remotes;
+use crate::jobs::scrub::Settings;
 use crate::registry::Registry;
 
 /// The parts that a [`State`] is made of.
@@ -22,6 +23,8 @@ pub struct Parts {
     pub remotes: Remotes,
     /// The daemon's key files, by the name that a backup gives them.
     pub key_files: Vec<(&'static str, PathBuf)>,
+    /// When and how fast everything that is stored is looked at.
+    pub scrub: Settings,
 }
 
 /// What every handler works with. Clones share it.
@@ -75,6 +78,11 @@ impl State {
     /// The daemon's key files, by the name that a backup gives them.
     pub fn key_files(&self) -> &[(&'static str, PathBuf)] {
         &self.0.parts.key_files
+    }
+
+    /// When and how fast everything that is stored is looked at.
+    pub fn scrub(&self) -> &Settings {
+        &self.0.parts.scrub
     }
 
     /// Says to those who watch whether requests are welcome. It turns none

@@ -12,6 +12,7 @@ use crate::limits;
 use crate::oci::Tag;
 use crate::remote::Origin;
 
+use super::budget::Rate;
 use super::gc::Collection;
 
 /// How many run at once, in all, for one policy and for one remote.
@@ -27,6 +28,8 @@ pub struct Options {
     pub workers_per_remote: usize,
     /// How collection runs where nothing else is said.
     pub collection: Collection,
+    /// How fast scrub reads where nothing else is said.
+    pub scrub: Rate,
 }
 
 impl Default for Options {
@@ -37,6 +40,7 @@ impl Default for Options {
             workers_per_policy: limits::JOB_WORKERS / 2,
             workers_per_remote: limits::JOB_WORKERS_PER_REMOTE,
             collection: Collection::default(),
+            scrub: Rate::default(),
         }
     }
 }

@@ -103,7 +103,7 @@ fn duration(name: &'static str, text: &str) -> Result<Duration, BadParameter> {
     humantime::parse_duration(text).map_err(|_| BadParameter { name, why: why() })
 }
 
-fn flag(name: &'static str, parameters: &BTreeMap<String, String>) -> Result<bool, BadParameter> {
+pub(super) fn flag(name: &'static str, parameters: &BTreeMap<String, String>) -> Result<bool, BadParameter> {
     match parameters.get(name).map(String::as_str) {
         None | Some("" | "false") => Ok(false),
         Some("true") => Ok(true),

@@ -7,10 +7,22 @@
 //! owed is still there at the next start, and doing it twice does nothing the
 //! second time. A job that shows a transfer carries its history and log.
 
+/// How fast work in the background may read.
+pub mod budget;
 /// What runs now, and what may run next.
 mod claims;
+/// What is damaged, written down.
+mod condemn;
+/// Looking at stored bytes.
+mod examine;
+/// Blobs on their way from another registry.
+mod fetch;
 /// Garbage collection.
 pub mod gc;
+/// Getting the right bytes of what is damaged back.
+pub mod heal;
+/// Where they may be.
+mod heal_source;
 /// Histories of tags that end.
 mod history;
 /// The log of one job while it runs.
@@ -37,10 +49,14 @@ pub mod remote;
 pub mod room;
 /// Claims what is due, runs it, writes down how it went.
 pub mod runner;
+/// Reading and hashing everything that is stored.
+pub mod scrub;
 /// What transfers become after a try.
 pub mod settle;
 /// What a mirror lacks.
 pub mod standing;
+/// What somebody met and found wrong.
+pub mod suspect;
 /// Jobs of the daemon's own.
 pub mod system;
 #[cfg(test)]

@@ -19,12 +19,12 @@ use crate::limits;
 use crate::oci::{Condition, Digest, Manifest, Reference, RepoName, Tag};
 use crate::policy::{PullDecision, PullMirror};
 use crate::registry::manifest::{NewManifest, is_complete};
-use crate::registry::upload::BrokenBody;
 use crate::registry::{Caller, Registry, RegistryError};
 use crate::remote::{Registry as Client, RemoteError};
 use crate::store::record::{Direction, Policy, PolicyBody, Remote, Transfer};
 use crate::store::{Change, Lane, Operation, StoreError, blob, policy, repo, tag, transfer};
 
+use super::fetch::fetched;
 use super::log::JobLog;
 use super::owe::{Owed, owe};
 use super::push_mirror::{TransferError, owner_may};
@@ -349,7 +349,7 @@ impl Pull<'_> {
             let named = manifest.links.blobs().map(|link| (link.digest, link.size));
             for (digest, size) in named.chain(entries.map(|child| (child.digest, child.size))) {
                 let is_new = missing.iter().all(|(other, _)| *other != digest);
-                if is_new && !blob::is_linked(&read, number, &digest)? {
+                if is_new && !blob::is_readable(&read, number, &digest)? {
                     missing.push((digest, size));
                 }
             }
@@ -397,30 +397,14 @@ impl Pull<'_> {
             return Ok(());
         }
         let stream = place.client.open_blob(&digest, size, 0).await?;
-        // What the remote said when it failed is worth more than "broken off".
-        let failure = std::sync::Arc::new(std::sync::Mutex::new(None));
-        let told = std::sync::Arc::clone(&failure);
-        let body = futures_util::stream::unfold(Some(stream), move |stream| {
-            let told = std::sync::Arc::clone(&told);
-            async move {
-                let mut stream = stream?;
-                match stream.next().await {
-                    Ok(Some(chunk)) => Some((Ok(chunk), Some(stream))),
-                    Ok(None) => None,
-                    Err(error) => {
-                        *told.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(error);
-                        Some((Err(BrokenBody), None))
-                    }
-                }
-            }
-        });
+        let (body, failure) = fetched(stream);
         let stored = self.registry.store_blob(&place.caller, &place.name, &digest, Some(size), body).await;
-        if let Some(error) = failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take() {
+        if let Some(error) = failure.take() {
             return Err(error.into());
         }
-        let fetched = stored?;
-        self.bytes.fetch_add(fetched, Ordering::Relaxed);
-        self.log.line(format!("fetched blob {digest}, {fetched} bytes"));
+        let bytes = stored?;
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.log.line(format!("fetched blob {digest}, {bytes} bytes"));
         Ok(())
     }
 }

@@ -16,10 +16,11 @@ use crate::backoff::Retry;
 use crate::event::Cause;
 use crate::limits;
 use crate::oci::{Digest, Reference, Tag};
-use crate::registry::copy::{Closure, closure};
+use crate::registry::copy::{Closure, Lack, closure};
 use crate::registry::{Caller, Registry, RegistryError};
 use crate::remote::{MountOutcome, Registry as Client, RemoteError};
 use crate::store::file::{BlobFile, FileError};
+use crate::store::quarantine::{self, Held};
 use crate::store::record::{Policy, PolicyBody, Remote, Transfer};
 use crate::store::{Read, StoreError, blob, manifest, policy, repo, tag};
 
@@ -61,7 +62,8 @@ impl TransferError {
     pub fn outcome(&self, bytes: u64) -> Outcome {
         let retry = match self {
             Self::Remote(error) => error.retry(),
-            Self::Registry(RegistryError::Full | RegistryError::Store(_)) | Self::Incomplete { .. } => Retry::Soon,
+            Self::Registry(RegistryError::Full | RegistryError::Store(_) | RegistryError::Quarantined { .. })
+            | Self::Incomplete { .. } => Retry::Soon,
             Self::Setting(_) | Self::Registry(_) | Self::Content(_) => Retry::Slowly,
         };
         let why = match self {
@@ -123,8 +125,10 @@ impl Push<'_> {
             .remote_tag
             .parse()
             .map_err(|error| TransferError::Content(format!("the tag {}: {error}", self.transfer.remote_tag)))?;
-        if let Some(child) = closure.lacks {
-            return Err(TransferError::Incomplete { child });
+        match closure.lacks {
+            None => {}
+            Some(Lack::Absent(child)) => return Err(TransferError::Incomplete { child }),
+            Some(Lack::Damaged(held)) => return Err(RegistryError::Quarantined { held }.into()),
         }
         if let Some(child) = self.hole(&closure)? {
             return Err(TransferError::Incomplete { child });
@@ -261,8 +265,13 @@ impl Push<'_> {
         };
         let file = {
             let read = self.registry.store().snapshot()?;
-            let blob = blob::get_in(&read, self.policy.repository, &digest)?;
-            let blob = blob.ok_or_else(|| TransferError::Content(format!("the blob {digest} went away")))?;
+            let Some(blob) = blob::get_in(&read, self.policy.repository, &digest)? else {
+                let held = Held::blob(digest);
+                return Err(match quarantine::has(&read, &held)? {
+                    true => RegistryError::Quarantined { held }.into(),
+                    false => TransferError::Content(format!("the blob {digest} went away")),
+                });
+            };
             BlobFile { digest, upload: blob.upload }
         };
         let files = self.registry.store().files().clone();

@@ -25,12 +25,14 @@ use crate::store::{Lane, Read as _, StoreError, Stored as _, Table, policy, queu
 
 use super::claims::{Claim, Options};
 use super::gc::collect;
+use super::heal::{SettleHeal, heal};
 use super::log::JobLog;
 use super::look::{LOOK_EVERY, Place, Round};
 use super::poll_queue::SettlePoll;
 use super::pull_mirror::{Poll, Pull};
 use super::push_mirror::Push;
 use super::remote::Remotes;
+use super::scrub::scrub;
 use super::settle::{Begin, BeginTransfer, Forget, Outcome, SettleTransfer};
 use super::system::SettleSystem;
 
@@ -248,6 +250,22 @@ impl Runner {
             (JobAction::OnlineGc, _) => {
                 store.submit(Lane::Background, Begin { job: *id }).await?.unwrap_or_else(|never| match never {});
                 return self.collect(id, &job, &log, scope).await;
+            }
+            (JobAction::Scrub, _) => {
+                store.submit(Lane::Background, Begin { job: *id }).await?.unwrap_or_else(|never| match never {});
+                let work = scrub(&self.0.registry, self.0.options.scrub, *id, &job, &log);
+                let outcome = watched(work, &log, scope).await;
+                let (found, lines, random) = (BTreeMap::new(), log.take(), store.chance().next());
+                let settle = SettleSystem { job: *id, outcome, found, lines, random };
+                store.submit(Lane::Background, settle).await?.unwrap_or_else(|never| match never {});
+                return Ok(());
+            }
+            (JobAction::Heal, _) => {
+                store.submit(Lane::Background, Begin { job: *id }).await?.unwrap_or_else(|never| match never {});
+                let outcome = watched(heal(&self.0.registry, &self.0.remotes, &log), &log, scope).await;
+                let settle = SettleHeal { job: *id, outcome, lines: log.take(), random: store.chance().next() };
+                store.submit(Lane::Background, settle).await?.unwrap_or_else(|never| match never {});
+                return Ok(());
             }
             // These only show a transfer, which is driven by its own row.
             (JobAction::PullMirrorTag | JobAction::PushMirrorTag, _) => return Ok(()),

@@ -58,24 +58,38 @@ impl Operation for QueueSystem {
 
     fn apply(&self, plan: Self::Plan, tables: &mut Change<'_>) -> Result<Queued, StoreError> {
         if let Some(already) = plan {
+            // A slot that comes while one waits or runs is over with it.
+            if let (Queued::Busy(id, _), Some(_)) = (&already, self.after) {
+                policy::set_cron(tables, &self.action.schedule_id(), &Cron { last: tables.now(), job: Some(*id) })?;
+            }
             return Ok(already);
         }
-        let now = tables.now();
-        let job = Job {
-            action: self.action,
-            policy: None,
-            parameters: self.parameters.clone(),
-            status: JobStatus::Waiting,
-            scheduled_at: now,
-            updated_at: now,
-            attempts: 0,
-            lines: 0,
-            last_error: String::new(),
-        };
-        queue::put(tables, &self.job, &job)?;
-        policy::set_cron(tables, &self.action.schedule_id(), &Cron { last: now, job: Some(self.job) })?;
-        Ok(Queued::New(job))
+        begin(tables, self.action, &self.parameters, self.job).map(Queued::New)
     }
+}
+
+/// Puts a new job of the daemon's own into the queue.
+pub(super) fn begin(
+    change: &mut Change<'_>,
+    action: JobAction,
+    parameters: &BTreeMap<String, String>,
+    id: Id,
+) -> Result<Job, StoreError> {
+    let now = change.now();
+    let job = Job {
+        action,
+        policy: None,
+        parameters: parameters.clone(),
+        status: JobStatus::Waiting,
+        scheduled_at: now,
+        updated_at: now,
+        attempts: 0,
+        lines: 0,
+        last_error: String::new(),
+    };
+    queue::put(change, &id, &job)?;
+    policy::set_cron(change, &action.schedule_id(), &Cron { last: now, job: Some(id) })?;
+    Ok(job)
 }
 
 /// Writes down how a job of the daemon's own went.

@@ -36,6 +36,8 @@ use super::{Options, Remotes, Runner};
 
 /// What strangers found.
 mod found;
+/// Bytes that rot.
+mod scrub;
 
 /// What the far side holds, and how it misbehaves.
 #[derive(Default)]
@@ -323,6 +325,14 @@ impl World {
     /// Ends the runner, as a restart does.
     async fn rest_of_runner(&mut self) {
         assert!(self.scope.drain(Duration::from_secs(10)).await, "a job runs on");
+    }
+
+    /// The same, with scrub at this rate.
+    fn restart_runner_at(&mut self, rate: super::budget::Rate) {
+        self.scope = Scope::new();
+        let options = Options { scrub: rate, ..Options::default() };
+        self.runner = Runner::new(self.registry.clone(), self.remotes.clone(), options);
+        self.scope.spawn(self.runner.clone().run(self.scope.clone()));
     }
 
     /// A new runner, as after a restart.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::lifecycle::Scope;
 use crate::policy::schedule::Schedule;
-use crate::store::record::JobAction;
-use crate::store::{Lane, Store, StoreError, error_chain, policy};
+use crate::store::record::{Cron, JobAction};
+use crate::store::{Change, Lane, Operation, Store, StoreError, error_chain, policy};
 
 use super::system::{QueueSystem, Queued};
 
@@ -29,6 +29,15 @@ pub struct Entry {
 /// Watches the schedules until the scope is told to stop.
 pub async fn run(store: Store, entries: Vec<Entry>, scope: Scope) {
     let began = store.now();
+    for entry in &entries {
+        // A host that is off whenever a slot comes would wait for its first for
+        // ever, if each start counted anew.
+        match scope.until_stopped(note_start(&store, entry)).await {
+            None | Some(Err(StoreError::Stopped)) => return,
+            Some(Ok(())) => {}
+            Some(Err(error)) => tracing::error!(error = %error_chain(&error), "noting a schedule failed"),
+        }
+    }
     while scope.until_stopped(tokio::time::sleep(EVERY)).await.is_some() {
         for entry in &entries {
             match scope.until_stopped(tick(&store, entry, began)).await {
@@ -38,6 +47,36 @@ pub async fn run(store: Store, entries: Vec<Entry>, scope: Scope) {
             }
         }
     }
+}
+
+/// Writes down from when on the slots of a schedule count.
+struct NoteStart(JobAction);
+
+impl Operation for NoteStart {
+    type Plan = bool;
+    type Done = ();
+    type Refusal = std::convert::Infallible;
+    const NAME: &'static str = "note schedule";
+    const ADDS: bool = false;
+
+    fn check(&self, tables: &Change<'_>) -> Result<Result<bool, Self::Refusal>, StoreError> {
+        Ok(Ok(policy::cron(tables, &self.0.schedule_id())?.is_none()))
+    }
+
+    fn apply(&self, is_new: bool, tables: &mut Change<'_>) -> Result<(), StoreError> {
+        if is_new {
+            let last = tables.now();
+            policy::set_cron(tables, &self.0.schedule_id(), &Cron { last, job: None })?;
+        }
+        Ok(())
+    }
+}
+
+async fn note_start(store: &Store, entry: &Entry) -> Result<(), StoreError> {
+    if policy::cron(&store.snapshot()?, &entry.action.schedule_id())?.is_none() {
+        store.submit(Lane::Background, NoteStart(entry.action)).await?.unwrap_or_else(|never| match never {});
+    }
+    Ok(())
 }
 
 /// Queues the job of `entry` when its slot has come. The first slot after a

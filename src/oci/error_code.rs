@@ -20,6 +20,8 @@ pub enum ErrorCode {
     Unsupported,
     TooManyRequests,
     RangeInvalid,
+    BlobQuarantined,
+    ManifestQuarantined,
     Unknown,
 }
 
@@ -43,6 +45,9 @@ impl ErrorCode {
             Self::Unsupported => "UNSUPPORTED",
             Self::TooManyRequests => "TOOMANYREQUESTS",
             Self::RangeInvalid => "RANGE_INVALID",
+            // Ours: none of the specification's says that bytes were lost.
+            Self::BlobQuarantined => "BLOB_QUARANTINED",
+            Self::ManifestQuarantined => "MANIFEST_QUARANTINED",
             Self::Unknown => "UNKNOWN",
         }
     }

@@ -2,10 +2,12 @@
 
 use crate::access::Level;
 use crate::oci::{Digest, RepoName};
-use crate::store::file::{BlobFile, BlobReader, Sealed};
+use crate::store::file::{BlobFile, BlobReader, FileError, Sealed};
+use crate::store::quarantine::Held;
 use crate::store::record::Repository;
 use crate::store::{Change, Lane, Operation, Snapshot, StoreError, blob, manifest};
 
+use super::quarantine::damaged_in;
 use super::upload::OwnUpload;
 use super::{Caller, Registry, RegistryError};
 
@@ -20,7 +22,8 @@ struct LinkUpload {
 
 impl Operation for LinkUpload {
     type Plan = Repository;
-    type Done = ();
+    /// Whether it brought back what was damaged.
+    type Done = bool;
     type Refusal = RegistryError;
     const NAME: &'static str = "link upload";
 
@@ -28,9 +31,10 @@ impl Operation for LinkUpload {
         self.caller.require(tables, &self.repository, Level::ReadWrite)
     }
 
-    fn apply(&self, repository: Repository, tables: &mut Change<'_>) -> Result<(), StoreError> {
-        blob::name(tables, &self.sealed.digest, self.sealed.size, self.sealed.file.upload)?;
-        blob::link(tables, repository.number, &self.sealed.digest)
+    fn apply(&self, repository: Repository, tables: &mut Change<'_>) -> Result<bool, StoreError> {
+        let healed = blob::name(tables, &self.sealed.digest, self.sealed.size, self.sealed.file.upload)?;
+        blob::link(tables, repository.number, &self.sealed.digest)?;
+        Ok(healed)
     }
 }
 
@@ -58,7 +62,8 @@ impl Operation for Mount {
             Ok(target) => target,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        if blob::is_linked(tables, target.number, &self.digest)? {
+        // What is damaged is not to be had: the client sends it, and heals it.
+        if blob::is_readable(tables, target.number, &self.digest)? {
             return Ok(Ok(Some(target)));
         }
         let sources = match &self.source {
@@ -74,7 +79,7 @@ impl Operation for Mount {
         for name in sources {
             // No hint whether it was the right or the blob that was missing.
             if let Ok(source) = self.caller.require(tables, &name, Level::ReadOnly)?
-                && blob::is_linked(tables, source.number, &self.digest)?
+                && blob::is_readable(tables, source.number, &self.digest)?
             {
                 return Ok(Ok(Some(target)));
             }
@@ -125,7 +130,8 @@ impl Operation for DeleteBlob {
 }
 
 impl Registry {
-    /// The length of a blob that the caller may read.
+    /// The length of a blob that the caller may read. One that is damaged is not
+    /// there for whoever asks this: a client that pushes then sends it.
     pub fn blob_size(&self, caller: &Caller, repository: &RepoName, digest: &Digest) -> Result<u64, RegistryError> {
         let unknown = || RegistryError::BlobUnknown { digest: *digest, repository: repository.clone() };
         let number = {
@@ -156,8 +162,9 @@ impl Registry {
     ) -> Result<BlobReader, RegistryError> {
         let read = self.store().snapshot()?;
         let (file, size) = find(&read, caller, repository, digest)?;
-        let missing = || RegistryError::BlobUnknown { digest: *digest, repository: repository.clone() };
-        self.store().files().open_blob(&file, size)?.ok_or_else(missing)
+        let opened = self.store().files().open_blob(&file, size);
+        let gone = || FileError::gone(&file);
+        opened.and_then(|reader| reader.ok_or_else(gone)).map_err(|error| self.flawed(Held::blob(*digest), error))
     }
 
     /// Claims a blob for whoever is bringing it: its manifest comes next.
@@ -182,7 +189,8 @@ impl Registry {
         if answer.is_err() {
             self.discard(sealed.file).await?;
         }
-        answer
+        self.tell_healed(Held::blob(sealed.digest), answer?, "an upload");
+        Ok(())
     }
 
     /// Removes a file that was sealed and then refused its row.
@@ -227,8 +235,10 @@ fn find(
     digest: &Digest,
 ) -> Result<(BlobFile, u64), RegistryError> {
     let record = caller.require(read, repository, Level::ReadOnly)??;
+    let held = Held::blob(*digest);
     match blob::get_in(read, record.number, digest)? {
         Some(blob) => Ok((BlobFile { digest: *digest, upload: blob.upload }, blob.size)),
+        None if damaged_in(read, record.number, &held)? => Err(RegistryError::Quarantined { held }),
         None => Err(RegistryError::BlobUnknown { digest: *digest, repository: repository.clone() }),
     }
 }

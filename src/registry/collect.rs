@@ -12,8 +12,9 @@ use crate::event::{Actor, Kind};
 use crate::limits;
 use crate::oci::Digest;
 use crate::store::gc::{self, CutOff, Kept};
-use crate::store::record::PolicyBody;
-use crate::store::{Change, Lane, Operation, RepoId, StoreError, Table, blob, event, manifest, policy, repo, transfer};
+use crate::store::quarantine::{self, Held};
+use crate::store::record::{Holder, PolicyBody};
+use crate::store::{Change, Lane, Operation, RepoId, StoreError, blob, event, manifest, policy, repo, transfer};
 
 use super::claims::Condemned;
 use super::{Registry, RegistryError};
@@ -195,11 +196,11 @@ impl Registry {
         spared: &HashSet<RepoId>,
     ) -> Result<Slice, RegistryError> {
         let read = self.store().snapshot()?;
-        let table = match half {
-            Half::Manifests => Table::Manifests,
-            Half::Blobs => Table::Blobs,
+        let holder = match half {
+            Half::Manifests => Holder::Manifest,
+            Half::Blobs => Holder::Blob,
         };
-        let digests = gc::digests(&read, table, last.as_ref(), limits::COLLECT_ROWS)?;
+        let digests = gc::digests(&read, holder, last.as_ref(), limits::COLLECT_ROWS)?;
         let mut slice = Slice { last: digests.last().copied(), ..Slice::default() };
         slice.would.seen = digests.len() as u64;
         let mut kept = Kept::new(&read, cut_off);
@@ -224,9 +225,13 @@ impl Registry {
             if all == 0 {
                 slice.nowhere.push(digest);
             }
-            let size = match half {
-                Half::Manifests => manifest::body(&read, &digest)?.map_or(0, |body| body.size),
-                Half::Blobs => blob::get(&read, &digest)?.map_or(0, |blob| blob.size),
+            let sound = match half {
+                Half::Manifests => manifest::body(&read, &digest)?.map(|body| body.size),
+                Half::Blobs => blob::get(&read, &digest)?.map(|blob| blob.size),
+            };
+            let size = match sound {
+                Some(size) => size,
+                None => quarantine::get(&read, &Held { digest, holder })?.map_or(0, |row| row.size),
             };
             slice.would.of += size;
             match half {

@@ -14,6 +14,7 @@ use crate::chance::Id;
 use crate::event::{Actor, Cause, Kind};
 use crate::limits;
 use crate::oci::{Digest, Reference, RepoName, Tag};
+use crate::store::quarantine::{self, Held};
 use crate::store::record::{Repository, TagValue};
 use crate::store::{Change, Lane, Operation, Read, RepoId, StoreError, blob, event, manifest, referrer, tag};
 
@@ -31,8 +32,17 @@ pub struct Closure {
     pub blobs: BTreeSet<Digest>,
     /// Tags that stand for attachments in the older scheme.
     pub attachments: Vec<(Tag, Digest)>,
-    /// A blob that one of the manifests needs and that the repository has not.
-    pub lacks: Option<Digest>,
+    /// What one of the manifests needs and cannot be had.
+    pub lacks: Option<Lack>,
+}
+
+/// What keeps an image from being passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// A blob that the repository has not.
+    Absent(Digest),
+    /// A blob or manifest whose bytes are damaged.
+    Damaged(Held),
 }
 
 /// Collects the closure of `root` in `repo`. Entries that the repository does
@@ -69,26 +79,38 @@ pub fn closure(read: &impl Read, repo: RepoId, root: &Digest) -> Result<Result<C
             return Ok(Err(RegistryError::ClosureTooLarge { digest: *root }));
         }
         let Some(record) = manifest::links(read, &digest)? else { continue };
+        if quarantine::has(read, &Held::manifest(digest))? {
+            found.lacks = Some(Lack::Damaged(Held::manifest(digest)));
+        }
         work.push((digest, true));
         for child in record.links.children.iter().rev() {
             if child.is_manifest {
                 work.push((child.digest, false));
-            } else if blob::is_linked(read, repo, &child.digest)? {
-                found.blobs.insert(child.digest);
+            } else {
+                found.take(read, repo, &child.digest)?;
             }
         }
         for link in record.links.blobs() {
-            if blob::is_linked(read, repo, &link.digest)? {
-                found.blobs.insert(link.digest);
-            } else {
-                found.lacks = Some(link.digest);
+            if !found.take(read, repo, &link.digest)? {
+                found.lacks = found.lacks.or(Some(Lack::Absent(link.digest)));
             }
         }
         for link in &record.links.foreign {
-            if blob::is_linked(read, repo, &link.digest)? {
-                found.blobs.insert(link.digest);
-            }
+            found.take(read, repo, &link.digest)?;
         }
+    }
+}
+
+impl Closure {
+    /// Takes a blob with it, if the repository links it; whether it does.
+    fn take(&mut self, read: &impl Read, repo: RepoId, digest: &Digest) -> Result<bool, StoreError> {
+        if !blob::is_linked(read, repo, digest)? {
+            return Ok(false);
+        }
+        if self.blobs.insert(*digest) && quarantine::has(read, &Held::blob(*digest))? {
+            self.lacks = Some(Lack::Damaged(Held::blob(*digest)));
+        }
+        Ok(true)
     }
 }
 
@@ -153,9 +175,10 @@ impl Promotion {
         }
         Ok(match closure(read, source.number, &self.digest)? {
             // An image that lacks a layer is nothing to pass on.
-            Ok(Closure { lacks: Some(digest), .. }) => {
+            Ok(Closure { lacks: Some(Lack::Absent(digest)), .. }) => {
                 Err(RegistryError::ManifestBlobUnknown { digest, repository: self.source.clone() })
             }
+            Ok(Closure { lacks: Some(Lack::Damaged(held)), .. }) => Err(RegistryError::Quarantined { held }),
             found => found.map(|closure| Checked { source, target, value, closure }),
         })
     }

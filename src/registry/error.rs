@@ -9,6 +9,7 @@ use crate::oci::manifest::ManifestError;
 use crate::oci::{Digest, Reference, RepoName, Tag};
 use crate::store::StoreError;
 use crate::store::file::{FileError, UploadId};
+use crate::store::quarantine::Held;
 
 /// A refusal or a failure.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +78,15 @@ pub enum RegistryError {
         digest: Digest,
         /// Where it was looked for.
         repository: RepoName,
+    },
+    /// It is here, and its bytes are damaged.
+    #[error(
+        "the {held} is damaged on the disk of the registry and is not served; \
+         it is fetched from a mirror that has it, and pushing it again heals it too"
+    )]
+    Quarantined {
+        /// What.
+        held: Held,
     },
     /// A manifest in this repository needs the blob or manifest.
     #[error("{digest} cannot be removed from {repository}: a manifest there names it; delete the manifest first")]

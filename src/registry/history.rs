@@ -13,10 +13,12 @@ use crate::clock::Timestamp;
 use crate::event::{Actor, Cause};
 use crate::limits;
 use crate::oci::{Condition, Digest, MediaType, Reference, RepoName, Tag};
+use crate::store::quarantine::Held;
 use crate::store::record::{ManifestBody, Removal, Repository, TagPast, TagValue};
 use crate::store::{Change, Lane, Operation, Read, RepoId, StoreError, manifest, tag};
 
 use super::condition::{holds, or_unmet};
+use super::quarantine::damaged_in;
 use super::tag::{Setting, may_change, set};
 use super::{Caller, Registry, RegistryError};
 
@@ -196,8 +198,11 @@ impl Operation for RestoreTag {
             return Ok(Err(RegistryError::NeverNamed { tag, digest, repository: name.clone() }));
         }
         let Some(body) = manifest::body_in(tables, number, &self.digest)? else {
-            let reference = Reference::Digest(self.digest);
-            return Ok(Err(RegistryError::ManifestUnknown { reference, repository: name.clone() }));
+            let (held, reference) = (Held::manifest(self.digest), Reference::Digest(self.digest));
+            return Ok(Err(match damaged_in(tables, number, &held)? {
+                true => RegistryError::Quarantined { held },
+                false => RegistryError::ManifestUnknown { reference, repository: name.clone() },
+            }));
         };
         let allowed = may_change(tables, (name, &repository), &self.tag, Some(&self.digest))?;
         Ok(allowed.map(|()| Restored::From(repository, body)))

@@ -7,15 +7,17 @@ use crate::chance::Id;
 use crate::event::{Actor, Cause, Kind};
 use crate::limits;
 use crate::oci::{Condition, Digest, Links, Manifest, ManifestError, MediaType, Reference, RepoName, Tag};
-use crate::store::file::{BlobFile, SealError, UploadId};
+use crate::store::file::{BlobFile, FileError, SealError, UploadId};
+use crate::store::quarantine::Held;
 use crate::store::record::manifest::Bytes as Stored;
 use crate::store::record::{ManifestBody, ManifestLinks, Referrer, Removal, Repository};
 use crate::store::{
-    Change, Lane, Operation, Read, RepoId, Snapshot, StoreError, blob, event, manifest, referrer, repo, tag,
+    Change, Lane, Operation, Read, RepoId, Snapshot, StoreError, blob, event, manifest, referrer, repo, scrub, tag,
 };
 
 use super::claims::Claims;
 use super::condition::{holds, or_unmet};
+use super::quarantine::damaged_in;
 use super::tag::{Setting, may_change, set, unset};
 use super::upload::OwnUpload;
 use super::{Caller, Registry, RegistryError, Sparse, depth};
@@ -102,7 +104,8 @@ impl Absence {
 
 impl Operation for PutManifest {
     type Plan = Repository;
-    type Done = ();
+    /// Whether it brought back what was damaged.
+    type Done = bool;
     type Refusal = RegistryError;
     const NAME: &'static str = "put manifest";
 
@@ -132,7 +135,8 @@ impl Operation for PutManifest {
         Ok(Ok(repository))
     }
 
-    fn apply(&self, repository: Repository, tables: &mut Change<'_>) -> Result<(), StoreError> {
+    fn apply(&self, repository: Repository, tables: &mut Change<'_>) -> Result<bool, StoreError> {
+        let mut healed = false;
         let (new, number) = (&self.new, repository.number);
         let size = new.bytes.len() as u64;
         if manifest::body(tables, &new.digest)?.is_none() {
@@ -143,7 +147,7 @@ impl Operation for PutManifest {
             let body = ManifestBody { kind: new.manifest.kind, size, bytes };
             let links =
                 ManifestLinks { links: new.manifest.links.clone(), artifact_type: new.manifest.artifact_type.clone() };
-            manifest::put(tables, &new.digest, &body, &links)?;
+            healed = manifest::put(tables, &new.digest, &body, &links)?;
         } else if let Some(upload) = self.file {
             blob::drop_file(tables, &new.digest, upload)?;
         }
@@ -170,7 +174,7 @@ impl Operation for PutManifest {
         if new.cause == Cause::Push && !new.tags.is_empty() {
             repo::count(tables, number, 0, 1)?;
         }
-        Ok(())
+        Ok(healed)
     }
 }
 
@@ -287,23 +291,8 @@ impl Registry {
     pub async fn store_manifest(&self, caller: &Caller, new: NewManifest) -> Result<(), RegistryError> {
         let id = UploadId::new(self.store().chance());
         let own = OwnUpload::new(self.sessions(), id);
-        let file = if new.bytes.len() > limits::MANIFEST_INLINE_BYTES {
-            let (files, bytes, digest) = (self.store().files().clone(), new.bytes.clone(), new.digest);
-            match crate::lifecycle::blocking(move || files.write_small(&digest, &bytes, id)).await {
-                Ok(_) => Some(id),
-                Err(SealError::Mismatch { found }) => {
-                    return Err(RegistryError::DigestMismatch { expected: digest, found });
-                }
-                Err(SealError::File(error)) => {
-                    if error.is_fatal() {
-                        self.store().writer().stop(&error);
-                    }
-                    return Err(error.into());
-                }
-            }
-        } else {
-            None
-        };
+        let file = self.write_large(&new.digest, &new.bytes, id).await?;
+        let held = Held::manifest(new.digest);
         let named = file.map(|upload| BlobFile { digest: new.digest, upload });
         // What the daemon brings itself it brings whole.
         let sparse = match (&new.cause, self.0.options.sparse) {
@@ -317,7 +306,32 @@ impl Registry {
         if let (Err(_), Some(file)) = (&answer, named) {
             self.discard(file).await?;
         }
-        answer
+        self.tell_healed(held, answer?, "a push");
+        Ok(())
+    }
+
+    /// Writes a manifest that is too large for the database into a file of its
+    /// own, as the upload `id`; none when it is not too large.
+    pub(super) async fn write_large(
+        &self,
+        digest: &Digest,
+        bytes: &[u8],
+        id: UploadId,
+    ) -> Result<Option<UploadId>, RegistryError> {
+        if bytes.len() <= limits::MANIFEST_INLINE_BYTES {
+            return Ok(None);
+        }
+        let (files, bytes, digest) = (self.store().files().clone(), bytes.to_vec(), *digest);
+        match crate::lifecycle::blocking(move || files.write_small(&digest, &bytes, id)).await {
+            Ok(_) => Ok(Some(id)),
+            Err(SealError::Mismatch { found }) => Err(RegistryError::DigestMismatch { expected: digest, found }),
+            Err(SealError::File(error)) => {
+                if error.is_fatal() {
+                    self.store().writer().stop(&error);
+                }
+                Err(error.into())
+            }
+        }
     }
 
     /// A manifest that the caller may read: kind, length and digest. Its bytes
@@ -336,7 +350,14 @@ impl Registry {
             Reference::Digest(digest) => *digest,
             Reference::Tag(name) => tag::get(&read, record.number, name)?.ok_or_else(unknown)?.digest,
         };
-        let body = manifest::body_in(&read, record.number, &digest)?.ok_or_else(unknown)?;
+        let held = Held::manifest(digest);
+        let body = match manifest::body_in(&read, record.number, &digest)? {
+            Some(body) => body,
+            None if damaged_in(&read, record.number, &held)? => {
+                return Err(RegistryError::Quarantined { held });
+            }
+            None => return Err(unknown()),
+        };
         Ok(Served { digest, kind: body.kind, size: body.size, repository: record.number, body: body.bytes })
     }
 
@@ -361,6 +382,29 @@ impl Registry {
         match found {
             Some(body) => Ok(Some((body.kind, read_body(self, digest, body.size, body.bytes).await?))),
             None => Ok(None),
+        }
+    }
+
+    /// The bytes of a manifest, which hash to its digest: they are few, so each
+    /// reading is hashed. Blocks where they are in a file.
+    pub(super) fn read_now(&self, digest: &Digest, size: u64, body: Stored) -> Result<Vec<u8>, RegistryError> {
+        let held = Held::manifest(*digest);
+        let bytes = match body {
+            Stored::Inline(bytes) => bytes,
+            Stored::File(upload) => {
+                let file = BlobFile { digest: *digest, upload };
+                let read = || -> Result<Vec<u8>, FileError> {
+                    let reader = self.store().files().open_blob(&file, size)?.ok_or_else(|| FileError::gone(&file))?;
+                    let mut bytes = vec![0; usize::try_from(size).unwrap_or(usize::MAX).min(limits::MANIFEST_BYTES)];
+                    reader.read_exact_at(&mut bytes, 0)?;
+                    Ok(bytes)
+                };
+                read().map_err(|error| self.flawed(held, error))?
+            }
+        };
+        match scrub::flaw(digest, &bytes) {
+            None => Ok(bytes),
+            Some(flaw) => Err(self.altered(held, &flaw)),
         }
     }
 
@@ -415,9 +459,11 @@ fn check_links(
             Some(blob) if blob.size != link.size => return wrong(link.digest, link.size, blob.size),
             Some(_) => {}
             // What an image is cannot be told without its configuration.
+            // Damaged is not absent: the client is asked for it, and heals it.
             None if links.config.is_none_or(|config| config.digest != link.digest)
                 && has_layer
-                && absence.takes_layer(number, &link.digest) => {}
+                && absence.takes_layer(number, &link.digest)
+                && !damaged_in(read, number, &Held::blob(link.digest))? => {}
             None => {
                 let (digest, repository) = (link.digest, name.clone());
                 return Ok(Err(RegistryError::ManifestBlobUnknown { digest, repository }));
@@ -430,15 +476,16 @@ fn check_links(
         }
     }
     for child in &links.children {
-        let found = if child.is_manifest {
-            manifest::body_in(read, number, &child.digest)?.map(|body| body.size)
+        let (held, found) = if child.is_manifest {
+            let body = manifest::body_in(read, number, &child.digest)?;
+            (Held::manifest(child.digest), body.map(|body| body.size))
         } else {
-            blob::get_in(read, number, &child.digest)?.map(|blob| blob.size)
+            (Held::blob(child.digest), blob::get_in(read, number, &child.digest)?.map(|blob| blob.size))
         };
         match found {
             Some(found) if found != child.size => return wrong(child.digest, child.size, found),
             Some(_) => {}
-            None if absence.takes_entry() => {}
+            None if absence.takes_entry() && !damaged_in(read, number, &held)? => {}
             None => {
                 let (digest, repository) = (child.digest, name.clone());
                 return Ok(Err(RegistryError::ManifestBlobUnknown { digest, repository }));
@@ -448,32 +495,25 @@ fn check_links(
     Ok(Ok(()))
 }
 
+/// The bytes of a manifest, on the blocking pool where they are in a file.
 async fn read_body(registry: &Registry, digest: &Digest, size: u64, body: Stored) -> Result<Vec<u8>, RegistryError> {
-    let upload = match body {
-        Stored::Inline(bytes) => return Ok(bytes),
-        Stored::File(upload) => upload,
-    };
-    let file = BlobFile { digest: *digest, upload };
-    let files = registry.store().files().clone();
-    let gone = crate::store::file::FileError::Length { path: file.path(), expected: size, found: 0 };
-    crate::lifecycle::blocking(move || {
-        let reader = files.open_blob(&file, size)?.ok_or(gone)?;
-        let mut bytes = vec![0; usize::try_from(size).unwrap_or(usize::MAX).min(limits::MANIFEST_BYTES)];
-        reader.read_exact_at(&mut bytes, 0)?;
-        Ok(bytes)
-    })
-    .await
-    .map_err(|error: crate::store::file::FileError| RegistryError::Store(error.into()))
+    match body {
+        Stored::Inline(_) => registry.read_now(digest, size, body),
+        Stored::File(_) => {
+            let (registry, digest) = (registry.clone(), *digest);
+            crate::lifecycle::blocking(move || registry.read_now(&digest, size, body)).await
+        }
+    }
 }
 
 /// Whether `repository` holds everything that `digest` names, itself included.
 pub fn is_complete(read: &impl Read, repo: RepoId, digest: &Digest) -> Result<bool, StoreError> {
-    if !manifest::is_linked(read, repo, digest)? {
+    if !manifest::is_readable(read, repo, digest)? {
         return Ok(false);
     }
     let Some(record) = manifest::links(read, digest)? else { return Ok(false) };
     for link in record.links.blobs() {
-        if !blob::is_linked(read, repo, &link.digest)? {
+        if !blob::is_readable(read, repo, &link.digest)? {
             return Ok(false);
         }
     }

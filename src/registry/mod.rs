@@ -35,6 +35,8 @@ pub mod history;
 pub mod manifest;
 /// Policies: saved, changed, removed.
 pub mod policy;
+/// What is damaged.
+pub mod quarantine;
 /// Referrers.
 pub mod referrer;
 /// Repositories: made, changed, removed.
@@ -57,6 +59,7 @@ pub use error::RegistryError;
 
 use crate::store::{Store, StoreError};
 use claims::Claims;
+use quarantine::Suspects;
 use upload::Sessions;
 
 /// The registry over one store. Clones share it.
@@ -111,6 +114,7 @@ struct Inner {
     store: Store,
     sessions: Sessions,
     claims: Claims,
+    suspects: Suspects,
 }
 
 impl Registry {
@@ -122,7 +126,8 @@ impl Registry {
     /// The same, set up by an operator.
     pub fn with(store: Store, options: Options) -> Result<Self, StoreError> {
         let sessions = Sessions::rebuild(&store)?;
-        Ok(Self(Arc::new(Inner { options, store, sessions, claims: Claims::default() })))
+        let (claims, suspects) = (Claims::default(), Suspects::default());
+        Ok(Self(Arc::new(Inner { options, store, sessions, claims, suspects })))
     }
 
     /// The store below.
@@ -132,6 +137,10 @@ impl Registry {
 
     fn claims(&self) -> &Claims {
         &self.0.claims
+    }
+
+    fn suspects(&self) -> &Suspects {
+        &self.0.suspects
     }
 
     fn sessions(&self) -> &Sessions {

@@ -8,14 +8,12 @@
 use std::ops::ControlFlow;
 
 use crate::access::Level;
-use crate::limits;
 use crate::oci::index::entries;
 use crate::oci::{Descriptor, Digest, RepoName, Tag};
-use crate::store::file::{BlobFile, FileError};
-use crate::store::record::ManifestBody;
-use crate::store::record::manifest::Bytes;
+use crate::store::quarantine::Held;
 use crate::store::{RepoId, Snapshot, manifest, referrer, tag};
 
+use super::quarantine::damaged_in;
 use super::{Caller, Registry, RegistryError};
 
 impl Registry {
@@ -81,9 +79,16 @@ impl Registry {
         let Some(value) = tag::get(read, repository, &tag_for(subject))?.filter(|value| value.kind.is_index()) else {
             return Ok(Vec::new());
         };
-        let Some(body) = manifest::body_in(read, repository, &value.digest)? else { return Ok(Vec::new()) };
+        let Some(body) = manifest::body_in(read, repository, &value.digest)? else {
+            // A list that lacks a signature without a word would be believed.
+            let held = Held::manifest(value.digest);
+            return match damaged_in(read, repository, &held)? {
+                true => Err(RegistryError::Quarantined { held }),
+                false => Ok(Vec::new()),
+            };
+        };
         let mut found = Vec::new();
-        for mut entry in entries(&self.read_now(&value.digest, body)?) {
+        for mut entry in entries(&self.read_now(&value.digest, body.size, body.bytes)?) {
             if last.is_some_and(|last| entry.digest.key() <= last.key())
                 || !manifest::is_linked(read, repository, &entry.digest)?
                 || referrer::get(read, repository, subject, &entry.digest)?.is_some()
@@ -99,20 +104,6 @@ impl Registry {
         found.sort_by_key(|entry| entry.digest.key());
         found.dedup_by_key(|entry| entry.digest);
         Ok(found)
-    }
-
-    /// The bytes of a manifest. Blocks where they are in a file.
-    fn read_now(&self, digest: &Digest, body: ManifestBody) -> Result<Vec<u8>, RegistryError> {
-        let upload = match body.bytes {
-            Bytes::Inline(bytes) => return Ok(bytes),
-            Bytes::File(upload) => upload,
-        };
-        let file = BlobFile { digest: *digest, upload };
-        let gone = || FileError::Length { path: file.path(), expected: body.size, found: 0 };
-        let reader = self.store().files().open_blob(&file, body.size)?.ok_or_else(gone)?;
-        let mut bytes = vec![0; usize::try_from(body.size).unwrap_or(usize::MAX).min(limits::MANIFEST_BYTES)];
-        reader.read_exact_at(&mut bytes, 0)?;
-        Ok(bytes)
     }
 }
 

@@ -19,7 +19,7 @@ use crate::clock::Timestamp;
 use crate::limits;
 use crate::oci::range::Chunk;
 use crate::oci::{Algorithm, Digest, RepoName};
-use crate::store::file::{AppendError, FileError, SealError, Session, Upload, UploadId, append_stream};
+use crate::store::file::{AppendError, FileError, SealError, Sealed, Session, Upload, UploadId, append_stream};
 use crate::store::{Store, StoreError};
 
 use super::{Caller, Registry, RegistryError};
@@ -172,6 +172,11 @@ impl Drop for OwnUpload {
     fn drop(&mut self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
     }
+}
+
+/// A session of the daemon's own, for bytes that belong in `repository`.
+pub(super) fn own_session(repository: &RepoName, digest: &Digest, created: Timestamp) -> Session {
+    Session { repository: repository.clone(), owner: OWN.to_owned(), algorithm: digest.algorithm(), created }
 }
 
 /// The text that says whose a session is.
@@ -350,11 +355,23 @@ impl Registry {
     ) -> Result<u64, RegistryError> {
         caller.require(&self.store().snapshot()?, repository, Level::ReadWrite)??;
         self.admit(0, length)?;
+        let session = own_session(repository, digest, self.store().clock().now());
+        let (sealed, own) = self.receive(session, digest, body).await?;
+        self.link_upload(caller, repository, sealed, Some(own)).await?;
+        Ok(sealed.size)
+    }
+
+    /// Takes in bytes that must hash to `digest`, as an upload of the daemon's
+    /// own; their file has no name yet.
+    pub(super) async fn receive(
+        &self,
+        session: Session,
+        digest: &Digest,
+        body: impl Body,
+    ) -> Result<(Sealed, OwnUpload), RegistryError> {
         let id = UploadId::new(self.store().chance());
         let own = OwnUpload::new(self.sessions(), id);
-        let (files, algorithm) = (self.store().files().clone(), digest.algorithm());
-        let created = self.store().clock().now();
-        let session = Session { repository: repository.clone(), owner: OWN.to_owned(), algorithm, created };
+        let files = self.store().files().clone();
         let upload = crate::lifecycle::blocking(move || files.begin_upload(id, &session)).await;
         let upload = upload.map_err(|error| self.file_failed(error))?;
         let sealed = match append_stream(Box::new(upload), body).await {
@@ -370,7 +387,7 @@ impl Registry {
             Err(AppendError::File(error)) => Err(self.file_failed(error)),
         };
         match sealed {
-            Ok(sealed) => self.link_upload(caller, repository, sealed, Some(own)).await.map(|()| sealed.size),
+            Ok(sealed) => Ok((sealed, own)),
             Err(error) => {
                 let files = self.store().files().clone();
                 crate::lifecycle::blocking(move || files.drop_upload(id)).await?;

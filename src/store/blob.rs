@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::file::{BlobFile, UploadId};
+use super::quarantine::{self, Held};
 use super::record::{Blob, Linked};
 use super::{Change, Key, Order, Parts, Read, RepoId, StoreError, Table};
 use crate::oci::Digest;
@@ -22,6 +23,11 @@ pub fn is_linked(read: &impl Read, repo: RepoId, digest: &Digest) -> Result<bool
     read.has(Table::RepositoryBlobs, &Key::new().repo(repo).digest(digest))
 }
 
+/// Whether the blob is linked in `repo` and its bytes are good.
+pub fn is_readable(read: &impl Read, repo: RepoId, digest: &Digest) -> Result<bool, StoreError> {
+    Ok(is_linked(read, repo, digest)? && read.has(Table::Blobs, &Key::new().digest(digest))?)
+}
+
 /// Up to `limit` repositories that link the blob.
 pub fn repositories(read: &impl Read, digest: &Digest, limit: usize) -> Result<Vec<RepoId>, StoreError> {
     let mut found = Vec::new();
@@ -37,21 +43,27 @@ pub fn repositories(read: &impl Read, digest: &Digest, limit: usize) -> Result<V
     Ok(found)
 }
 
-/// Whether the database names this file, for a blob or for a manifest.
+/// Whether the database names this file, for a blob or for a manifest, or as one
+/// that is damaged and kept.
 pub fn names_file(read: &impl Read, file: &BlobFile) -> Result<bool, StoreError> {
     if get(read, &file.digest)?.is_some_and(|blob| blob.upload == file.upload) {
         return Ok(true);
     }
-    Ok(super::manifest::file_of(read, &file.digest)?.is_some_and(|upload| upload == file.upload))
+    Ok(super::manifest::file_of(read, &file.digest)?.is_some_and(|upload| upload == file.upload)
+        || quarantine::keeps_file(read, file)?)
 }
 
 /// Names the file of a new upload. When the digest has a file already, that
-/// one stays and the new one becomes a row to unlink.
-pub fn name(change: &mut Change<'_>, digest: &Digest, size: u64, upload: UploadId) -> Result<(), StoreError> {
+/// one stays and the new one becomes a row to unlink. Whether this brought back
+/// what was damaged.
+pub fn name(change: &mut Change<'_>, digest: &Digest, size: u64, upload: UploadId) -> Result<bool, StoreError> {
     match get(change, digest)? {
-        None => change.put(Table::Blobs, &Key::new().digest(digest), &Blob { size, upload }),
-        Some(blob) if blob.upload == upload => Ok(()),
-        Some(_) => drop_file(change, digest, upload),
+        None => {
+            change.put(Table::Blobs, &Key::new().digest(digest), &Blob { size, upload })?;
+            Ok(quarantine::lift(change, &Held::blob(*digest), Some(upload))?.is_some())
+        }
+        Some(blob) if blob.upload == upload => Ok(false),
+        Some(_) => drop_file(change, digest, upload).map(|()| false),
     }
 }
 

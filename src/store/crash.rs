@@ -29,6 +29,10 @@ pub const POINTS: &[&str] = &[
     "before-commit",
     "after-commit",
     "blob-unlinked",
+    "flaw-found",
+    "flaw-quarantined",
+    "heal-sealed",
+    "heal-named",
 ];
 
 /// Why a crash point could not be armed.

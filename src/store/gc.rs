@@ -14,8 +14,9 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
-use super::record::Linked;
+use super::quarantine::{self, Held};
 use super::record::manifest::Bytes;
+use super::record::{Holder, Linked};
 use super::{Change, Key, Order, Parts, Read, RepoId, StoreError, Table, blob, manifest, referrer};
 use crate::clock::Timestamp;
 use crate::oci::Digest;
@@ -154,12 +155,14 @@ pub fn forget_manifest(change: &mut Change<'_>, digest: &Digest) -> Result<Optio
     if is_linked_anywhere(change, Table::ManifestRepositories, digest)? {
         return Ok(None);
     }
-    let Some(body) = manifest::body(change, digest)? else { return Ok(None) };
+    let damaged = quarantine::lift(change, &Held::manifest(*digest), None)?;
+    let body = manifest::body(change, digest)?;
+    let Some(size) = body.as_ref().map(|body| body.size).or(damaged.map(|row| row.size)) else { return Ok(None) };
     manifest::remove(change, digest)?;
-    if let Bytes::File(upload) = body.bytes {
+    if let Some(Bytes::File(upload)) = body.map(|body| body.bytes) {
         blob::drop_file(change, digest, upload)?;
     }
-    Ok(Some(body.size))
+    Ok(Some(size))
 }
 
 /// Takes the name off a blob that is readable nowhere; its file goes after the
@@ -168,7 +171,9 @@ pub fn forget_blob(change: &mut Change<'_>, digest: &Digest) -> Result<Option<u6
     if is_linked_anywhere(change, Table::BlobRepositories, digest)? {
         return Ok(None);
     }
-    let Some(blob) = blob::get(change, digest)? else { return Ok(None) };
+    let Some(blob) = blob::get(change, digest)? else {
+        return Ok(quarantine::lift(change, &Held::blob(*digest), None)?.map(|row| row.size));
+    };
     change.remove(Table::Blobs, &Key::new().digest(digest))?;
     blob::drop_file(change, digest, blob.upload)?;
     Ok(Some(blob.size))
@@ -179,14 +184,36 @@ pub fn places_of_blob(read: &impl Read, digest: &Digest) -> Result<Vec<RepoId>, 
     blob::repositories(read, digest, usize::MAX)
 }
 
-/// The digests in `table` after `last`, up to `limit`. For [`Table::Blobs`] and [`Table::Manifests`].
-pub fn digests(read: &impl Read, table: Table, last: Option<&Digest>, limit: usize) -> Result<Vec<Digest>, StoreError> {
+/// The blobs or manifests after `last`, up to `limit`, damaged ones among them.
+pub fn digests(
+    read: &impl Read,
+    holder: Holder,
+    last: Option<&Digest>,
+    limit: usize,
+) -> Result<Vec<Digest>, StoreError> {
+    let table = match holder {
+        Holder::Blob => Table::Blobs,
+        Holder::Manifest => Table::Manifests,
+    };
     let mut span = super::Span::all();
     if let Some(last) = last {
         span = span.after(&Key::new().digest(last));
     }
     let keys = read.keys(table, &span, limit)?;
-    Ok(keys.iter().filter_map(|key| Parts::of(key).digest()).collect())
+    let mut found: Vec<Digest> = keys.iter().filter_map(|key| Parts::of(key).digest()).collect();
+    // Two rows in the order of digests; the first of both together.
+    let mut damaged = 0;
+    let before = last.map(|digest| Held::manifest(*digest));
+    quarantine::walk(read, before.as_ref(), |held, _| {
+        if held.holder == holder {
+            found.push(held.digest);
+            damaged += 1;
+        }
+        Ok(if damaged < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
+    found.sort_unstable();
+    found.truncate(limit);
+    Ok(found)
 }
 
 /// The repositories that link a manifest, all of them.

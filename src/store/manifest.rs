@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::file::UploadId;
+use super::quarantine::{self, Held};
 use super::record::manifest::Bytes;
 use super::record::{Linked, ManifestBody, ManifestLinks};
 use super::{Change, Key, Order, Parts, Read, RepoId, StoreError, Table, hole};
@@ -34,6 +35,11 @@ pub fn file_of(read: &impl Read, digest: &Digest) -> Result<Option<UploadId>, St
 /// Whether it is linked in `repo`.
 pub fn is_linked(read: &impl Read, repo: RepoId, digest: &Digest) -> Result<bool, StoreError> {
     read.has(Table::RepositoryManifests, &Key::new().repo(repo).digest(digest))
+}
+
+/// Whether it is linked in `repo` and its bytes are good.
+pub fn is_readable(read: &impl Read, repo: RepoId, digest: &Digest) -> Result<bool, StoreError> {
+    Ok(is_linked(read, repo, digest)? && read.has(Table::Manifests, &Key::new().digest(digest))?)
 }
 
 /// Hands the manifests of `repo` after `last` to `each`, in the order of their
@@ -85,19 +91,24 @@ pub fn parents_in(read: &impl Read, repo: RepoId, digest: &Digest, limit: usize)
     Ok(found)
 }
 
-/// Writes a manifest that was not there: body, links and back indexes.
+/// Writes a manifest that was not there, or was damaged: body, links and back
+/// indexes. Whether this brought back what was damaged.
 pub fn put(
     change: &mut Change<'_>,
     digest: &Digest,
     body: &ManifestBody,
     links: &ManifestLinks,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     change.put(Table::Manifests, &Key::new().digest(digest), body)?;
     change.put(Table::ManifestLinks, &Key::new().digest(digest), links)?;
     for named in named(&links.links) {
         change.put_mark(Table::Parents, &Key::new().digest(&named).digest(digest))?;
     }
-    Ok(())
+    let file = match body.bytes {
+        Bytes::File(upload) => Some(upload),
+        Bytes::Inline(_) => None,
+    };
+    Ok(quarantine::lift(change, &Held::manifest(*digest), file)?.is_some())
 }
 
 /// Removes a manifest that is readable nowhere: body, links and back indexes.

@@ -59,12 +59,16 @@ pub mod event;
 pub mod manifest;
 /// Policies, their status, verdicts.
 pub mod policy;
+/// What is damaged here.
+pub mod quarantine;
 /// Jobs and their logs.
 pub mod queue;
 /// Referrers.
 pub mod referrer;
 /// Repositories.
 pub mod repo;
+/// What a pass over everything has to look at.
+pub mod scrub;
 /// Tags, their history and back index.
 pub mod tag;
 /// Transfers.

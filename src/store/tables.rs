@@ -43,6 +43,8 @@
 //! | `jobs_due` | time, job id | empty | same | which waiting job is next |
 //! | `jobs_listed` | time, job id | empty | same | newest first, and pruning |
 //! | `job_logs` | job id, line | text | jobs | what a job says |
+//! | `quarantine` | digest, `blob` or `manifest` | `Quarantined` | scrub, reads, uploads | bytes that are damaged; then they are in neither `blobs` nor `manifests` |
+//! | `scrub` | `current` or `last` | `Pass` | scrub | where the pass over all bytes stands, and the last whole one |
 //! | `purges` | repository number or policy id | empty | deletions | rows still to be removed, in slices |
 //! | `crons` | policy id | `Cron` | schedule | last slot that ran |
 
@@ -88,11 +90,13 @@ pub enum Table {
     RepositoryCounts,
     Holes,
     PublicRepositories,
+    Quarantine,
+    Scrub,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 40] = [
         Self::Meta,
         Self::Accounts,
         Self::AccountIds,
@@ -131,6 +135,8 @@ impl Table {
         Self::RepositoryCounts,
         Self::Holes,
         Self::PublicRepositories,
+        Self::Quarantine,
+        Self::Scrub,
     ];
 
     /// The name in the database file.
@@ -174,6 +180,8 @@ impl Table {
             Self::RepositoryCounts => "repository_counts",
             Self::Holes => "holes",
             Self::PublicRepositories => "public_repositories",
+            Self::Quarantine => "quarantine",
+            Self::Scrub => "scrub",
         }
     }
 
@@ -219,6 +227,8 @@ mod tests {
             Table::Events => Some(("Event", crate::event::Event::VERSION)),
             Table::Jobs => Some(("Job", r::Job::VERSION)),
             Table::Crons => Some(("Cron", r::Cron::VERSION)),
+            Table::Quarantine => Some(("Quarantined", r::Quarantined::VERSION)),
+            Table::Scrub => Some(("Pass", r::Pass::VERSION)),
             _ => None,
         };
         for table in Table::ALL {

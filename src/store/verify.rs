@@ -12,10 +12,11 @@ use tokio::time::Instant;
 
 use super::file::{BlobFile, FileError, Files, Found, UploadId};
 use super::guard::corruption;
+use super::quarantine::{self, Held};
 use super::record::manifest::Bytes;
 use super::record::{
-    Account, Blob, Job, ManifestBody, ManifestLinks, Policy, PolicyBody, Repository, TagPast, TagValue, Transfer,
-    Verdict,
+    Account, Blob, Holder, Job, ManifestBody, ManifestLinks, Pass, Policy, PolicyBody, Quarantined, Repository,
+    TagPast, TagValue, Transfer, Verdict,
 };
 use super::{
     Key, Order, Parts, Read, RepoId, Snapshot, Span, Store, StoreError, Stored, Table, blob, event, hole, manifest,
@@ -35,6 +36,8 @@ pub struct Report {
     pub checked: BTreeMap<&'static str, u64>,
     /// Blob files that no row names.
     pub orphans: u64,
+    /// Bytes that are served and are not what their digest says.
+    pub suspects: Vec<Held>,
     /// Bytes of all files that rows name.
     pub file_bytes: u64,
 }
@@ -44,6 +47,8 @@ pub struct Report {
 pub struct Hashing {
     /// Files that are not what they are named after.
     pub findings: Vec<Finding>,
+    /// Whose files those are.
+    pub suspects: Vec<Held>,
     /// Bytes that were looked at, by the lengths that rows give.
     pub bytes: u64,
     /// Where to go on; `None` when all are done.
@@ -115,11 +120,19 @@ impl std::str::FromStr for FilesFrom {
 
 /// Findings that are listed one by one.
 const LISTED: usize = 1_000;
+/// What is known to be damaged, is not served, and waits for the right bytes.
+pub const QUARANTINED: &str = "quarantined";
 
 impl Report {
     /// Adds a page of the database that does not fit its checksum.
     pub fn find_page(&mut self, why: &str) {
         self.find("damaged database", format!("a page does not fit its checksum: {why}; restore it from a backup"));
+    }
+
+    /// The first finding beside what is in quarantine, and how many there are.
+    pub fn unknown(&self) -> Option<(&Finding, usize)> {
+        let mut unknown = self.findings.iter().filter(|found| found.kind != QUARANTINED);
+        unknown.next().map(|first| (first, 1 + unknown.count()))
     }
 
     /// Whether every promise holds.
@@ -130,6 +143,7 @@ impl Report {
     /// Adds what hashing some files has shown; what is known already is told
     /// once.
     pub fn add(&mut self, hashed: Hashing) {
+        hashed.suspects.into_iter().for_each(|held| self.suspect(held));
         for Finding { kind, detail } in hashed.findings {
             if !self.findings.iter().any(|known| known.kind == kind && known.detail == detail) {
                 self.find(kind, detail);
@@ -142,6 +156,12 @@ impl Report {
             self.findings.push(Finding { kind, detail: detail.into() });
         } else {
             self.more_findings += 1;
+        }
+    }
+
+    fn suspect(&mut self, held: Held) {
+        if self.suspects.len() < LISTED {
+            self.suspects.push(held);
         }
     }
 
@@ -166,6 +186,8 @@ pub fn verify(read: &Snapshot, files: &Files, depth: Depth, live: &HashSet<Uploa
         Check::policies,
         Check::work,
         Check::log,
+        // The last: what is known already hides nothing that is not.
+        Check::quarantine,
     ];
     for section in sections {
         let looked = section(&mut check);
@@ -193,6 +215,8 @@ pub fn hash_files(store: &Store, from: FilesFrom, until: Instant) -> Result<Hash
             && blob::names_file(&store.snapshot()?, file)?
         {
             done.findings.push(Finding { kind, detail });
+            let holder = if from.of_manifests { Holder::Manifest } else { Holder::Blob };
+            done.suspects.push(Held { digest: file.digest, holder });
         }
         done.bytes += size;
         at = Some(file.digest);
@@ -330,6 +354,7 @@ impl Check<'_> {
             }
             let place = format!("repository {} tag {tag}", repo.0);
             match manifest::body_in(check.read, repo, &value.digest)? {
+                None if check.is_damaged(Held::manifest(value.digest))? => {}
                 None => check.report.find("dangling tag", format!("{place}: {} is not there", value.digest)),
                 Some(body) if body.kind != value.kind || body.size != value.size => {
                     check.report.find("tag differs from manifest", place.clone());
@@ -409,12 +434,14 @@ impl Check<'_> {
             let bytes = match &body.bytes {
                 Bytes::Inline(bytes) => bytes.clone(),
                 Bytes::File(upload) => {
-                    check.file(&BlobFile { digest, upload: *upload }, body.size);
+                    check.file(Held::manifest(digest), *upload, body.size);
                     return Ok(());
                 }
             };
             if Digest::of(digest.algorithm(), &bytes) != digest || bytes.len() as u64 != body.size {
                 check.report.find("wrong bytes", format!("manifest {digest}"));
+                check.report.suspect(Held::manifest(digest));
+                return Ok(());
             }
             match Manifest::parse(&bytes, None) {
                 Ok(parsed) if parsed.links == links.links && parsed.kind == body.kind => {}
@@ -423,7 +450,10 @@ impl Check<'_> {
             Ok(())
         })?;
         self.each::<ManifestLinks>(Table::ManifestLinks, |check, key, _| {
-            if !check.read.has(Table::Manifests, &Key::new().digest(&digest_of(key)))? {
+            let digest = digest_of(key);
+            if !check.read.has(Table::Manifests, &Key::new().digest(&digest))?
+                && !check.is_damaged(Held::manifest(digest))?
+            {
                 check.report.find("links without a manifest", hex::encode(key));
             }
             Ok(())
@@ -448,7 +478,7 @@ impl Check<'_> {
             let (Some(repo), Some(digest)) = (parts.repo(), parts.digest()) else { return Ok(false) };
             Ok(read.has(Table::Purges, &Key::new().repo(repo))?
                 || read.has(Table::BlobRepositories, &Key::new().digest(&digest).repo(repo))?
-                    && blob::get(read, &digest)?.is_some())
+                    && (blob::get(read, &digest)?.is_some() || quarantine::has(read, &Held::blob(digest))?))
         })?;
         self.keys(Table::Holes, |read, key| {
             let Some((repo, absent, parent)) = hole::parts(key) else { return Ok(false) };
@@ -475,7 +505,8 @@ impl Check<'_> {
         if !read.has(Table::ManifestRepositories, &Key::new().digest(digest).repo(repo))? {
             self.report.find("missing index row", place.clone());
         }
-        let (Some(_), Some(record)) = (manifest::body(read, digest)?, manifest::links(read, digest)?) else {
+        let is_here = manifest::body(read, digest)?.is_some() || self.is_damaged(Held::manifest(*digest))?;
+        let Some(record) = manifest::links(read, digest)?.filter(|_| is_here) else {
             self.report.find("dangling manifest link", place);
             return Ok(());
         };
@@ -508,7 +539,7 @@ impl Check<'_> {
 
     fn blobs(&mut self) -> Result<(), StoreError> {
         self.each::<Blob>(Table::Blobs, |check, key, record| {
-            check.file(&BlobFile { digest: digest_of(key), upload: record.upload }, record.size);
+            check.file(Held::blob(digest_of(key)), record.upload, record.size);
             Ok(())
         })?;
         let files = blob::files_to_unlink(self.read, usize::MAX)?;
@@ -522,7 +553,8 @@ impl Check<'_> {
     }
 
     /// A file that a row names: there, of the right length, of the right hash.
-    fn file(&mut self, file: &BlobFile, size: u64) {
+    fn file(&mut self, held: Held, upload: UploadId, size: u64) {
+        let file = &BlobFile { digest: held.digest, upload };
         let fault = match self.depth {
             Depth::Names => match self.files.find_blob(file, size) {
                 Ok(Some(_)) => None,
@@ -536,7 +568,37 @@ impl Check<'_> {
         self.report.file_bytes += size;
         if let Some((kind, detail)) = fault {
             self.report.find(kind, detail);
+            self.report.suspect(held);
         }
+    }
+
+    /// What is damaged and known to be: a finding, but none that the tables did
+    /// not tell.
+    fn quarantine(&mut self) -> Result<(), StoreError> {
+        self.each::<Quarantined>(Table::Quarantine, |check, key, row| {
+            let Some(held) = Held::of_key(key) else {
+                check.report.find("damaged key", format!("quarantine {}", hex::encode(key)));
+                return Ok(());
+            };
+            let key = Key::new().digest(&held.digest);
+            let (table, needs_links) = match held.holder {
+                Holder::Blob => (Table::Blobs, false),
+                Holder::Manifest => (Table::Manifests, true),
+            };
+            if check.read.has(table, &key)? {
+                check.report.find("quarantined and served", held.to_string());
+            }
+            if needs_links && !check.read.has(Table::ManifestLinks, &key)? {
+                check.report.find("manifest without links", held.digest.to_string());
+            }
+            check.report.find(QUARANTINED, format!("{held}: {}, found {}", row.flaw, row.found_at));
+            Ok(())
+        })?;
+        self.each::<Pass>(Table::Scrub, |_, _, _| Ok(()))
+    }
+
+    fn is_damaged(&self, held: Held) -> Result<bool, StoreError> {
+        quarantine::has(self.read, &held)
     }
 
     fn accounts(&mut self) -> Result<(), StoreError> {

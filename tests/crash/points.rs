@@ -27,6 +27,8 @@ enum Hit {
     FirstStart,
     /// By the work, at these hits.
     Work(&'static [u32]),
+    /// By looking for bytes that have rotted, at these hits.
+    Scrub(&'static [u32]),
 }
 
 /// Where each point lies. A name that is missing fails the test.
@@ -48,6 +50,10 @@ const SCENARIOS: &[(&str, Hit)] = &[
     ("before-commit", Hit::Work(&[1, 5, 9])),
     ("after-commit", Hit::Work(&[1, 5, 9])),
     ("blob-unlinked", Hit::Work(&[1, 2])),
+    ("flaw-found", Hit::Scrub(&[1, 2])),
+    ("flaw-quarantined", Hit::Scrub(&[1, 2])),
+    ("heal-sealed", Hit::Scrub(&[1, 2])),
+    ("heal-named", Hit::Scrub(&[1, 2])),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -66,7 +72,7 @@ async fn every_point_is_survived() {
     for (point, hit) in SCENARIOS {
         let hits: &[u32] = match hit {
             Hit::FirstStart => &[1],
-            Hit::Work(hits) => hits,
+            Hit::Work(hits) | Hit::Scrub(hits) => hits,
         };
         for nth in hits {
             let name = format!("{point}-{nth}");
@@ -109,11 +115,23 @@ async fn die_at(point: &str, nth: u32, hit: Hit, data: &Path, far: &Daemon) {
         daemon.variables = vec![pace.clone()];
         daemon.start_well().await;
         set_up(&daemon, far, &repository).await;
+        if let Hit::Scrub(_) = hit {
+            work(&daemon.client(), &mut done).await.expect("the work goes through");
+            settle(&daemon.client(), &far.client(), &repository, point).await;
+        }
         daemon.stop().await;
         daemon.variables = armed;
+        if let Hit::Scrub(_) = hit {
+            rot(data, &done);
+        }
         // The start itself may reach a point that lies on the way of a commit.
         let status = match daemon.start().await {
             Err(Died(status)) => status,
+            Ok(_) if matches!(hit, Hit::Scrub(_)) => {
+                let scrub = json!({"action": "scrub", "parameters": {"rate": "unlimited"}});
+                daemon.client().api("POST", "/api/v0/jobs", &scrub).await;
+                daemon.ended().await
+            }
             Ok(_) => {
                 let worked = work(&daemon.client(), &mut done).await;
                 // All of it was acknowledged, and it dies of what follows.
@@ -129,6 +147,9 @@ async fn die_at(point: &str, nth: u32, hit: Hit, data: &Path, far: &Daemon) {
     };
     assert_eq!(status.signal(), Some(6), "{point}, hit {nth}: ended with {status}\n{}", daemon.last_words());
     let client = daemon.client();
+    if let Hit::Scrub(_) = hit {
+        mended(&client, &format!("{point}, hit {nth}")).await;
+    }
     if let Err(why) = done.is_there(&client).await {
         panic!("after {point}, hit {nth}: {why}\n{}", daemon.last_words());
     }
@@ -202,6 +223,40 @@ async fn work(client: &Client, done: &mut Done) -> Result<(), Broken> {
         done.tags.push((tag, image));
     }
     Ok(())
+}
+
+/// Ruins the layers of the images that were sent to the far side, in every file
+/// that holds them.
+fn rot(data: &Path, done: &Done) {
+    for (_, image) in &done.tags[..2] {
+        let hex = Digest::sha256_of(&image.layer).hex();
+        let shard = data.join("blobs/sha256").join(&hex[..2]);
+        let mut ruined = 0;
+        for entry in std::fs::read_dir(&shard).expect("a shard") {
+            let path = entry.expect("an entry").path();
+            if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&hex)) {
+                let mut bytes = std::fs::read(&path).expect("a blob");
+                bytes[7] ^= 4;
+                std::fs::write(&path, bytes).expect("written");
+                ruined += 1;
+            }
+        }
+        assert!(ruined > 0, "{hex} has a file");
+    }
+}
+
+/// Waits until a pass has come to its end, and nothing is damaged any more.
+/// Meanwhile no byte of what has rotted is served.
+async fn mended(client: &Client, place: &str) {
+    let begun = Instant::now();
+    loop {
+        let status = client.api("GET", "/api/v0/admin/scrub", &json!(null)).await;
+        if !status["lastPass"].is_null() && status["quarantined"] == 0 && !client.is_busy().await {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "after {place}, this is not mended: {status:#}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
 }
 
 /// Waits until everything that is owed has happened.

@@ -20,6 +20,9 @@ use tidegate::store::{
 
 use crate::make::{BEGUN, JOB, LAYER, OLD_JOB, PASSWORD, first, name};
 
+/// Tables that came after the first golden database was written.
+const LATER: [Table; 2] = [Table::Quarantine, Table::Scrub];
+
 /// Of the first format.
 pub(crate) async fn v1(folder: &Path) {
     let report = app::verify::folder(folder, tidegate::store::verify::Depth::Bytes).await.unwrap();
@@ -27,7 +30,7 @@ pub(crate) async fn v1(folder: &Path) {
     let store = Store::open(folder, Clock::system(), Chance::seeded(1)).unwrap();
     {
         let read = store.snapshot().unwrap();
-        for table in Table::ALL {
+        for table in Table::ALL.into_iter().filter(|table| !LATER.contains(table)) {
             let rows = read.keys(table, &Span::all(), 1).unwrap();
             assert!(!rows.is_empty(), "{} has no row: it is not covered", table.name());
         }

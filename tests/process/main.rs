@@ -16,5 +16,6 @@ mod disk_full;
 mod package;
 mod pipeline;
 mod readme;
+mod scrub;
 mod start_up;
 mod support;

@@ -35,6 +35,7 @@ use crate::oci::Digest;
 use crate::registry::Caller;
 use crate::store::backup::BackupOver;
 use crate::store::file::{BlobFile, FileError, UploadId};
+use crate::store::quarantine::Held;
 use crate::store::{Store, StoreError, error_chain};
 use crate::{lifecycle, limits};
 
@@ -117,8 +118,13 @@ pub(super) async fn file(call: Call<'_>, id: GivenId, digest: Digest, upload: Up
         lifecycle::blocking(move || files.open_blob(&file, size as u64)).await
     };
     let reader = match opened {
-        Ok(reader) => reader.ok_or(ApiError::NoSuchFile(file))?,
-        Err(FileError::Length { .. }) => return Err(ApiError::NoSuchFile(file)),
+        Ok(Some(reader)) => reader,
+        Ok(None) | Err(FileError::Length { .. }) => {
+            // Whichever of the two names it: the other is looked at for nothing.
+            call.registry().suspect(Held::blob(digest));
+            call.registry().suspect(Held::manifest(digest));
+            return Err(ApiError::NoSuchFile(file));
+        }
         Err(error) => return Err(StoreError::from(error).into()),
     };
     let length = reader.remaining();

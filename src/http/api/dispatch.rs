@@ -13,7 +13,7 @@ use super::call::Call;
 use super::error::ApiError;
 use super::route::ApiRoute;
 use super::{
-    account, backup, decisions, history, job, mirror, mirror_once, policy, promotion, repository, system, tag,
+    account, backup, decisions, history, job, mirror, mirror_once, policy, promotion, repository, scrub, system, tag,
 };
 
 /// Answers a request below `/api/v0` or `/enzi/v0`; `path` is the whole path.
@@ -65,6 +65,8 @@ pub(super) async fn answer(call: Call<'_>, route: ApiRoute) -> Result<Answer, Ap
         ApiRoute::Features => Ok(system::features()),
         ApiRoute::Version => Ok(system::version()),
         ApiRoute::Verify => system::verify(call).await,
+        ApiRoute::ScrubStatus => scrub::status(call),
+        ApiRoute::ListQuarantine => scrub::list(call).await,
         ApiRoute::CheckRemote => mirror::check(call).await,
         ApiRoute::ListRepositories(namespace) => repository::list(call, namespace).await,
         ApiRoute::CreateRepository(namespace) => repository::create(call, &namespace).await,

@@ -223,6 +223,7 @@ fn of_registry(error: &RegistryError) -> (StatusCode, &'static str) {
             (StatusCode::NOT_FOUND, "NO_SUCH_REF")
         }
         RegistryError::StillNamed { .. } => (StatusCode::CONFLICT, "STILL_REFERENCED"),
+        RegistryError::Quarantined { .. } => (StatusCode::CONFLICT, "QUARANTINED"),
         RegistryError::TagImmutable { .. } => (StatusCode::CONFLICT, "IMMUTABLE_TAG"),
         RegistryError::Condition(_) => (StatusCode::PRECONDITION_FAILED, "PRECONDITION_FAILED"),
         RegistryError::NeverNamed { .. } => (StatusCode::NOT_FOUND, "NO_SUCH_REF"),

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::chance::Id;
 use crate::clock::Timestamp;
-use crate::jobs::gc;
+use crate::jobs::heal::QueueHeal;
 use crate::jobs::query::{self, Cancel, Filter, NothingToPoll};
 use crate::jobs::system::{QueueSystem, Queued};
+use crate::jobs::{gc, scrub};
 use crate::oci::RepoName;
 use crate::store::record::{Job, JobAction, JobStatus, Policy, PolicyBody};
 use crate::store::{Lane, Read, Store, StoreError, policy, queue, repo};
@@ -100,9 +101,13 @@ pub(super) async fn create(call: Call<'_>) -> Result<Answer, ApiError> {
     match form.action.as_deref() {
         Some(word) if word == JobAction::PollMirror.as_str() => {}
         Some(word) if word == JobAction::OnlineGc.as_str() => return system(call, JobAction::OnlineGc, form).await,
+        Some(word) if word == JobAction::Scrub.as_str() => return system(call, JobAction::Scrub, form).await,
+        Some(word) if word == JobAction::Heal.as_str() => return heal(call, form).await,
         other => {
             let given = other.unwrap_or_default();
-            let why = format!("{given:?} cannot be started by hand; \"poll_mirror\" and \"onlinegc\" can");
+            let why = format!(
+                "{given:?} cannot be started by hand; \"poll_mirror\", \"onlinegc\", \"scrub\" and \"heal\" can"
+            );
             return Err(ApiError::Parameter { name: "action", why });
         }
     }
@@ -199,7 +204,11 @@ async fn system(call: Call<'_>, action: JobAction, form: JobForm) -> Result<Answ
         };
         parameters.insert(name, text);
     }
-    gc::Collection::default().with(&parameters).map_err(|bad| ApiError::Parameter { name: bad.name, why: bad.why })?;
+    let checked = match action {
+        JobAction::Scrub => scrub::Wish::default().with(&parameters).map(drop),
+        _ => gc::Collection::default().with(&parameters).map(drop),
+    };
+    checked.map_err(|bad| ApiError::Parameter { name: bad.name, why: bad.why })?;
     let store = call.registry().store();
     let id = store.chance().id();
     let queue = QueueSystem { action, parameters, job: id, after: None };
@@ -213,6 +222,17 @@ async fn system(call: Call<'_>, action: JobAction, form: JobForm) -> Result<Answ
     };
     let read = store.snapshot()?;
     let first = shape(call, &read, id, job)?;
+    Ok(Answer::accepted(&QueuedShape { jobs: vec![first.clone()], first, skipped: Vec::new() }))
+}
+
+/// Asks for what is damaged to be tried again now.
+async fn heal(call: Call<'_>, form: JobForm) -> Result<Answer, ApiError> {
+    not_later(call, form.scheduled_at.as_deref())?;
+    let store = call.registry().store();
+    let queue = QueueHeal { job: store.chance().id(), by_hand: true };
+    let queued = store.submit(Lane::Foreground, queue).await?.unwrap_or_else(|never| match never {});
+    let (id, job) = queued.ok_or(ApiError::NoSuchJob)?;
+    let first = shape(call, &store.snapshot()?, id, job)?;
     Ok(Answer::accepted(&QueuedShape { jobs: vec![first.clone()], first, skipped: Vec::new() }))
 }
 

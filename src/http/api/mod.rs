@@ -49,6 +49,8 @@ mod policy;
 mod promotion;
 /// Repositories.
 mod repository;
+/// The pass over everything that is stored, and what is damaged.
+mod scrub;
 /// The daemon itself.
 mod system;
 /// Tags and manifests.

@@ -39,6 +39,7 @@ impl ApiRoute {
             Self::ListRepositories(_) => Right::SignedIn,
             Self::CreateAccount => Right::SystemAdmin("create accounts"),
             Self::Verify => Right::SystemAdmin("verify the store"),
+            Self::ScrubStatus | Self::ListQuarantine => Right::SystemAdmin("see what is damaged"),
             Self::BeginBackup | Self::EndBackup(_) | Self::BackupFile(..) | Self::BackupKeys(_) => {
                 Right::SystemAdmin("back up the registry")
             }

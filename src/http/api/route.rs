@@ -31,6 +31,10 @@ pub(super) enum ApiRoute {
     Version,
     /// `POST /api/v0/admin/verify`
     Verify,
+    /// `GET /api/v0/admin/scrub`
+    ScrubStatus,
+    /// `GET /api/v0/admin/quarantine`
+    ListQuarantine,
     /// `POST /api/v0/remote/registry`
     CheckRemote,
     /// `GET /api/v0/repositories[/{namespace}]`
@@ -171,6 +175,8 @@ impl ApiRoute {
             ["api", "v0", "meta", "features"] => pick(method, &[(Method::GET, &|| Ok(Self::Features))]),
             ["api", "v0", "admin", "version"] => pick(method, &[(Method::GET, &|| Ok(Self::Version))]),
             ["api", "v0", "admin", "verify"] => pick(method, &[(Method::POST, &|| Ok(Self::Verify))]),
+            ["api", "v0", "admin", "scrub"] => pick(method, &[(Method::GET, &|| Ok(Self::ScrubStatus))]),
+            ["api", "v0", "admin", "quarantine"] => pick(method, &[(Method::GET, &|| Ok(Self::ListQuarantine))]),
             ["api", "v0", "remote", "registry"] => pick(method, &[(Method::POST, &|| Ok(Self::CheckRemote))]),
             _ => Err(RouteError::Nothing),
         }
@@ -185,6 +191,8 @@ impl ApiRoute {
             Self::Features => "api.features",
             Self::Version => "api.version",
             Self::Verify => "api.verify",
+            Self::ScrubStatus => "api.scrub.status",
+            Self::ListQuarantine => "api.quarantine.list",
             Self::CheckRemote => "api.remote.check",
             Self::ListRepositories(_) => "api.repository.list",
             Self::CreateRepository(_) => "api.repository.create",
@@ -252,6 +260,8 @@ impl ApiRoute {
             | Self::Features
             | Self::Version
             | Self::Verify
+            | Self::ScrubStatus
+            | Self::ListQuarantine
             | Self::CheckRemote
             | Self::ListRepositories(_)
             | Self::GetRepository(_)

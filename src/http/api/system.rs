@@ -110,7 +110,7 @@ pub(super) async fn verify(call: Call<'_>) -> Result<Answer, ApiError> {
         }
     };
     let registry = call.registry().clone();
-    let report = lifecycle::blocking(move || {
+    let report = lifecycle::blocking(move || -> Result<Report, StoreError> {
         // Before the snapshot: an upload that ends in between is named in it.
         let live: HashSet<_> = registry.open_uploads().into_iter().collect();
         let store = registry.store();
@@ -121,7 +121,9 @@ pub(super) async fn verify(call: Call<'_>) -> Result<Answer, ApiError> {
             from = slice.next.take();
             report.add(slice);
         }
-        Ok::<_, StoreError>(report)
+        // What is served and wrong must not be served on.
+        report.suspects.iter().for_each(|held| registry.suspect(*held));
+        Ok(report)
     })
     .await?;
     Ok(Answer::ok(&VerifyReport::new(report, depth)))
@@ -136,6 +138,8 @@ async fn verify_files(call: Call<'_>, from: &str) -> Result<Answer, ApiError> {
         hash_files(&store, from, Instant::now() + limits::VERIFY_SLICE)
     })
     .await?;
+    // What is served and wrong must not be served on.
+    done.suspects.iter().for_each(|held| call.registry().suspect(*held));
     let findings: Vec<Finding> = done.findings.into_iter().map(Finding::from).collect();
     let next = done.next.map(|next| next.to_string());
     Ok(Answer::ok(&SliceShape { clean: findings.is_empty(), findings, bytes: done.bytes, next }))

@@ -12,6 +12,7 @@ use crate::oci::{Digest, RepoName};
 use crate::registry::Caller;
 use crate::registry::condition::{Subject, hold};
 use crate::store::error_chain;
+use crate::store::quarantine::Held;
 
 /// `GET` and `HEAD …/blobs/<digest>`. A client that has the blob gets 304; a
 /// `Range` gets 206, or 416 when it lies outside.
@@ -50,8 +51,10 @@ pub(super) async fn get(
     let answer = answer.header(header::CONTENT_LENGTH, length);
     // The head is on its way by then: the client sees the answer break off,
     // and only this line says why.
+    let registry = state.registry().clone();
     let chunks = futures_util::TryStreamExt::inspect_err(reader.into_stream(), move |error| {
         tracing::error!(blob.digest = %digest, error = error_chain(error), "a download broke off");
+        registry.suspect(Held::blob(digest));
     });
     Ok(finish(answer, Body::sized(length, chunks)))
 }

@@ -27,6 +27,7 @@ use crate::oci::reference::ReferenceError;
 use crate::oci::{ErrorCode, RepoName};
 use crate::registry::RegistryError;
 use crate::registry::upload::Progress;
+use crate::store::record::Holder;
 use crate::store::{StoreError, error_chain};
 
 /// Why a request of the registry API is not answered as it hoped.
@@ -147,6 +148,7 @@ impl Error {
             Self::Registry(RegistryError::UploadBusy { .. } | RegistryError::Store(StoreError::Stopped)) => {
                 wait(limits::RETRY_AFTER_BUSY)
             }
+            Self::Registry(RegistryError::Quarantined { .. }) => wait(limits::RETRY_AFTER_DAMAGED),
             Self::Registry(RegistryError::Full | RegistryError::TooManyUploads { .. }) => {
                 wait(limits::RETRY_AFTER_FULL)
             }
@@ -236,6 +238,11 @@ fn of_registry(error: &RegistryError) -> (StatusCode, ErrorCode) {
             (StatusCode::BAD_REQUEST, ErrorCode::BlobUploadInvalid)
         }
         RegistryError::BlobTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::SizeInvalid),
+        // It may come back by itself, so not 404; and the bytes are no client's fault.
+        RegistryError::Quarantined { held } => match held.holder {
+            Holder::Blob => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::BlobQuarantined),
+            Holder::Manifest => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::ManifestQuarantined),
+        },
         RegistryError::Full => (StatusCode::INSUFFICIENT_STORAGE, ErrorCode::Denied),
         RegistryError::Store(error) => of_store(error),
     }
@@ -265,6 +272,7 @@ mod tests {
     use crate::oci::{Digest, MediaType, Reference, Tag};
     use crate::registry::condition::{Refused, Subject};
     use crate::store::file::{FileError, UploadId};
+    use crate::store::quarantine::Held;
 
     fn name() -> RepoName {
         "dev/website".parse().unwrap()
@@ -335,6 +343,8 @@ mod tests {
             (R::AccountName { name: text() }.into(), 400, "NAME_INVALID", &[]),
             (R::BlobUnknown { digest, repository: name() }.into(), 404, "BLOB_UNKNOWN", &[]),
             (R::StillNamed { digest, repository: name() }.into(), 409, "DENIED", &[]),
+            (R::Quarantined { held: Held::blob(digest) }.into(), 503, "BLOB_QUARANTINED", &["retry-after"]),
+            (R::Quarantined { held: Held::manifest(digest) }.into(), 503, "MANIFEST_QUARANTINED", &["retry-after"]),
             (R::ManifestUnknown { reference, repository: name() }.into(), 404, "MANIFEST_UNKNOWN", &[]),
             (R::ManifestBlobUnknown { digest, repository: name() }.into(), 404, "MANIFEST_BLOB_UNKNOWN", &[]),
             (R::Manifest(ManifestError::TooLarge { bytes: 9 }).into(), 413, "MANIFEST_INVALID", &[]),

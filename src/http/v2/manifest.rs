@@ -9,8 +9,8 @@ use crate::http::request_body::RequestBody;
 use crate::http::{Body, State, condition, read_capped};
 use crate::limits;
 use crate::oci::{Reference, RepoName, Tag};
-use crate::registry::Caller;
 use crate::registry::manifest::Sent;
+use crate::registry::{Caller, RegistryError};
 
 /// `GET` and `HEAD …/manifests/<reference>`. What was stored is served,
 /// whatever `Accept` says: a client that names other kinds is better served by
@@ -23,7 +23,15 @@ pub(super) async fn get(
     parts: &Parts,
 ) -> Result<Response<Body>, Error> {
     let condition = condition::to_read(&parts.headers)?;
-    let served = state.registry().manifest(caller, repository, reference)?;
+    let is_head = parts.method == Method::HEAD;
+    let served = match state.registry().manifest(caller, repository, reference) {
+        // A client that pushes asks so whether it has to send it: it has.
+        Err(RegistryError::Quarantined { .. }) if is_head => {
+            let (reference, repository) = (reference.clone(), repository.clone());
+            return Err(RegistryError::ManifestUnknown { reference, repository }.into());
+        }
+        found => found?,
+    };
     if let Some(answer) = unread(&condition, reference, repository, &served.digest)? {
         return Ok(answer);
     }
@@ -32,7 +40,7 @@ pub(super) async fn get(
         .header(header::ETAG, etag(&served.digest))
         .header(header::CONTENT_TYPE, served.kind.as_str())
         .header(header::CONTENT_LENGTH, served.size);
-    if parts.method == Method::HEAD {
+    if is_head {
         return Ok(finish(answer, Body::empty()));
     }
     let bytes = state.registry().manifest_bytes(served).await?;

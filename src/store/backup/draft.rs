@@ -44,6 +44,9 @@ pub struct Description {
     pub files: u64,
     /// Bytes of those files.
     pub file_bytes: u64,
+    /// Blobs and manifests that were damaged there, and are not in it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub quarantined: u64,
     /// Bytes of the database; in `backup.json` alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database_bytes: Option<u64>,
@@ -64,6 +67,11 @@ pub struct Draft {
 pub(super) const FORMAT: u64 = 1;
 /// The row in `meta`.
 pub(super) const ROW: &str = "backup";
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
 
 impl std::fmt::Debug for Draft {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -105,6 +113,7 @@ impl Draft {
             rows: 0,
             files: 0,
             file_bytes: 0,
+            quarantined: 0,
             database_bytes: None,
             keys: Vec::new(),
         };
@@ -198,6 +207,7 @@ fn fill(
         let mut rest = rows;
         while let Some((key, value, left)) = pull_row(rest) {
             open.insert(key, value)?;
+            description.quarantined += u64::from(table == Table::Quarantine);
             let digest = Digest::from_key(key).map(|(digest, _)| digest);
             if let Some(digest) = digest.filter(|_| matches!(table, Table::Blobs | Table::Manifests))
                 && let Some(named) = in_row(table, digest, value)?

@@ -151,19 +151,18 @@ impl BackupFolder {
     }
 
     /// Looks whether a database and the files here fit together, names and
-    /// lengths. Blocks.
+    /// lengths. What is in quarantine is known to be missing. Blocks.
     ///
     /// # Errors
     /// [`BackupError::Findings`] when they do not.
     pub fn verify(&self, read: &Snapshot) -> Result<(), BackupError> {
         let report = verify(read, &self.0.files, Depth::Names, &std::collections::HashSet::new());
         let report = report.map_err(BackupError::of(&self.draft_path()))?;
-        match report.findings.first() {
+        match report.unknown() {
             None => Ok(()),
-            Some(found) => Err(BackupError::Findings {
-                first: format!("{}: {}", found.kind, found.detail),
-                count: report.findings.len(),
-            }),
+            Some((found, count)) => {
+                Err(BackupError::Findings { first: format!("{}: {}", found.kind, found.detail), count })
+            }
         }
     }
 

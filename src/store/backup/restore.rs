@@ -13,6 +13,7 @@
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
+use std::ops::ControlFlow;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -28,10 +29,12 @@ use crate::chance::{Chance, Id};
 use crate::clock::Timestamp;
 use crate::limits;
 use crate::oci::Hasher;
-use crate::store::file::Files;
+use crate::store::file::{BlobFile, Files, UploadId};
 use crate::store::gate::Pages;
 use crate::store::guard::{Writing, guarded};
+use crate::store::quarantine::{self, Held};
 use crate::store::record::PolicyBody;
+use crate::store::record::manifest::Bytes;
 use crate::store::verify::{Depth, verify};
 use crate::store::{Change, DATABASE, Key, OpenError, Snapshot, StoreError, Table, damaged_page, open, policy};
 
@@ -108,7 +111,9 @@ pub fn restore(
     let instance = if how.same_host { description.instance } else { chance.id() };
     site.mark(instance, generation)?;
     site.bring_files(&snapshot(&pages, &database)?, description.file_bytes, &mut progress)?;
-    let paused = settle(&pages, how.same_host, instance, now).map_err(BackupError::of(&database))?;
+    let whole = site.bring_undamaged(&snapshot(&pages, &database)?)?;
+    let copy = Copied { instance: (!how.same_host).then_some(instance), whole: &whole };
+    let paused = copy.settle(&pages, now).map_err(BackupError::of(&database))?;
     let findings = {
         let read = snapshot(&pages, &database)?;
         let report = verify(&read, &Files::looking_at(&site.staging), Depth::Names, &HashSet::new());
@@ -235,6 +240,30 @@ impl<'a> Site<'a> {
         })
     }
 
+    /// Brings files that were damaged when the backup was made, where an earlier
+    /// backup to the same folder has them as they should be; whose they are.
+    fn bring_undamaged(&self, read: &Snapshot) -> Result<Vec<(Held, UploadId)>, BackupError> {
+        let database = self.how.backup.join(DATABASE);
+        let mut kept = Vec::new();
+        let walked = quarantine::walk(read, None, |held, row| {
+            kept.extend(row.upload.map(|upload| (held, upload, row.size)));
+            Ok(ControlFlow::Continue(()))
+        });
+        walked.map_err(BackupError::of(&database))?;
+        let mut whole = Vec::new();
+        for (held, upload, size) in kept {
+            let named = Named { file: BlobFile { digest: held.digest, upload }, size };
+            let path = self.how.backup.join(open::BLOBS).join(named.file.path());
+            let mut hasher = Hasher::new(held.digest.algorithm());
+            let is_there = fs::metadata(&path).is_ok_and(|found| found.len() == size);
+            if is_there && read_bytes(&path, |piece| hasher.update(piece)).is_ok() && hasher.finish() == held.digest {
+                self.bring(&named, |_| ())?;
+                whole.push((held, upload));
+            }
+        }
+        Ok(whole)
+    }
+
     fn bring(&self, named: &Named, progress: impl FnMut(u64)) -> Result<(), BackupError> {
         let within = Path::new(open::BLOBS).join(named.file.path());
         let (from, to) = (self.how.backup.join(&within), self.staging.join(&within));
@@ -337,29 +366,49 @@ impl Drop for Site<'_> {
     }
 }
 
-/// Makes a copy a store of its own; how many mirrors were switched off.
-fn settle(pages: &Pages, same_host: bool, instance: Id, now: Timestamp) -> Result<u64, StoreError> {
-    let mut transaction: Writing = pages.begin_write()?;
-    transaction.set_durability(Durability::Immediate)?;
-    transaction.set_quick_repair(true);
-    let mut paused = 0;
-    {
-        let mut change = Change::open(&transaction, now)?;
-        change.remove(Table::Meta, &Key::new().text(ROW))?;
-        if !same_host {
-            change.put_bytes(Table::Meta, &Key::new().text("instance"), instance.bytes())?;
-            for before in policy::all(&change)? {
-                let is_mirror = matches!(before.body, PolicyBody::Push { .. } | PolicyBody::Pull { .. });
-                if is_mirror && before.enabled {
-                    let mut after = before.clone();
-                    (after.enabled, after.updated_at) = (false, now);
-                    policy::put(&mut change, &after, Some(&before))?;
-                    paused += 1;
-                }
+/// What a copy differs in from what was backed up.
+struct Copied<'a> {
+    /// The id that it gets; none when it replaces the original.
+    instance: Option<Id>,
+    /// What was damaged there and is not here.
+    whole: &'a [(Held, UploadId)],
+}
+
+impl Copied<'_> {
+    /// Makes it so; how many mirrors were switched off.
+    fn settle(&self, pages: &Pages, now: Timestamp) -> Result<u64, StoreError> {
+        let mut transaction: Writing = pages.begin_write()?;
+        transaction.set_durability(Durability::Immediate)?;
+        transaction.set_quick_repair(true);
+        let mut paused = 0;
+        {
+            let mut change = Change::open(&transaction, now)?;
+            change.remove(Table::Meta, &Key::new().text(ROW))?;
+            for (held, upload) in self.whole {
+                quarantine::mend(&mut change, held, Bytes::File(*upload))?;
+            }
+            if let Some(instance) = self.instance {
+                change.put_bytes(Table::Meta, &Key::new().text("instance"), instance.bytes())?;
+                paused = pause_mirrors(&mut change, now)?;
             }
         }
+        transaction.commit()?;
+        Ok(paused)
     }
-    transaction.commit()?;
+}
+
+/// Switches all mirrors off; how many were on.
+fn pause_mirrors(change: &mut Change<'_>, now: Timestamp) -> Result<u64, StoreError> {
+    let mut paused = 0;
+    for before in policy::all(change)? {
+        let is_mirror = matches!(before.body, PolicyBody::Push { .. } | PolicyBody::Pull { .. });
+        if is_mirror && before.enabled {
+            let mut after = before.clone();
+            (after.enabled, after.updated_at) = (false, now);
+            policy::put(change, &after, Some(&before))?;
+            paused += 1;
+        }
+    }
     Ok(paused)
 }
 

@@ -99,6 +99,11 @@ impl FileError {
         matches!(self, Self::Sync { .. } | Self::Stopped)
     }
 
+    /// A file that should be there and is not.
+    pub fn gone(file: &super::BlobFile) -> Self {
+        Self::Io { action: "open", path: file.path(), source: io::ErrorKind::NotFound.into() }
+    }
+
     /// Whether the disk or the quota is full.
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Full { .. })

@@ -17,7 +17,7 @@ use crate::store::crash::crash_point;
 use super::disk::{Disk, Keep};
 use super::durable::{Folder, make_folder, sync_names};
 use super::place::shard_name;
-use super::{BlobFile, FileError, UploadId};
+use super::{BlobFile, FileError, Traffic, UploadId};
 
 /// Every algorithm that has a folder under `blobs`.
 pub(super) const ALGORITHMS: [Algorithm; 2] = [Algorithm::Sha256, Algorithm::Sha512];
@@ -36,6 +36,7 @@ struct Inner {
     /// A sync has failed.
     stopped: AtomicBool,
     disk: Disk,
+    traffic: Traffic,
     missing: Mutex<Missing>,
 }
 
@@ -107,7 +108,8 @@ impl Files {
 
     fn over(blobs: PathBuf, uploads: PathBuf, disk: Disk) -> Self {
         let (ready, stopped, missing) = (Mutex::default(), AtomicBool::new(false), Mutex::default());
-        Self(Arc::new(Inner { blobs, uploads, ready, stopped, disk, missing }))
+        let traffic = Traffic::default();
+        Self(Arc::new(Inner { blobs, uploads, ready, stopped, disk, traffic, missing }))
     }
 
     /// Logs that a file which is named is not there; one line a while for all
@@ -126,6 +128,11 @@ impl Files {
     /// The watch over the room on the disk.
     pub fn disk(&self) -> &Disk {
         &self.0.disk
+    }
+
+    /// How much is read and written for those who wait for it.
+    pub fn traffic(&self) -> &Traffic {
+        &self.0.traffic
     }
 
     /// Removes a blob file; false when it was gone. For a file whose row is

@@ -20,7 +20,7 @@ use crate::lifecycle;
 use crate::limits;
 
 use super::buffers::Buffers;
-use super::{BlobFile, FileError, Files};
+use super::{BlobFile, FileError, Files, Traffic};
 
 /// An open blob file, and how far a download of it has come. It keeps the
 /// bytes readable after the file is unlinked.
@@ -33,6 +33,7 @@ pub struct BlobReader {
     end: u64,
     buffers: Buffers,
     pace: Pace,
+    traffic: Traffic,
     /// Whether the file system can read from the page cache alone.
     cached_reads: bool,
 }
@@ -68,8 +69,9 @@ impl Files {
         if found != size {
             return Err(FileError::Length { path, expected: size, found });
         }
-        let (file, buffers, pace) = (Arc::new(file), Buffers::default(), Pace::default());
-        Ok(Some(BlobReader { file, path, size, at: 0, end: size, buffers, pace, cached_reads: true }))
+        let (file, buffers, pace, traffic) =
+            (Arc::new(file), Buffers::default(), Pace::default(), self.traffic().clone());
+        Ok(Some(BlobReader { file, path, size, at: 0, end: size, buffers, pace, traffic, cached_reads: true }))
     }
 }
 
@@ -133,6 +135,7 @@ impl BlobReader {
             Ok(0) => self.too_short(),
             Ok(read) => {
                 self.at += read as u64;
+                self.traffic.moved(read as u64);
                 self.pace.handed(Instant::now());
                 return Some(Ok(self.buffers.lend(buffer, read)));
             }

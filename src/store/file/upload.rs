@@ -149,6 +149,7 @@ impl Upload {
                 Ok(count) => {
                     hasher.update(&bytes[..count]);
                     self.offset += count as u64;
+                    self.files.traffic().moved(count as u64);
                     bytes = &bytes[count..];
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -10,7 +10,10 @@ use std::fs::{self, ReadDir};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::oci::Digest;
+
 use super::files::ALGORITHMS;
+use super::place::shard_name;
 use super::{BlobFile, FileError, Files};
 
 /// What the walk meets.
@@ -53,6 +56,30 @@ impl Files {
     pub fn walk(&self) -> Result<Walk, FileError> {
         let top = Level::open(self.blobs(), String::new())?;
         Ok(Walk { open: top.into_iter().collect() })
+    }
+}
+
+impl Files {
+    /// The files of one digest, by their names. Lists a whole directory: for
+    /// what happens seldom.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn copies(&self, digest: &Digest) -> Result<Vec<BlobFile>, FileError> {
+        let (algorithm, shard) = (digest.algorithm().as_str(), shard_name(digest.hash()[0]));
+        let folder = self.blobs().join(algorithm).join(&shard);
+        let failed = || FileError::on("list", &folder);
+        let entries = match fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(failed())?,
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(failed())?.file_name();
+            let file = name.to_str().and_then(|name| BlobFile::parse(algorithm, &shard, name));
+            found.extend(file.filter(|file| file.digest == *digest));
+        }
+        Ok(found)
     }
 }
 
@@ -139,7 +166,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::oci::{Algorithm, Digest};
+    use crate::oci::Algorithm;
     use crate::store::file::UploadId;
 
     #[test]

@@ -40,16 +40,24 @@ pub enum JobAction {
     PushMirrorTag,
     /// Remove what nothing needs.
     OnlineGc,
+    /// Read and hash everything that is stored.
+    Scrub,
+    /// Get the right bytes of what is damaged back.
+    Heal,
 }
 
 impl JobAction {
     /// All kinds.
-    pub const ALL: [Self; 4] = [Self::PollMirror, Self::PullMirrorTag, Self::PushMirrorTag, Self::OnlineGc];
+    pub const ALL: [Self; 6] =
+        [Self::PollMirror, Self::PullMirrorTag, Self::PushMirrorTag, Self::OnlineGc, Self::Scrub, Self::Heal];
 
     /// Whether the job itself waits in the queue; the others only show how a
     /// transfer fares, which has a row of its own.
     pub const fn is_queued(self) -> bool {
-        matches!(self, Self::PollMirror | Self::OnlineGc)
+        match self {
+            Self::PollMirror | Self::OnlineGc | Self::Scrub | Self::Heal => true,
+            Self::PullMirrorTag | Self::PushMirrorTag => false,
+        }
     }
 
     /// The key of the schedule of a job that belongs to no policy.
@@ -66,6 +74,8 @@ impl JobAction {
             Self::PullMirrorTag => "pull_mirror_tag",
             Self::PushMirrorTag => "push_mirror_tag",
             Self::OnlineGc => "onlinegc",
+            Self::Scrub => "scrub",
+            Self::Heal => "heal",
         }
     }
 }

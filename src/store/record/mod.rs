@@ -15,6 +15,8 @@ pub mod job;
 pub mod manifest;
 /// Policies, their status, and walks over existing tags.
 pub mod policy;
+/// What is damaged, and the passes that look for it.
+pub mod quarantine;
 /// Repositories.
 pub mod repository;
 /// Tags and their history.
@@ -31,6 +33,7 @@ pub use account::Account;
 pub use job::{Cron, Job, JobAction, JobStatus};
 pub use manifest::{Blob, Linked, ManifestBody, ManifestLinks, Referrer};
 pub use policy::{Evaluation, Owner, Policy, PolicyBody, PolicyStatus, Remote};
+pub use quarantine::{Holder, Pass, Quarantined};
 pub use repository::{Counts, Repository};
 pub use tag::{Removal, TagPast, TagRemoved, TagValue};
 pub use transfer::{Direction, Transfer};

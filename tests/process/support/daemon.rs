@@ -133,6 +133,14 @@ impl Daemon {
         assert!(verified.starts_with("clean"), "{verified}");
     }
 
+    /// Ends it as a power cut does, and forgets what it said of itself.
+    pub(crate) async fn kill(mut self) {
+        let code = self.running.stop(Signal::KILL, STOPS).await;
+        assert_eq!(code, -9, "it ended by itself\n{}", self.said());
+        std::fs::remove_file(self.data().join("addresses")).unwrap();
+        std::fs::rename(self.folder.join("log"), self.folder.join("log.killed")).unwrap();
+    }
+
     /// The command line over the local socket, not run yet.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = bounded(Path::new(TIDEGATE));

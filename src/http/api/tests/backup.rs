@@ -18,9 +18,13 @@ use crate::http::harness::{Ask, Site};
 use crate::limits;
 use crate::oci::{Digest, Tag};
 use crate::store::backup::{BackupFolder, Draft, NamedFiles};
+use crate::store::file::{BlobFile, Flaw, UploadId};
+use crate::store::quarantine::{self, Held};
 use crate::store::record::PolicyBody;
 use crate::store::verify::{Depth, verify};
-use crate::store::{Key, Order, Read as _, Span, Store, Table, policy, repo, tag};
+use crate::store::{
+    Change, Key, Lane, Operation, Order, Read as _, Span, Store, StoreError, Table, blob, policy, repo, tag,
+};
 
 /// How a command ended, and what it said.
 struct Ran {
@@ -491,4 +495,76 @@ async fn a_backup_that_nobody_goes_on_with_ends_by_itself() {
     tokio::time::advance(limits::BACKUP_IDLE).await;
     store.begin_backup("").unwrap();
     assert!(all.iter().all(|id| !store.renew_backup(id)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_damaged_is_not_backed_up_as_good_and_comes_back_from_an_earlier_backup() {
+    // An incremental backup of a registry with a rotten layer once would have
+    // dropped the good copy that it held.
+    let (site, place) = (Site::open().await, Place::new());
+    site.push_image("ann", "ann/app", "1.0", b"a layer that rots").await;
+    site.push_image("ann", "ann/app", "2.0", b"another that rots").await;
+    let store = site.state.registry().store();
+    let path_of = |digest: &Digest| {
+        let upload = blob::get(&store.snapshot().unwrap(), digest).unwrap().unwrap().upload;
+        (site.folder().join("blobs").join(BlobFile { digest: *digest, upload }.path()), upload)
+    };
+    let (one, other) = (Digest::sha256_of(b"a layer that rots"), Digest::sha256_of(b"another that rots"));
+    let (path, upload) = path_of(&other);
+    fs::write(&path, b"rotten").unwrap();
+    // Not known yet: the backup says so, and holds nothing.
+    let refused = tidegate(Some(&site), &["backup", &place.text("backup")]).await.refused();
+    assert!(refused.contains("verify"), "{refused}");
+    let condemn = async |digest, upload| {
+        store.submit(Lane::Foreground, Condemned(digest, upload)).await.unwrap().unwrap();
+    };
+    condemn(other, upload).await;
+    let first = place.back_up(&site).await;
+    assert_eq!((&first["files"], &first["quarantined"]), (&json!(2), &json!(1)), "{first}");
+    let (path, upload) = path_of(&one);
+    fs::write(&path, b"rotten as well").unwrap();
+    condemn(one, upload).await;
+    let second = place.back_up(&site).await;
+    assert_eq!((&second["files"], &second["quarantined"]), (&json!(1), &json!(2)), "{second}");
+    assert_eq!(second["removed"]["files"], 0, "a good copy is not dropped for a damaged one");
+
+    let told = tidegate(None, &["--json", "restore", &place.text("backup"), &place.text("data")]).await;
+    assert_eq!(told.exit, Exit::Success, "{}", told.err);
+    let told: Value = serde_json::from_str(&told.out).unwrap();
+    let findings = told["findings"].as_array().unwrap();
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert!(findings[0].as_str().unwrap().starts_with(&format!("quarantined: blob {other}")), "{findings:?}");
+    let restored = Store::open(&place.path("data"), Clock::system(), Chance::seeded(1)).unwrap();
+    let read = restored.snapshot().unwrap();
+    assert!(quarantine::has(&read, &Held::blob(other)).unwrap() && !quarantine::has(&read, &Held::blob(one)).unwrap());
+    let whole = blob::get(&read, &one).unwrap().unwrap();
+    let file = BlobFile { digest: one, upload: whole.upload };
+    assert_eq!(restored.files().hash(&file, |_| ()).unwrap().unwrap().digest, one);
+    drop(read);
+    let report = verify(&restored.snapshot().unwrap(), restored.files(), Depth::Bytes, &HashSet::new()).unwrap();
+    assert_eq!((report.findings.len(), report.orphans), (1, 0), "{report:?}");
+    // Both are pushed again.
+    site.push_image("ann", "ann/app", "1.0", b"a layer that rots").await;
+    site.push_image("ann", "ann/app", "2.0", b"another that rots").await;
+    site.close().await;
+}
+
+/// Puts a blob into quarantine.
+struct Condemned(Digest, UploadId);
+
+impl Operation for Condemned {
+    type Plan = ();
+    type Done = ();
+    type Refusal = std::convert::Infallible;
+    const NAME: &'static str = "condemn";
+
+    fn check(&self, _tables: &Change<'_>) -> Result<Result<(), Self::Refusal>, StoreError> {
+        Ok(Ok(()))
+    }
+
+    fn apply(&self, (): (), tables: &mut Change<'_>) -> Result<(), StoreError> {
+        let flaw = Flaw::Short { found: 6 };
+        assert!(quarantine::condemn(tables, &Held::blob(self.0), Some(self.1), &flaw)?, "it is named");
+        Ok(())
+    }
 }

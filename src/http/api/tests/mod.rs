@@ -17,6 +17,8 @@ mod promotion;
 mod repository;
 /// Every path, and who may call it.
 mod route;
+/// Scrub and quarantine.
+mod scrub;
 /// Every way to be refused.
 mod verdict;
 

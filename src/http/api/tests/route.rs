@@ -31,6 +31,8 @@ fn calls() -> Vec<(Method, String, ApiRoute, &'static str)> {
     add(get.clone(), "/api/v0/meta/features", ApiRoute::Features, "signed in");
     add(get.clone(), "/api/v0/admin/version", ApiRoute::Version, "signed in");
     add(post.clone(), "/api/v0/admin/verify", ApiRoute::Verify, "system");
+    add(get.clone(), "/api/v0/admin/scrub", ApiRoute::ScrubStatus, "system");
+    add(get.clone(), "/api/v0/admin/quarantine", ApiRoute::ListQuarantine, "system");
     add(post.clone(), "/api/v0/remote/registry", ApiRoute::CheckRemote, "signed in");
     add(get.clone(), "/api/v0/repositories", ApiRoute::ListRepositories(None), "signed in");
     add(get.clone(), "/api/v0/repositories/bob", ApiRoute::ListRepositories(Some("bob".into())), "signed in");

@@ -75,6 +75,7 @@ fn refusals() -> Vec<(ApiError, u16, &'static str)> {
         (RegistryError::AccountUnknown { name: "ann".into() }, 404, "NO_SUCH_ACCOUNT"),
         (RegistryError::AccountName { name: "Ann".into() }, 400, "INVALID_ACCOUNT_NAME"),
         (RegistryError::BlobUnknown { digest, repository: repo() }, 404, "NO_SUCH_REF"),
+        (RegistryError::Quarantined { held: crate::store::quarantine::Held::blob(digest) }, 409, "QUARANTINED"),
         (RegistryError::StillNamed { digest, repository: repo() }, 409, "STILL_REFERENCED"),
         (
             RegistryError::ManifestUnknown { reference: Reference::Tag(tag.clone()), repository: repo() },

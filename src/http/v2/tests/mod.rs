@@ -5,6 +5,8 @@
 mod advisories;
 /// Conditional requests.
 mod condition;
+/// Bytes that are damaged here.
+mod damage;
 /// Listings and their pages.
 mod list;
 /// Manifests and blobs, read.
