@@ -41,7 +41,6 @@ mod workload;
 mod wrk;
 
 use std::fs::File;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
@@ -52,19 +51,29 @@ use self::ground::Ground;
 use self::options::Options;
 use self::workload::Workload;
 
-fn main() -> Result<ExitCode> {
+fn main() -> ExitCode {
     if std::env::args().any(|argument| argument == "--bench") {
         println!("benches/compare runs this; see benches/README.md");
-        return Ok(ExitCode::SUCCESS);
+        return ExitCode::SUCCESS;
     }
-    let options = Options::parse();
+    match compare(&Options::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("benches/compare: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Measures all that is wanted; whether nothing of ours failed.
+fn compare(options: &Options) -> Result<bool> {
     let results = options.folder.join(chrono::Local::now().format("%Y-%m-%d-%H%M%S").to_string());
     std::fs::create_dir_all(&results).with_context(|| results.display().to_string())?;
     let results = results.canonicalize()?;
     let ground = tempfile::Builder::new().prefix("ground-").disable_cleanup(options.keep).tempdir_in(&results)?;
-    let raw = results.join("raw.jsonl");
-    let mut bench = Bench::start(&options, Ground::new(ground.path(), options.port)?, File::create(&raw)?)?;
-    let summary = results.join("summary.md");
+    let (raw, summary) = (results.join("raw.jsonl"), results.join("summary.md"));
+    let mut bench = Bench::start(options, Ground::new(ground.path(), options.port)?, File::create(&raw)?)?;
     if options.wants(Workload::Memory) {
         workload::idle(&mut bench)?;
     }
@@ -76,18 +85,9 @@ fn main() -> Result<ExitCode> {
         }
     }
     bench.stop()?;
-    println!("{}", summary::markdown(&bench));
-    println!("{}\n{}", summary.display(), raw.display());
-    kept(&options, ground)?;
-    Ok(if bench.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-/// Removes what the servers had, or says where it is.
-fn kept(options: &Options, ground: tempfile::TempDir) -> Result<()> {
+    println!("{}\n{}\n{}", summary::markdown(&bench), summary.display(), raw.display());
     if options.keep {
-        let path: PathBuf = ground.keep();
-        println!("{}", path.display());
-        return Ok(());
+        println!("{}", ground.path().display());
     }
-    Ok(ground.close()?)
+    Ok(!bench.failed)
 }

@@ -134,8 +134,12 @@ fn lanes(bench: &Bench) -> String {
         let case = format!("{}, {}", row.case.name, row.case.transport.name());
         Line { cells: [case, row.figure.to_owned()].into_iter().chain(names.iter().map(cell)).collect() }
     };
-    let lines: Vec<Line> =
-        bench.rows.iter().map(line).filter(|line| line.cells[2..].iter().any(|cell| !cell.is_empty())).collect();
+    let is_first = |at: usize, row: &Row| {
+        !bench.rows[..at].iter().any(|before| before.case == row.case && before.figure == row.figure)
+    };
+    let rows = bench.rows.iter().enumerate().filter(|(at, row)| is_first(*at, row));
+    let lines = rows.map(|(_, row)| line(row)).filter(|line| line.cells[2..].iter().any(|cell| !cell.is_empty()));
+    let lines: Vec<Line> = lines.collect();
     table(&head, &lines)
 }
 

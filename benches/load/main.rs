@@ -35,6 +35,8 @@ mod slow;
 /// Closed loops.
 mod workers;
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 use clap::Parser;
 
@@ -65,16 +67,21 @@ enum Arguments {
     Limit(limit::Limit),
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
     if std::env::args().any(|argument| argument == "--bench") {
         println!("benches/compare runs this; see benches/README.md");
-        return Ok(());
+        return ExitCode::SUCCESS;
     }
-    let figures = run(&Arguments::parse())?;
-    if let Some(figures) = figures {
-        figures.print();
+    match run(&Arguments::parse()) {
+        Ok(figures) => {
+            figures.iter().for_each(Figures::print);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("load: {error:#}");
+            ExitCode::FAILURE
+        }
     }
-    Ok(())
 }
 
 fn run(arguments: &Arguments) -> Result<Option<Figures>> {

@@ -90,12 +90,13 @@ impl Software {
         }
     }
 
-    /// What it says its version is.
+    /// What it says its version is, where it says so.
     pub(crate) fn version(self, program: &Path) -> String {
         let flag = if self == Self::Nginx { "-v" } else { "--version" };
-        let Ok(output) = Command::new(program).arg(flag).output() else { return "unknown".to_owned() };
+        let output = Command::new(program).arg(flag).output().ok().filter(|output| output.status.success());
+        let Some(output) = output else { return "of unknown version".to_owned() };
         let said = String::from_utf8_lossy(if output.stdout.is_empty() { &output.stderr } else { &output.stdout });
-        said.lines().next().unwrap_or_default().chars().take(120).collect()
+        said.lines().next().unwrap_or_default().to_owned()
     }
 
     /// Where its program lies; `None` when it is not installed.

@@ -6,10 +6,13 @@
 //! counts: the quiet minute between them would only hide it. The peers do not
 //! take part: distribution has to be stopped for its collection.
 
+use std::collections::HashSet;
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
 
 use super::counted;
 use crate::bench::Bench;
@@ -25,7 +28,11 @@ const TAG: &str = "t0000000";
 /// Blobs that one manifest names.
 const NAMED: u64 = 50;
 /// How long files stay when their names are gone, and some.
-const GRACE: Duration = Duration::from_secs(180);
+const GRACE: Duration = Duration::from_secs(300);
+/// How often files are looked for.
+const LOOK: Duration = Duration::from_millis(500);
+/// No file went for this long: all have.
+const QUIET: Duration = Duration::from_secs(4);
 
 pub(super) fn run(bench: &mut Bench) -> Result<()> {
     let half = bench.sizes.collected / 2;
@@ -36,8 +43,10 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     bench.ours().make(REPOSITORY)?;
     for run in 1..=bench.sizes.runs.min(3) {
         // What other workloads left behind is none of this one's.
-        collect(bench)?;
-        unlinked(bench, 0)?;
+        let there = files(bench)?;
+        if collect(bench, &["--untagged", "0s"])? > 0 {
+            until_gone(bench, &there)?;
+        }
         bench.say(&format!("filling a repository with {} blobs", counted(2 * half)));
         for words in [
             format!("blobs --repository {REPOSITORY} --count {half} --named-by {NAMED} --connections 16"),
@@ -52,12 +61,12 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
         bench.keep(&before, "tidegate", Role::Ours, run, "load paced", quiet)?;
         bench.say(&during.name);
         let load = Load::start(bench, &format!("n{run}-"), None)?;
-        let begun = Instant::now();
-        let there = files(bench)?;
-        collect(bench)?;
+        let (begun, there) = (Instant::now(), files(bench)?);
+        let collected = collect(bench, &["--untagged", "keep"])?;
+        ensure!(collected >= half, "only {collected} blobs were collected");
         let (names, seconds) = (load.finish()?, begun.elapsed().as_secs_f64());
         let load = Load::start(bench, &format!("f{run}-"), None)?;
-        unlinked(bench, there / 3)?;
+        until_gone(bench, &there)?;
         let gone = load.finish()?;
         let worse = if names["p99"] > gone["p99"] { names.clone() } else { gone.clone() };
         let mut figures = worse;
@@ -78,7 +87,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
 }
 
 /// The load at fixed rates, running.
-struct Load(Child);
+struct Load(Option<Child>);
 
 impl Load {
     /// For so many seconds, or until it is finished.
@@ -91,46 +100,60 @@ impl Load {
         let seconds = seconds.to_string();
         let words = ["paced", "--repository", REPOSITORY, "--path", &path, "--prefix", prefix, "--seconds", &seconds];
         let tool = bench.load_at(bench.ours(), Transport::Plain, &[&words[..], until].concat());
-        Ok(Self(tool.command().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?))
+        Ok(Self(Some(tool.command().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?)))
     }
 
     /// Its figures.
-    fn finish(self) -> Result<Figures> {
-        let output = self.0.wait_with_output()?;
+    fn finish(mut self) -> Result<Figures> {
+        let output = self.0.take().context("it runs")?.wait_with_output()?;
         ensure!(output.status.success(), "the load ended badly");
         serde_json::from_slice(&output.stdout).context("the load's figures")
     }
 }
 
-/// Collects all that no manifest names.
-fn collect(bench: &Bench) -> Result<()> {
-    bench.ours().command_line(&["gc", "run", "--grace", "0s", "--yes"], "").map(drop)
+impl Drop for Load {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
 }
 
-/// Waits until no more than `left` files are in the folders that are looked
-/// at, or, for 0, until their number stays the same.
-fn unlinked(bench: &Bench, left: usize) -> Result<()> {
-    let begun = Instant::now();
-    let mut last = files(bench)?;
+/// Collects all that no manifest names; how many blobs went.
+fn collect(bench: &Bench, flags: &[&str]) -> Result<u64> {
+    let words = [&["gc", "run", "--grace", "0s", "--yes", "--json"], flags].concat();
+    let job: Value = serde_json::from_str(&bench.ours().command_line(&words, "")?)?;
+    let blobs = job.pointer("/parameters/collectedBlobs").and_then(Value::as_str).context("a count in the job")?;
+    Ok(blobs.parse()?)
+}
+
+/// Waits until some of `files` are gone and no more of them go.
+fn until_gone(bench: &Bench, there: &HashSet<PathBuf>) -> Result<()> {
+    let (begun, mut last, mut since) = (Instant::now(), 0, Instant::now());
     while begun.elapsed() < GRACE {
-        std::thread::sleep(Duration::from_millis(500));
-        let now = files(bench)?;
-        if (left > 0 && now <= left) || (left == 0 && now == last) {
+        std::thread::sleep(LOOK);
+        let gone = there.difference(&files(bench)?).count();
+        if gone != last {
+            (last, since) = (gone, Instant::now());
+        } else if gone > 0 && since.elapsed() > QUIET {
             return Ok(());
         }
-        last = now;
     }
-    ensure!(left == 0, "files of collected blobs are still there after {} s", GRACE.as_secs());
-    Ok(())
+    bail!("files of collected blobs are still there after {} s", GRACE.as_secs())
 }
 
-/// How many blob files there are in a few of the folders.
-fn files(bench: &Bench) -> Result<usize> {
+/// The blob files in a few of the folders.
+fn files(bench: &Bench) -> Result<HashSet<PathBuf>> {
     let folder = bench.ours().data().join("blobs").join("sha256");
-    let mut count = 0;
+    let mut files = HashSet::new();
     for front in 0..8 {
         let folder = folder.join(format!("{front:02x}"));
-        count += if folder.exists() { std::fs::read_dir(folder)?.count() } else { 0 };
+        if folder.exists() {
+            files.extend(
+                std::fs::read_dir(folder)?.map(|file| file.map(|file| file.path())).collect::<Result<Vec<_>, _>>()?,
+            );
+        }
     }
-    Ok(count)
+    Ok(files)
 }
