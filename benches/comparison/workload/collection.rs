@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use super::counted;
@@ -28,11 +28,10 @@ const TAG: &str = "t0000000";
 /// Blobs that one manifest names.
 const NAMED: u64 = 50;
 /// How long files stay when their names are gone, and some.
-const GRACE: Duration = Duration::from_secs(300);
-/// How often files are looked for.
+const PATIENCE: Duration = Duration::from_secs(240);
+/// How often files are looked for, and in how many of the 256 folders.
 const LOOK: Duration = Duration::from_millis(500);
-/// No file went for this long: all have.
-const QUIET: Duration = Duration::from_secs(4);
+const FOLDERS: u64 = 16;
 
 pub(super) fn run(bench: &mut Bench) -> Result<()> {
     let half = bench.sizes.collected / 2;
@@ -44,9 +43,8 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     for run in 1..=bench.sizes.runs.min(3) {
         // What other workloads left behind is none of this one's.
         let there = files(bench)?;
-        if collect(bench, &["--untagged", "0s"])? > 0 {
-            until_gone(bench, &there)?;
-        }
+        let collected = collect(bench, &["--untagged", "0s"])?;
+        until_gone(bench, &there, collected)?;
         bench.say(&format!("filling a repository with {} blobs", counted(2 * half)));
         for words in [
             format!("blobs --repository {REPOSITORY} --count {half} --named-by {NAMED} --connections 16"),
@@ -66,11 +64,12 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
         ensure!(collected >= half, "only {collected} blobs were collected");
         let (names, seconds) = (load.finish()?, begun.elapsed().as_secs_f64());
         let load = Load::start(bench, &format!("f{run}-"), None)?;
-        until_gone(bench, &there)?;
+        let share = until_gone(bench, &there, collected)?;
         let gone = load.finish()?;
         let worse = if names["p99"] > gone["p99"] { names.clone() } else { gone.clone() };
         let mut figures = worse;
         figures.insert("collectionSeconds".to_owned(), seconds);
+        figures.insert("filesGonePercent".to_owned(), share * 100.0);
         figures.insert("p99Names".to_owned(), names["p99"]);
         figures.insert("p99Files".to_owned(), gone["p99"]);
         figures.insert("pushP99".to_owned(), names["pushP99"].max(gone["pushP99"]));
@@ -82,6 +81,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
         Row::new(&during, "p99", Unit::Millis).goal(Goal::Of(before.clone(), 1.2)),
         Row::new(&during, "pushP99", Unit::Millis).goal(Goal::Of(before, 1.2)),
         Row::new(&during, "collectionSeconds", Unit::Seconds),
+        Row::new(&during, "filesGonePercent", Unit::Count).goal(Goal::AtLeast(90.0)),
     ]);
     Ok(())
 }
@@ -128,31 +128,30 @@ fn collect(bench: &Bench, flags: &[&str]) -> Result<u64> {
     Ok(blobs.parse()?)
 }
 
-/// Waits until some of `files` are gone and no more of them go.
-fn until_gone(bench: &Bench, there: &HashSet<PathBuf>) -> Result<()> {
-    let (begun, mut last, mut since) = (Instant::now(), 0, Instant::now());
-    while begun.elapsed() < GRACE {
-        std::thread::sleep(LOOK);
-        let gone = there.difference(&files(bench)?).count();
-        if gone != last {
-            (last, since) = (gone, Instant::now());
-        } else if gone > 0 && since.elapsed() > QUIET {
-            return Ok(());
+/// Waits until the files of `collected` blobs are gone, judged by a part of
+/// the folders; the share that is.
+fn until_gone(bench: &Bench, there: &HashSet<PathBuf>, collected: u64) -> Result<f64> {
+    let expected = (collected * FOLDERS / 256) as f64;
+    let begun = Instant::now();
+    loop {
+        let share = there.difference(&files(bench)?).count() as f64 / expected.max(1.0);
+        // Digests do not fall evenly into the folders.
+        if share >= 0.9 || expected < 1.0 || begun.elapsed() > PATIENCE {
+            return Ok(share.min(1.0));
         }
+        std::thread::sleep(LOOK);
     }
-    bail!("files of collected blobs are still there after {} s", GRACE.as_secs())
 }
 
 /// The blob files in a few of the folders.
 fn files(bench: &Bench) -> Result<HashSet<PathBuf>> {
     let folder = bench.ours().data().join("blobs").join("sha256");
     let mut files = HashSet::new();
-    for front in 0..8 {
+    for front in 0..FOLDERS {
         let folder = folder.join(format!("{front:02x}"));
         if folder.exists() {
-            files.extend(
-                std::fs::read_dir(folder)?.map(|file| file.map(|file| file.path())).collect::<Result<Vec<_>, _>>()?,
-            );
+            let listed = std::fs::read_dir(folder)?.map(|file| file.map(|file| file.path()));
+            files.extend(listed.collect::<Result<Vec<_>, _>>()?);
         }
     }
     Ok(files)
