@@ -1,7 +1,7 @@
 //! The parts of `benches/compare` that only calculate: what other programs say
 //! is read right, and goals are judged by what was measured.
 //!
-//! That the whole runs is tested in `process`; its figures are nobody's test.
+//! Its figures are nobody's test.
 
 #[path = "../benches/comparison/figures.rs"]
 mod figures;
