@@ -238,7 +238,7 @@ impl Stage<'_> {
             assert!(told.contains(part), "{part}\n{told}");
         }
         let told = self.daemon.cli(&["why", &format!("qa/website:{tag}")]).good();
-        assert!(told.contains("came from:") && told.contains("dev/website") && told.contains("push_mirror"), "{told}");
+        assert!(told.contains("promoted from dev/website:") && told.contains("push_mirror"), "{told}");
         let told = self.daemon.cli(&["why", "back/website:7.1"]).good();
         assert!(told.contains(Namespace::THERE) && told.contains("edge/incoming"), "{told}");
     }
