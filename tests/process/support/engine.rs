@@ -78,11 +78,18 @@ impl<'a> Engine<'a> {
 
     /// Removes every image, so that a pull fetches.
     pub(crate) fn forget_images(&self) {
-        let ids = self.run(&["image", "ls", "--quiet", "--no-trunc"]).good();
-        let mut ids: Vec<&str> = ids.lines().collect();
-        ids.dedup();
-        let words: Vec<&str> = ["image", "rm", "--force"].into_iter().chain(ids).collect();
-        self.run(&words).good();
+        // An image that another was made of goes after it, and the listing is in
+        // no order that says which: each round removes those that can go.
+        for _ in 0..8 {
+            let ids = self.run(&["image", "ls", "--quiet", "--no-trunc"]).good();
+            let mut ids: Vec<&str> = ids.lines().collect();
+            ids.dedup();
+            if ids.is_empty() {
+                return;
+            }
+            let words: Vec<&str> = ["image", "rm", "--force"].into_iter().chain(ids).collect();
+            let _ = self.run(&words);
+        }
         assert_eq!(self.run(&["image", "ls", "--quiet"]).good(), "");
     }
 
