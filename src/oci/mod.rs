@@ -8,6 +8,8 @@
 //! Source of the rules: OCI distribution-spec 1.1 and image-spec 1.1, Docker
 //! image manifest version 2 schema 2.
 
+/// Attachments by tag.
+pub mod attachment;
 /// `If-Match` and `If-None-Match`.
 pub mod condition;
 /// A descriptor: media type, digest, size.

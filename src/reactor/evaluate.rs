@@ -8,13 +8,13 @@ use std::ops::ControlFlow;
 use crate::chance::Id;
 use crate::lifecycle::Scope;
 use crate::limits;
-use crate::oci::Tag;
+use crate::oci::{Tag, attachment};
 use crate::policy::{PolicyId, Trigger};
 use crate::store::record::{Evaluation, Policy, TagValue};
 use crate::store::{Change, Lane, Operation, Read, Store, StoreError, error_chain, event, policy, repo, tag};
 
 use super::decide::{Deciding, Occasion, Standing};
-use super::view::{View, attached_to};
+use super::view::View;
 
 /// Tags decided about in one commit: their promotions are a bounded piece of
 /// work in the background lane.
@@ -180,7 +180,7 @@ fn gather(store: &Store, read: &impl Read, saved: &Policy, walk: Evaluation) -> 
 /// Whether a tag of the older scheme stands for something attached to a
 /// manifest that is here.
 pub(super) fn follows_subject(read: &impl Read, repo: crate::store::RepoId, tag: &Tag) -> Result<bool, StoreError> {
-    match attached_to(tag) {
+    match attachment::subject(tag) {
         Some(subject) => crate::store::manifest::is_linked(read, repo, &subject),
         None => Ok(false),
     }

@@ -20,15 +20,13 @@ use crate::chance::Id;
 use crate::event::{Actor, Cause};
 use crate::jobs::owe::owe_again;
 use crate::limits;
-use crate::oci::{Digest, RepoName, Tag};
+use crate::oci::{Digest, RepoName, Tag, attachment};
 use crate::registry::Caller;
 use crate::registry::copy::{Closure, closure, link_closure};
 use crate::registry::tag::{Setting, may_change, set};
 use crate::registry::trail::came_through;
 use crate::store::record::PolicyBody;
 use crate::store::{Change, Read, RepoId, StoreError, manifest, policy, tag, transfer};
-
-use super::view::attached_to;
 
 /// Something that came later than what it belongs to.
 #[derive(Clone, Debug)]
@@ -102,10 +100,10 @@ impl Late {
             next.extend(manifest::links(read, &at)?.and_then(|record| record.links.subject));
             if at != self.digest {
                 let names = tag::of_digest(read, self.repository, &at, limits::FOLLOW_TAGS)?;
-                next.extend(names.iter().filter_map(attached_to));
+                next.extend(names.iter().filter_map(attachment::subject));
             } else if let Some(name) = &self.tag {
                 // Its other tags have events of their own.
-                next.extend(attached_to(name));
+                next.extend(attachment::subject(name));
             }
             for digest in next {
                 if !manifest::is_linked(read, self.repository, &digest)? || !seen.insert(digest) {

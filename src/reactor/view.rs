@@ -2,7 +2,7 @@
 //! repository, read from one snapshot.
 
 use crate::chance::Id;
-use crate::oci::{Digest, RepoName, Tag};
+use crate::oci::{RepoName, Tag};
 use crate::policy::{self, Decision, Facts, Outcome, Plan, PolicyId, Reason, Trigger};
 use crate::store::record::{Policy, PolicyBody, TagValue};
 use crate::store::{Read, RepoId, StoreError, policy as policies};
@@ -103,32 +103,5 @@ pub fn facts(source: &RepoName, tag: &Tag, value: &TagValue) -> Facts {
         set_at: value.set_at,
         hops: u8::try_from(value.chain.len()).unwrap_or(u8::MAX),
         passed: value.chain.iter().copied().map(PolicyId::new).collect(),
-    }
-}
-
-/// The subject that a tag of the older scheme stands for: `sha256-<hex>` with
-/// `.sig`, `.att`, `.sbom` or nothing behind it. Such a tag follows its subject
-/// instead of being decided about.
-pub fn attached_to(tag: &Tag) -> Option<Digest> {
-    let text = tag.as_str();
-    let base = [".sig", ".att", ".sbom"].iter().find_map(|suffix| text.strip_suffix(suffix)).unwrap_or(text);
-    let (algorithm, hex) = base.split_once('-')?;
-    format!("{algorithm}:{hex}").parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tags_of_attachments_are_known_by_their_form() {
-        let digest = Digest::sha256_of(b"x");
-        for suffix in ["", ".sig", ".att", ".sbom"] {
-            let tag: Tag = format!("sha256-{}{suffix}", digest.hex()).parse().expect("a tag");
-            assert_eq!(attached_to(&tag), Some(digest), "{tag}");
-        }
-        for other in ["latest", "sha256-abc", "sha256-abc.sig", "v1-rc.sig"] {
-            assert_eq!(attached_to(&other.parse().expect("a tag")), None, "{other}");
-        }
     }
 }

@@ -13,7 +13,7 @@ use crate::access::Level;
 use crate::chance::Id;
 use crate::event::{Actor, Cause, Kind};
 use crate::limits;
-use crate::oci::{Digest, Reference, RepoName, Tag};
+use crate::oci::{Digest, Reference, RepoName, Tag, attachment};
 use crate::store::quarantine::{self, Held};
 use crate::store::record::{Repository, TagValue};
 use crate::store::{Change, Lane, Operation, Read, RepoId, StoreError, blob, event, manifest, referrer, tag};
@@ -116,12 +116,9 @@ impl Closure {
 
 /// The tags of the older scheme that stand for what is attached to `digest`.
 fn attached_tags(read: &impl Read, repo: RepoId, digest: &Digest) -> Result<Vec<(Tag, TagValue)>, StoreError> {
-    let base = format!("{}-{}", digest.algorithm().as_str(), digest.hex());
     let mut found = Vec::new();
-    for suffix in ["", ".sig", ".att", ".sbom"] {
-        if let Ok(name) = format!("{base}{suffix}").parse::<Tag>()
-            && let Some(value) = tag::get(read, repo, &name)?
-        {
+    for name in attachment::tags(digest) {
+        if let Some(value) = tag::get(read, repo, &name)? {
             found.push((name, value));
         }
     }

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 
 use crate::access::Level;
 use crate::oci::index::entries;
-use crate::oci::{Descriptor, Digest, RepoName, Tag};
+use crate::oci::{Descriptor, Digest, RepoName, attachment};
 use crate::store::quarantine::Held;
 use crate::store::{RepoId, Snapshot, manifest, referrer, tag};
 
@@ -76,7 +76,9 @@ impl Registry {
         subject: &Digest,
         last: Option<&Digest>,
     ) -> Result<Vec<Descriptor>, RegistryError> {
-        let Some(value) = tag::get(read, repository, &tag_for(subject))?.filter(|value| value.kind.is_index()) else {
+        let Some(value) =
+            tag::get(read, repository, &attachment::index_tag(subject))?.filter(|value| value.kind.is_index())
+        else {
             return Ok(Vec::new());
         };
         let Some(body) = manifest::body_in(read, repository, &value.digest)? else {
@@ -105,12 +107,4 @@ impl Registry {
         found.dedup_by_key(|entry| entry.digest);
         Ok(found)
     }
-}
-
-/// The tag under which clients list what is attached to `subject`: of a hash
-/// its first 64 characters, as the scheme has it.
-fn tag_for(subject: &Digest) -> Tag {
-    let hex = subject.hex();
-    let text = format!("{}-{}", subject.algorithm().as_str(), &hex[..hex.len().min(64)]);
-    text.parse().expect("a short algorithm and hexadecimal digits are a tag")
 }

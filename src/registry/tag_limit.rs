@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 
 use crate::event::Actor;
 use crate::limits;
-use crate::oci::{RepoName, Tag};
+use crate::oci::{RepoName, Tag, attachment};
 use crate::store::record::{Removal, Repository, TagValue};
 use crate::store::{Change, Read, StoreError, tag};
 
@@ -23,7 +23,7 @@ pub(super) fn enforce(
     newest: &Tag,
 ) -> Result<(), StoreError> {
     let limit = repository.1.tag_limit;
-    if limit == 0 || repository.1.immutable_tags || is_attachment(newest) {
+    if limit == 0 || repository.1.immutable_tags || attachment::is_one(newest) {
         return Ok(());
     }
     for (name, value) in too_many(change, repository.1, newest, limit)? {
@@ -41,7 +41,7 @@ fn too_many(
 ) -> Result<Vec<(Tag, TagValue)>, StoreError> {
     let mut others = Vec::new();
     tag::walk(read, repository.number, None, |name, value| {
-        if name != *newest && !is_attachment(&name) {
+        if name != *newest && !attachment::is_one(&name) {
             others.push((name, value));
         }
         Ok(ControlFlow::Continue(()))
@@ -52,28 +52,4 @@ fn too_many(
     others.sort_unstable_by_key(|(_, value)| value.seq);
     others.truncate(surplus.min(limits::BACKGROUND_ROWS));
     Ok(others)
-}
-
-/// Whether a tag of the older scheme stands for something attached.
-fn is_attachment(tag: &Tag) -> bool {
-    let text = tag.as_str();
-    let base = [".sig", ".att", ".sbom"].iter().find_map(|suffix| text.strip_suffix(suffix)).unwrap_or(text);
-    let Some((algorithm, hex)) = base.split_once('-') else { return false };
-    matches!(algorithm, "sha256" | "sha512") && hex.len() >= 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tags_of_attachments_are_known_by_their_form() {
-        let hex = "0".repeat(64);
-        for suffix in ["", ".sig", ".att", ".sbom"] {
-            assert!(is_attachment(&format!("sha256-{hex}{suffix}").parse().unwrap()), "{suffix}");
-        }
-        for other in ["latest".to_owned(), "sha256-00".to_owned(), format!("v1-{hex}"), format!("sha256-{hex}.x")] {
-            assert!(!is_attachment(&other.parse().unwrap()), "{other}");
-        }
-    }
 }
