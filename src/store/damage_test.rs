@@ -168,7 +168,15 @@ impl Disk {
         let (mut builder, chance) = (super::open::builder(), Chance::seeded(7));
         builder.set_cache_size(cache_bytes);
         let opened = super::open::open_on(&builder, self.clone(), root, &chance).expect("opens");
-        Store::assemble(opened, root, crate::store::file::Keep::Usual, Clock::system(), chance).expect("opens")
+        Store::assemble(
+            opened,
+            crate::store::medium::Medium::default(),
+            root,
+            crate::store::file::Keep::Usual,
+            Clock::system(),
+            chance,
+        )
+        .expect("opens")
     }
 
     /// Gives back the pages that hold accounts as zeros from now on.

@@ -36,6 +36,8 @@ mod held;
 pub mod hole;
 /// Keys and stretches of keys.
 pub mod key;
+/// What the folder lies on.
+pub mod medium;
 /// Opening and creating a data folder.
 mod open;
 /// Snapshots and lookups.
@@ -94,6 +96,7 @@ pub use writer::Writer;
 use crate::chance::{Chance, Id};
 use crate::clock::{Clock, Timestamp};
 use file::{Files, Keep};
+use medium::Medium;
 
 /// The store, open. Clones share it.
 #[derive(Clone, Debug)]
@@ -130,8 +133,14 @@ impl Store {
 
     /// The same, with a high-water mark of the caller's.
     pub fn open_keeping(root: &Path, keep: Keep, clock: Clock, chance: Chance) -> Result<Self, OpenError> {
-        let opened = open::open(root, &chance)?;
-        Self::assemble(opened, root, keep, clock, chance)
+        Self::open_on(Medium::default(), root, keep, clock, chance)
+    }
+
+    /// The same, on a medium of the caller's: for tests of what a power cut or a
+    /// broken disk leaves.
+    pub fn open_on(medium: Medium, root: &Path, keep: Keep, clock: Clock, chance: Chance) -> Result<Self, OpenError> {
+        let opened = open::open(&medium, root, &chance)?;
+        Self::assemble(opened, medium, root, keep, clock, chance)
     }
 
     /// Opens the data folder `root` to look at it. Nothing in it changes, and
@@ -141,26 +150,15 @@ impl Store {
         Self::assemble_on(opened, root, Files::looking_at(root), clock, chance)
     }
 
-    /// Opens a database on a backend of the caller's, with blobs in `root`.
-    /// For tests that lose and tear what was not synced.
-    pub fn open_on(
-        backend: impl redb::StorageBackend,
-        root: &Path,
-        clock: Clock,
-        chance: Chance,
-    ) -> Result<Self, OpenError> {
-        let opened = open::open_on(&open::builder(), backend, root, &chance)?;
-        Self::assemble(opened, root, Keep::Usual, clock, chance)
-    }
-
     fn assemble(
         opened: open::Opened,
+        medium: Medium,
         root: &Path,
         keep: Keep,
         clock: Clock,
         chance: Chance,
     ) -> Result<Self, OpenError> {
-        Self::assemble_on(opened, root, Files::open_keeping(root, keep)?, clock, chance)
+        Self::assemble_on(opened, root, Files::open_on(medium, root, keep)?, clock, chance)
     }
 
     fn assemble_on(
@@ -238,7 +236,8 @@ impl Store {
             return Ok(());
         };
         let folder = self.0.root.join(open::MARKER);
-        open::write_marker(&self.0.root, newer).map_err(file::FileError::on("write", &folder))?;
+        open::write_marker(self.0.files.medium(), &self.0.root, newer)
+            .map_err(file::FileError::on("write", &folder))?;
         *marker = Some(newer);
         Ok(())
     }

@@ -32,6 +32,7 @@ use crate::oci::Hasher;
 use crate::store::file::{BlobFile, Files, UploadId};
 use crate::store::gate::Pages;
 use crate::store::guard::{Writing, guarded};
+use crate::store::medium::Medium;
 use crate::store::quarantine::{self, Held};
 use crate::store::record::PolicyBody;
 use crate::store::record::manifest::Bytes;
@@ -202,7 +203,7 @@ impl<'a> Site<'a> {
     /// Writes the marker: from now on no daemon takes the folder for a new one.
     fn mark(&self, instance: Id, generation: u64) -> Result<(), BackupError> {
         let path = self.how.data.join(open::MARKER);
-        open::write_marker(&self.how.data, open::Marker { instance, generation, event: 0 })
+        open::write_marker(&Medium::default(), &self.how.data, open::Marker { instance, generation, event: 0 })
             .map_err(|source| BackupError::Io { action: "write", path, source })
     }
 
