@@ -13,15 +13,22 @@
 
 #![cfg(debug_assertions)]
 
+mod broken;
 mod client;
 mod daemon;
 mod dice;
 mod disk;
+mod first;
+mod holes;
 mod image;
 mod kill;
+mod known;
 mod law;
 mod linear;
 mod points;
 mod race;
+mod recovery;
 mod register;
 mod storage;
+mod tape;
+mod world;
