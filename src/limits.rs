@@ -575,3 +575,11 @@ pub const HEAL_MIRRORS: usize = 16;
 pub const HEAL_AGAIN: Duration = Duration::from_secs(6 * 60 * 60);
 /// Images that a listing of the quarantine names for one entry.
 pub const QUARANTINE_IMAGES: usize = 16;
+
+// Metrics.
+
+/// Jobs, and transfers, that are counted for one page of metrics: more are as
+/// many to whoever watches, and counting holds a snapshot.
+pub const METRICS_ROWS: u64 = 100_000;
+/// Policies that have lines of their own in the metrics.
+pub const METRICS_POLICIES: usize = 1_000;
