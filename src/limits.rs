@@ -393,7 +393,12 @@ pub const RETRY_AFTER_FULL: Duration = Duration::from_secs(60);
 pub const SIGN_IN_FAILURES_LOGGED: u32 = 30;
 /// That window.
 pub const SIGN_IN_FAILURES_WINDOW: Duration = Duration::from_secs(60);
-/// Characters of the name in such a line.
+/// Answers of 500 or above that are logged one by one in a window, of those that
+/// are our failure and of those that the client can wait out each.
+pub const TURNED_AWAY_LOGGED: u32 = 30;
+/// That window.
+pub const TURNED_AWAY_WINDOW: Duration = Duration::from_secs(60);
+/// Characters of the name in a line about a failed sign-in.
 pub const SIGN_IN_NAME_CHARACTERS: usize = 64;
 
 // Management API.

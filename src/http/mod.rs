@@ -37,6 +37,8 @@ pub mod request_id;
 /// What every handler works with.
 pub mod state;
 
+/// Lines of the log that strangers can cause.
+mod told;
 /// Who is calling.
 pub mod sign_in;
 
