@@ -16,6 +16,7 @@ use crate::config::rehearsal::Pace;
 use crate::config::{CertificateFiles, Config, When};
 use crate::http::connection::Options as ConnectionOptions;
 use crate::http::listen::{Bound, Spec, bind};
+use crate::http::rate::Rate;
 use crate::http::{State, Tls, state};
 use crate::identity::{Authority, CertificateNames, Keyring, Passwords, ServerCertificate};
 use crate::jobs::timetable::Entry;
@@ -113,7 +114,8 @@ pub async fn build(config: &Config, clock: Clock, chance: Chance) -> Result<App,
     let passwords = Passwords::new(&chance);
     let key_files = key_files(&config.data, config.sealing_key.as_deref());
     let (registry_of_state, scrub) = (registry.clone(), config.scrub.clone());
-    let parts = state::Parts { registry: registry_of_state, passwords, ca_pem, remotes, key_files, scrub };
+    let rate = Rate::new(config.requests_per_second);
+    let parts = state::Parts { registry: registry_of_state, passwords, ca_pem, remotes, key_files, scrub, rate };
     let state = State::new(parts);
     let most = descriptors::raise().connections();
     if most < limits::CONNECTIONS {

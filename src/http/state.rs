@@ -4,13 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::rate::Rate;
+use super::room::Rooms;
 use crate::identity::Passwords;
 use crate::jobs::Remotes;
 use crate::jobs::scrub::Settings;
 use crate::registry::Registry;
 
 /// The parts that a [`State`] is made of.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Parts {
     /// The registry that is served.
     pub registry: Registry,
@@ -25,6 +27,8 @@ pub struct Parts {
     pub key_files: Vec<(&'static str, PathBuf)>,
     /// When and how fast everything that is stored is looked at.
     pub scrub: Settings,
+    /// How many requests one client may send.
+    pub rate: Rate,
 }
 
 /// What every handler works with. Clones share it.
@@ -34,6 +38,7 @@ pub struct State(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     parts: Parts,
+    rooms: Rooms,
     ready: AtomicBool,
 }
 
@@ -51,7 +56,7 @@ pub enum Trouble {
 impl State {
     /// A state that is not ready yet.
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(Inner { parts, ready: AtomicBool::new(false) }))
+        Self(Arc::new(Inner { parts, rooms: Rooms::default(), ready: AtomicBool::new(false) }))
     }
 
     /// The registry that is served.
@@ -83,6 +88,16 @@ impl State {
     /// When and how fast everything that is stored is looked at.
     pub fn scrub(&self) -> &Settings {
         &self.0.parts.scrub
+    }
+
+    /// How many requests one client may send.
+    pub(super) fn rate(&self) -> &Rate {
+        &self.0.parts.rate
+    }
+
+    /// Memory for large answers.
+    pub(super) fn rooms(&self) -> &Rooms {
+        &self.0.rooms
     }
 
     /// Says to those who watch whether requests are welcome. It turns none

@@ -16,9 +16,9 @@ use crate::oci::tag::TagError;
 use crate::oci::{Reference, RepoName};
 use crate::policy::Kind;
 use crate::registry::RegistryError;
+use crate::store::StoreError;
 use crate::store::backup::BackupOver;
 use crate::store::file::BlobFile;
-use crate::store::StoreError;
 
 use super::route::RouteError;
 

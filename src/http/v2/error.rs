@@ -14,7 +14,9 @@ use super::answer::{UPLOAD_UUID, progress_range, upload_location};
 use crate::http::Body;
 use crate::http::body::BodyError;
 use crate::http::condition;
+use crate::http::rate::TooMany;
 use crate::http::request_id::RequestId;
+use crate::http::room::Crowded;
 use crate::http::sign_in::{CHALLENGE, SignInError};
 use crate::http::told;
 use crate::limits;
@@ -28,8 +30,8 @@ use crate::oci::reference::ReferenceError;
 use crate::oci::{ErrorCode, RepoName};
 use crate::registry::RegistryError;
 use crate::registry::upload::Progress;
-use crate::store::record::Holder;
 use crate::store::StoreError;
+use crate::store::record::Holder;
 
 /// Why a request of the registry API is not answered as it hoped.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +62,12 @@ pub enum Error {
         /// Where it stands.
         stands: Progress,
     },
+    /// One request too many.
+    #[error(transparent)]
+    TooMany(#[from] TooMany),
+    /// No memory for another large answer.
+    #[error(transparent)]
+    Crowded(#[from] Crowded),
     /// A `Range` outside the blob.
     #[error("the range lies outside the blob, which has {size} bytes")]
     Unsatisfiable {
@@ -101,6 +109,8 @@ impl Error {
                 }
                 BodyError::Broken(_) => (StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid),
             },
+            Self::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests),
+            Self::Crowded(_) => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unknown),
             Self::OffTrack { .. } | Self::Unsatisfiable { .. } => {
                 (StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeInvalid)
             }
@@ -149,6 +159,8 @@ impl Error {
             Self::Registry(
                 RegistryError::UploadBusy { .. } | RegistryError::Exhausted | RegistryError::Store(StoreError::Stopped),
             ) => wait(limits::RETRY_AFTER_BUSY),
+            Self::TooMany(refused) => vec![(header::RETRY_AFTER, refused.retry_after())],
+            Self::Crowded(_) => wait(limits::RETRY_AFTER_BUSY),
             Self::Registry(RegistryError::Quarantined { .. }) => wait(limits::RETRY_AFTER_DAMAGED),
             Self::Registry(RegistryError::Full | RegistryError::TooManyUploads { .. }) => {
                 wait(limits::RETRY_AFTER_FULL)
@@ -264,6 +276,8 @@ fn of_store(error: &StoreError) -> (StatusCode, ErrorCode) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use http_body_util::BodyExt as _;
 
     use super::*;
@@ -374,6 +388,13 @@ mod tests {
             (R::PolicyUnknown { repository: name() }.into(), 404, "NAME_UNKNOWN", &[]),
             (R::TooManyPolicies { repository: name() }.into(), 409, "DENIED", &[]),
             (R::Full.into(), 507, "DENIED", &["retry-after"]),
+            (
+                TooMany { per_second: 1, wait: Duration::from_millis(1) }.into(),
+                429,
+                "TOOMANYREQUESTS",
+                &["retry-after"],
+            ),
+            (Crowded.into(), 503, "UNKNOWN", &["retry-after"]),
             (R::Exhausted.into(), 503, "UNKNOWN", &["retry-after"]),
             (R::Store(StoreError::Stopped).into(), 503, "UNKNOWN", &["retry-after"]),
             (R::Store(StoreError::Panicked("x")).into(), 500, "UNKNOWN", &[]),
