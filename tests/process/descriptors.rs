@@ -1,8 +1,10 @@
 //! Too few descriptors: said so, and over when there are some again.
 
+use std::time::Duration;
+
 use rustix::process::{Resource, Rlimit, prlimit};
 
-use crate::support::{Daemon, turn};
+use crate::support::{Daemon, turn, until_some};
 use tidegate::oci::Digest;
 
 #[tokio::test]
@@ -17,11 +19,16 @@ async fn without_a_descriptor_for_a_blob_the_client_is_asked_to_come_back() {
     client.send("POST", &format!("{uploads}?digest={digest}"), &[], b"bytes").is(201);
     client.get(&blob).is(200);
 
-    // One is left: for the connection.
-    let few = first_free(&daemon) + 1;
-    let as_before = limit(&daemon, Rlimit { current: Some(few), maximum: None });
+    let (as_before, _) = limits(&daemon);
     for (method, path) in [("GET", blob.as_str()), ("POST", uploads)] {
-        let answer = client.send(method, path, &[], b"").is(503);
+        // One is left: for the connection. There are more while the one before
+        // is being closed.
+        let few = || {
+            limit(&daemon, first_free(&daemon) + 1);
+            let answer = client.send(method, path, &[], b"");
+            (answer.status != 200 && answer.status != 202).then_some(answer)
+        };
+        let answer = until_some("there are too few", Duration::from_secs(30), few).await.0.is(503);
         assert_eq!(answer.header("retry-after"), Some("1"), "{method}");
         assert!(answer.text().contains("descriptor"), "{}", answer.text());
     }
@@ -40,16 +47,16 @@ fn first_free(daemon: &Daemon) -> u64 {
     (0..).find(|number| !open.contains(number)).expect("there are few")
 }
 
-/// Sets how many descriptors the daemon may have; what it had. Without a maximum
-/// the one that it has stays.
-fn limit(daemon: &Daemon, new: Rlimit) -> Rlimit {
-    let now = prlimit(Some(daemon.id()), Resource::Nofile, new_within(daemon, new)).unwrap();
-    Rlimit { current: now.current, maximum: now.maximum }
+/// Has the daemon have this many descriptors.
+fn limit(daemon: &Daemon, current: u64) {
+    let new = Rlimit { current: Some(current), maximum: Some(limits(daemon).1) };
+    prlimit(Some(daemon.id()), Resource::Nofile, new).unwrap();
 }
 
-fn new_within(daemon: &Daemon, new: Rlimit) -> Rlimit {
+/// How many it has, and how many it may give itself.
+fn limits(daemon: &Daemon) -> (u64, u64) {
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", daemon.id().as_raw_nonzero())).unwrap();
-    let line = limits.lines().find(|line| line.starts_with("Max open files")).expect("it is listed");
-    let hard = line.split_whitespace().nth(4).and_then(|word| word.parse().ok());
-    Rlimit { current: new.current, maximum: hard }
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).expect("it is listed");
+    let mut numbers = line.split_whitespace().take(2).map(|word| word.parse().unwrap());
+    (numbers.next().unwrap(), numbers.next().unwrap())
 }

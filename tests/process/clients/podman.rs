@@ -91,12 +91,14 @@ async fn podman_and_buildah_build_push_pull_and_make_lists() {
         let config = daemon.admin().get(&format!("/v2/dev/website/manifests/{}", digest.trim())).is(200).json();
         assert_eq!(config["config"]["digest"], format!("sha256:{id}"));
 
-        // A list, with the image under another platform too.
+        // A list of it and of one for another platform.
         let (list, to) = (format!("list-{name}"), at(&daemon, &format!("qa/website:{name}")));
+        let other = at(&daemon, &format!("dev/other:{name}"));
+        store.run(name, &["build", "--arch", "arm64", "--isolation", "chroot", "--quiet", "--tag", &other, "context"]);
+        run(name, &[with(&["push", "--quiet"]), vec![other.clone()]].concat());
         store.run(name, &["manifest", "create", &list]);
-        for arch in ["amd64", "arm64"] {
-            let add = with(&["manifest", "add", "--arch", arch]);
-            run(name, &[add, vec![list.clone(), format!("docker://{image}")]].concat());
+        for image in [&image, &other] {
+            run(name, &[with(&["manifest", "add"]), vec![list.clone(), format!("docker://{image}")]].concat());
         }
         run(name, &[with(&["manifest", "push", "--all"]), vec![list, format!("docker://{to}")]].concat());
         let index = daemon.admin().get(&format!("/v2/qa/website/manifests/{name}")).is(200).json();

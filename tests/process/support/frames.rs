@@ -15,8 +15,11 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
 use super::daemon::{ADMIN, Daemon, PASSWORD};
 
-/// How long a frame is waited for that may not come, or a write that may stall.
+/// How long a write may stall.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a frame is waited for that may not come: longer than a large answer
+/// waits for its turn.
+const ANSWERS: Duration = Duration::from_secs(15);
 
 /// A connection.
 pub(crate) struct Frames {
@@ -127,7 +130,7 @@ impl Frames {
             let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
             Some(Frame { kind: head[3], flags: head[4], stream, payload })
         };
-        tokio::time::timeout(PATIENCE, read).await.unwrap_or(None)
+        tokio::time::timeout(ANSWERS, read).await.unwrap_or(None)
     }
 
     /// Reads on until a frame of this kind comes; `None` when none does.

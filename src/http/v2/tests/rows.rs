@@ -12,6 +12,7 @@ const ROWS: &[(&str, &[&str])] = &[
         &["push: a_blob_in_chunks_and_what_an_early_late_or_lying_chunk_is_told"],
     ),
     ("a session without bytes stands at 0-0", &["rows: a_session_without_bytes_stands_at_zero"]),
+    ("Content-Range has the specification's form alone", &["push: a_chunk_whose_range_is_of_another_form_is_refused"]),
     (
         "Content-Range agrees with the length, or 416; none is a stream",
         &["push: a_chunk_that_is_refused_leaves_the_session_as_it_was", "push: a_blob_as_docker_streams_it"],
