@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::connection::Tally;
+use super::metrics::Metrics;
 use super::rate::Rate;
 use super::room::Rooms;
 use crate::identity::Passwords;
@@ -29,6 +31,8 @@ pub struct Parts {
     pub scrub: Settings,
     /// How many requests one client may send.
     pub rate: Rate,
+    /// What happens on the listeners.
+    pub tally: Arc<Tally>,
 }
 
 /// What every handler works with. Clones share it.
@@ -40,6 +44,7 @@ struct Inner {
     parts: Parts,
     rooms: Rooms,
     ready: AtomicBool,
+    metrics: Metrics,
 }
 
 /// Why the daemon would rather not be asked.
@@ -56,7 +61,8 @@ pub enum Trouble {
 impl State {
     /// A state that is not ready yet.
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(Inner { parts, rooms: Rooms::default(), ready: AtomicBool::new(false) }))
+        let rooms = Rooms::default();
+        Self(Arc::new(Inner { parts, rooms, ready: AtomicBool::new(false), metrics: Metrics::default() }))
     }
 
     /// The registry that is served.
@@ -98,6 +104,16 @@ impl State {
     /// Memory for large answers.
     pub(super) fn rooms(&self) -> &Rooms {
         &self.0.rooms
+    }
+
+    /// What is counted while requests are answered.
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// What happens on the listeners.
+    pub(super) fn tally(&self) -> &Tally {
+        &self.0.parts.tally
     }
 
     /// Says to those who watch whether requests are welcome. It turns none

@@ -30,8 +30,8 @@ async fn main() -> Result<(), Failure> {
         })
     };
     let auth = RegistryAuth::Basic(name.clone(), password.clone());
-    let nobody = client(false).list_tags(&reference(host, "dev/website", "any"), &RegistryAuth::Anonymous, None, None);
-    if nobody.await.is_ok() {
+    let any = reference(host, "dev/website", "any");
+    if client(false).list_tags(&any, &RegistryAuth::Anonymous, None, None).await.is_ok() {
         return Err("nobody was served".into());
     }
     let mut images = Vec::new();
