@@ -62,7 +62,12 @@ impl TransferError {
     pub fn outcome(&self, bytes: u64) -> Outcome {
         let retry = match self {
             Self::Remote(error) => error.retry(),
-            Self::Registry(RegistryError::Full | RegistryError::Store(_) | RegistryError::Quarantined { .. })
+            Self::Registry(
+                RegistryError::Full
+                | RegistryError::Exhausted
+                | RegistryError::Store(_)
+                | RegistryError::Quarantined { .. },
+            )
             | Self::Incomplete { .. } => Retry::Soon,
             Self::Setting(_) | Self::Registry(_) | Self::Content(_) => Retry::Slowly,
         };

@@ -219,6 +219,9 @@ pub enum RegistryError {
     /// The disk is full.
     #[error("the disk of the registry is full; deletes and pulls still work")]
     Full,
+    /// The system gave no file descriptor or no memory.
+    #[error("the registry has no file descriptor left for this; try again soon")]
+    Exhausted,
     /// The store failed.
     #[error(transparent)]
     Store(StoreError),
@@ -228,6 +231,8 @@ impl From<StoreError> for RegistryError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Full => Self::Full,
+            StoreError::File(error) if error.is_full() => Self::Full,
+            StoreError::File(error) if error.is_exhausted() => Self::Exhausted,
             error => Self::Store(error),
         }
     }
@@ -257,6 +262,7 @@ impl From<FileError> for RegistryError {
         match error {
             FileError::TooLarge => Self::BlobTooLarge,
             error if error.is_full() => Self::Full,
+            error if error.is_exhausted() => Self::Exhausted,
             error => Self::Store(error.into()),
         }
     }

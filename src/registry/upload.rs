@@ -196,6 +196,8 @@ impl Registry {
         algorithm: Algorithm,
     ) -> Result<UploadId, RegistryError> {
         caller.require(&self.store().snapshot()?, repository, Level::ReadWrite)??;
+        // Nobody is asked for bytes that there is no room for.
+        self.store().files().disk().take(0)?;
         let now = self.store().clock().now();
         let owner = owner(caller);
         let id = UploadId::new(self.store().chance());

@@ -7,7 +7,7 @@
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
-use crate::http::{Body, BodyError, RequestId, condition};
+use crate::http::{Body, BodyError, RequestId, condition, told};
 use crate::identity::PasswordError;
 use crate::limits;
 use crate::oci::condition::ConditionError;
@@ -16,9 +16,9 @@ use crate::oci::tag::TagError;
 use crate::oci::{Reference, RepoName};
 use crate::policy::Kind;
 use crate::registry::RegistryError;
+use crate::store::StoreError;
 use crate::store::backup::BackupOver;
 use crate::store::file::BlobFile;
-use crate::store::{StoreError, error_chain};
 
 use super::route::RouteError;
 
@@ -172,7 +172,8 @@ impl ApiError {
     pub(super) fn into_response(self, id: &RequestId) -> Response<Body> {
         let (status, code) = self.verdict();
         let error = if status.is_server_error() {
-            tracing::error!(error = error_chain(&self), "a request failed");
+            let is_ours = status == StatusCode::INTERNAL_SERVER_ERROR;
+            told::turned_away(&self, is_ours);
             let message = match status {
                 StatusCode::INTERNAL_SERVER_ERROR => {
                     "internal error; the log of the registry says more under this request's id".to_owned()
@@ -200,7 +201,9 @@ impl ApiError {
         let wait = |time: std::time::Duration| Some((header::RETRY_AFTER, HeaderValue::from(time.as_secs())));
         match self {
             Self::Route(RouteError::Method { allow }) => Some((header::ALLOW, allow.parse().ok()?)),
-            Self::Registry(RegistryError::Store(StoreError::Stopped)) => wait(limits::RETRY_AFTER_BUSY),
+            Self::Registry(RegistryError::Exhausted | RegistryError::Store(StoreError::Stopped)) => {
+                wait(limits::RETRY_AFTER_BUSY)
+            }
             Self::Registry(RegistryError::Full) => wait(limits::RETRY_AFTER_FULL),
             Self::Backup(BackupOver::TooMany) | Self::Overtaken => wait(limits::RETRY_AFTER_BUSY),
             _ => None,
@@ -247,7 +250,9 @@ fn of_registry(error: &RegistryError) -> (StatusCode, &'static str) {
         RegistryError::Full | RegistryError::Store(StoreError::Full) => {
             (StatusCode::INSUFFICIENT_STORAGE, "INSUFFICIENT_STORAGE")
         }
-        RegistryError::Store(StoreError::Stopped) => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
+        RegistryError::Exhausted | RegistryError::Store(StoreError::Stopped) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE")
+        }
         RegistryError::Store(
             StoreError::Database(_) | StoreError::File(_) | StoreError::Damaged { .. } | StoreError::Panicked(_),
         ) => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR"),

@@ -14,8 +14,11 @@ use super::answer::{UPLOAD_UUID, progress_range, upload_location};
 use crate::http::Body;
 use crate::http::body::BodyError;
 use crate::http::condition;
+use crate::http::rate::TooMany;
 use crate::http::request_id::RequestId;
+use crate::http::room::Crowded;
 use crate::http::sign_in::{CHALLENGE, SignInError};
+use crate::http::told;
 use crate::limits;
 use crate::oci::condition::ConditionError;
 use crate::oci::digest::DigestError;
@@ -27,8 +30,8 @@ use crate::oci::reference::ReferenceError;
 use crate::oci::{ErrorCode, RepoName};
 use crate::registry::RegistryError;
 use crate::registry::upload::Progress;
+use crate::store::StoreError;
 use crate::store::record::Holder;
-use crate::store::{StoreError, error_chain};
 
 /// Why a request of the registry API is not answered as it hoped.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +62,12 @@ pub enum Error {
         /// Where it stands.
         stands: Progress,
     },
+    /// One request too many.
+    #[error(transparent)]
+    TooMany(#[from] TooMany),
+    /// No memory for another large answer.
+    #[error(transparent)]
+    Crowded(#[from] Crowded),
     /// A `Range` outside the blob.
     #[error("the range lies outside the blob, which has {size} bytes")]
     Unsatisfiable {
@@ -100,6 +109,8 @@ impl Error {
                 }
                 BodyError::Broken(_) => (StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid),
             },
+            Self::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests),
+            Self::Crowded(_) => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unknown),
             Self::OffTrack { .. } | Self::Unsatisfiable { .. } => {
                 (StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeInvalid)
             }
@@ -110,11 +121,11 @@ impl Error {
     pub fn into_response(self, id: &RequestId) -> Response<Body> {
         let (status, code) = self.verdict();
         let body = if status == StatusCode::INTERNAL_SERVER_ERROR {
-            tracing::error!(error = error_chain(&self), "a request failed");
+            told::turned_away(&self, true);
             let message = "internal error; the log of the registry says more under this request's id";
             json!({ "errors": [{ "code": code.as_str(), "message": message, "detail": { "requestId": id.to_string() } }] })
         } else if status.is_server_error() {
-            tracing::warn!(error = error_chain(&self), "a request was turned away");
+            told::turned_away(&self, false);
             let detail = json!({ "requestId": id.to_string() });
             json!({ "errors": [{ "code": code.as_str(), "message": self.to_string(), "detail": detail }] })
         } else {
@@ -145,9 +156,11 @@ impl Error {
             ) => {
                 vec![(header::WWW_AUTHENTICATE, CHALLENGE)]
             }
-            Self::Registry(RegistryError::UploadBusy { .. } | RegistryError::Store(StoreError::Stopped)) => {
-                wait(limits::RETRY_AFTER_BUSY)
-            }
+            Self::Registry(
+                RegistryError::UploadBusy { .. } | RegistryError::Exhausted | RegistryError::Store(StoreError::Stopped),
+            ) => wait(limits::RETRY_AFTER_BUSY),
+            Self::TooMany(refused) => vec![(header::RETRY_AFTER, refused.retry_after())],
+            Self::Crowded(_) => wait(limits::RETRY_AFTER_BUSY),
             Self::Registry(RegistryError::Quarantined { .. }) => wait(limits::RETRY_AFTER_DAMAGED),
             Self::Registry(RegistryError::Full | RegistryError::TooManyUploads { .. }) => {
                 wait(limits::RETRY_AFTER_FULL)
@@ -244,6 +257,8 @@ fn of_registry(error: &RegistryError) -> (StatusCode, ErrorCode) {
             Holder::Manifest => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::ManifestQuarantined),
         },
         RegistryError::Full => (StatusCode::INSUFFICIENT_STORAGE, ErrorCode::Denied),
+        // The specification has no code for a server that lacks something.
+        RegistryError::Exhausted => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unknown),
         RegistryError::Store(error) => of_store(error),
     }
 }
@@ -261,6 +276,8 @@ fn of_store(error: &StoreError) -> (StatusCode, ErrorCode) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use http_body_util::BodyExt as _;
 
     use super::*;
@@ -371,6 +388,14 @@ mod tests {
             (R::PolicyUnknown { repository: name() }.into(), 404, "NAME_UNKNOWN", &[]),
             (R::TooManyPolicies { repository: name() }.into(), 409, "DENIED", &[]),
             (R::Full.into(), 507, "DENIED", &["retry-after"]),
+            (
+                TooMany { per_second: 1, wait: Duration::from_millis(1) }.into(),
+                429,
+                "TOOMANYREQUESTS",
+                &["retry-after"],
+            ),
+            (Crowded.into(), 503, "UNKNOWN", &["retry-after"]),
+            (R::Exhausted.into(), 503, "UNKNOWN", &["retry-after"]),
             (R::Store(StoreError::Stopped).into(), 503, "UNKNOWN", &["retry-after"]),
             (R::Store(StoreError::Panicked("x")).into(), 500, "UNKNOWN", &[]),
             (R::Store(FileError::Stopped.into()).into(), 500, "UNKNOWN", &[]),

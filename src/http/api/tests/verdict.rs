@@ -105,6 +105,7 @@ fn refusals() -> Vec<(ApiError, u16, &'static str)> {
         (RegistryError::PolicyUnknown { repository: repo() }, 404, "NO_SUCH_POLICY"),
         (RegistryError::TooManyPolicies { repository: repo() }, 400, "TOO_MANY_POLICIES"),
         (RegistryError::Full, 507, "INSUFFICIENT_STORAGE"),
+        (RegistryError::Exhausted, 503, "UNAVAILABLE"),
         (RegistryError::Store(StoreError::Stopped), 503, "UNAVAILABLE"),
         (RegistryError::Store(StoreError::Panicked("here")), 500, "INTERNAL_ERROR"),
     ];

@@ -19,3 +19,5 @@ mod refuse;
 mod rights;
 /// What a server needs, row by row.
 mod rows;
+/// What a server has too little of: room on the disk, memory, patience.
+mod scarce;
