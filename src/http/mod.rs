@@ -51,6 +51,8 @@ pub mod rate;
 
 /// Conditions of requests.
 mod condition;
+/// Quotas that leave no room.
+mod quota;
 
 /// The registry API.
 pub mod v2;

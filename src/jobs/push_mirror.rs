@@ -69,6 +69,8 @@ impl TransferError {
                 | RegistryError::Quarantined { .. },
             )
             | Self::Incomplete { .. } => Retry::Soon,
+            // Room comes when somebody makes some.
+            Self::Registry(RegistryError::Quota(_)) => Retry::Slowly,
             Self::Setting(_) | Self::Registry(_) | Self::Content(_) => Retry::Slowly,
         };
         let why = match self {

@@ -25,7 +25,10 @@ use super::read::Read;
 use super::record::{Damage, Repository, Stored as _};
 use super::repo::PUBLIC_LISTED;
 use super::tables::Table;
+use super::usage;
+use super::write::Change;
 use crate::chance::{Chance, Id};
+use crate::clock::Timestamp;
 use crate::limits;
 
 /// The database's file name.
@@ -296,6 +299,7 @@ fn enter(database: Pages, path: &Path, root: &Path, marker: Option<Marker>) -> R
             }
             Ok::<_, StoreError>(())
         })?;
+        guarded(|| usage::begin(&mut Change::open(&transaction, Timestamp::EPOCH)?, generation))?;
         transaction.commit()
     };
     begin().map_err(|error| refuse_store(path, error))?;

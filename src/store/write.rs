@@ -74,6 +74,14 @@ impl<'t> Change<'t> {
         self.put_bytes(table, key, &record.encode())
     }
 
+    /// Writes a record; whether there was none.
+    pub fn put_new<R: Stored>(&mut self, table: Table, key: &Key, record: &R) -> Result<bool, StoreError> {
+        let value = record.encode();
+        guarded_in(table, key.bytes(), || {
+            self.tables[table as usize].insert(key.bytes(), value.as_slice()).map(|was| was.is_none())
+        })
+    }
+
     /// Writes a key that says it all.
     pub fn put_mark(&mut self, table: Table, key: &Key) -> Result<(), StoreError> {
         self.put_bytes(table, key, &[])

@@ -14,6 +14,7 @@ use super::answer::{UPLOAD_UUID, progress_range, upload_location};
 use crate::http::Body;
 use crate::http::body::BodyError;
 use crate::http::condition;
+use crate::http::quota;
 use crate::http::rate::TooMany;
 use crate::http::request_id::RequestId;
 use crate::http::room::Crowded;
@@ -133,6 +134,9 @@ impl Error {
             let mut error = json!({ "code": code.as_str(), "message": self.to_string() });
             if let Self::Registry(RegistryError::Condition(refused)) = &self {
                 error["detail"] = condition::detail(refused);
+            }
+            if let Self::Registry(RegistryError::Quota(exceeded)) = &self {
+                error["detail"] = quota::detail(exceeded);
             }
             json!({ "errors": [error] })
         };
@@ -256,6 +260,10 @@ fn of_registry(error: &RegistryError) -> (StatusCode, ErrorCode) {
             Holder::Blob => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::BlobQuarantined),
             Holder::Manifest => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::ManifestQuarantined),
         },
+        // What the field answers. docker gives up on DENIED and prints the
+        // words; on 413, 429 and 5xx, or under another code, clients send the
+        // whole layer again, some five times.
+        RegistryError::Quota(_) => (StatusCode::FORBIDDEN, ErrorCode::Denied),
         RegistryError::Full => (StatusCode::INSUFFICIENT_STORAGE, ErrorCode::Denied),
         // The specification has no code for a server that lacks something.
         RegistryError::Exhausted => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unknown),
@@ -288,6 +296,7 @@ mod tests {
     use crate::oci::tag::TagError;
     use crate::oci::{Digest, MediaType, Reference, Tag};
     use crate::registry::condition::{Refused, Subject};
+    use crate::registry::quota::{Bounded, Exceeded};
     use crate::store::file::{FileError, UploadId};
     use crate::store::quarantine::Held;
 
@@ -311,6 +320,7 @@ mod tests {
         let refused = R::from(Refused { unmet: Unmet::IfMatch, subject, repository: name(), there: Some(digest) });
         let reference = Reference::Digest(digest);
         let text = || "x".to_owned();
+        let exceeded = Exceeded { of: Bounded::All, limit: 5, used: 4, reserved: 0, needed: 2 };
         let stands = Progress { id: id(), offset: 7 };
         let cases: Vec<(Error, u16, &str, &[&str])> = vec![
             (CallError::Path(V2PathError::Shape).into(), 404, "UNSUPPORTED", &[]),
@@ -387,6 +397,7 @@ mod tests {
             (R::BlobTooLarge.into(), 413, "SIZE_INVALID", &[]),
             (R::PolicyUnknown { repository: name() }.into(), 404, "NAME_UNKNOWN", &[]),
             (R::TooManyPolicies { repository: name() }.into(), 409, "DENIED", &[]),
+            (R::from(exceeded).into(), 403, "DENIED", &[]),
             (R::Full.into(), 507, "DENIED", &["retry-after"]),
             (
                 TooMany { per_second: 1, wait: Duration::from_millis(1) }.into(),
