@@ -24,7 +24,7 @@ use tidegate::registry::collect::Half;
 use tidegate::registry::manifest::Sent;
 use tidegate::registry::policy::Saving;
 use tidegate::registry::repository::{Purge, Settings};
-use tidegate::registry::upload::BrokenBody;
+use tidegate::registry::upload::{BrokenBody, Said};
 use tidegate::registry::{Caller, Registry, RegistryError};
 use tidegate::store::file::Keep;
 use tidegate::store::gc::CutOff;
@@ -223,7 +223,7 @@ impl World {
             return self.ended(&[], self.registry.cancel_upload(&Caller::System, &name, &session).await).map(drop);
         }
         let piece = body(&layer.as_bytes()[sent..next]);
-        let appended = self.registry.append_upload(&Caller::System, &name, &session, None, None, piece).await;
+        let appended = self.registry.append_upload(&Caller::System, &name, &session, Said::default(), piece).await;
         self.ended(&[], appended)?;
         if next < layer.len() {
             self.uploads.borrow_mut().push((repository, session, image, next));
