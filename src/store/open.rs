@@ -299,7 +299,11 @@ fn enter(database: Pages, path: &Path, root: &Path, marker: Option<Marker>) -> R
             }
             Ok::<_, StoreError>(())
         })?;
-        guarded(|| usage::begin(&mut Change::open(&transaction, Timestamp::EPOCH)?, generation))?;
+        guarded(|| {
+            let mut change = Change::open(&transaction, Timestamp::EPOCH)?;
+            usage::begin(&mut change, generation)?;
+            change.finish()
+        })?;
         transaction.commit()
     };
     begin().map_err(|error| refuse_store(path, error))?;

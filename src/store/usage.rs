@@ -53,6 +53,15 @@ impl Scope<'_> {
     }
 }
 
+/// Counters as a transaction knows them: what goes in together counts for the
+/// same repository and the same namespace most of the time, so each counter is
+/// read and written once in a commit.
+#[derive(Debug, Default)]
+pub struct Tally {
+    counting: Option<Counting>,
+    changed: BTreeMap<Key, Usage>,
+}
+
 /// How many bytes are held, as far as they are counted.
 pub fn counted(read: &impl Read, scope: Scope<'_>) -> Result<u64, StoreError> {
     match counting(read)? {
@@ -162,6 +171,7 @@ pub(super) fn forget_repository(change: &mut Change<'_>, name: &RepoName, number
         let bytes = of_epoch(change, &key, counting.epoch)?;
         add(change, &Scope::Namespace(name.namespace()).key(), counting.epoch, bytes, u64::saturating_sub)?;
     }
+    change.tally.changed.remove(&key);
     change.remove(Table::Usage, &key)?;
     change.remove(Table::Quotas, &key)?;
     Ok(())
@@ -186,7 +196,7 @@ pub(super) fn begin(change: &mut Change<'_>, generation: u64) -> Result<(), Stor
             Counting { epoch: generation, generation, upto }
         }
     };
-    change.put(Table::Meta, &Key::new().text(COUNTING), &next)
+    set_counting(change, next)
 }
 
 /// Counts up to `limit` rows more; whether there may be others.
@@ -212,7 +222,7 @@ pub fn count(change: &mut Change<'_>, limit: usize) -> Result<bool, StoreError> 
             }
         }
     };
-    change.put(Table::Meta, &Key::new().text(COUNTING), &Counting { upto, ..before })?;
+    set_counting(change, Counting { upto, ..before })?;
     Ok(true)
 }
 
@@ -337,16 +347,40 @@ impl Counting {
 }
 
 fn counting(read: &impl Read) -> Result<Option<Counting>, StoreError> {
-    read.record(Table::Meta, &Key::new().text(COUNTING))
+    match read.tally().and_then(|tally| tally.counting.clone()) {
+        None => read.record(Table::Meta, &Key::new().text(COUNTING)),
+        known => Ok(known),
+    }
+}
+
+fn set_counting(change: &mut Change<'_>, counting: Counting) -> Result<(), StoreError> {
+    change.put(Table::Meta, &Key::new().text(COUNTING), &counting)?;
+    change.tally.counting = Some(counting);
+    Ok(())
 }
 
 /// The count that a change to this row belongs to; none: it is counted later.
-fn epoch_of(read: &impl Read, table: Table, key: &Key) -> Result<Option<u64>, StoreError> {
-    Ok(counting(read)?.filter(|counting| counting.covers(table, key.bytes())).map(|counting| counting.epoch))
+fn epoch_of(change: &mut Change<'_>, table: Table, key: &Key) -> Result<Option<u64>, StoreError> {
+    if change.tally.counting.is_none() {
+        change.tally.counting = counting(change)?;
+    }
+    let counting = change.tally.counting.as_ref();
+    Ok(counting.filter(|counting| counting.covers(table, key.bytes())).map(|counting| counting.epoch))
+}
+
+/// Writes the counters that have changed.
+pub(super) fn write(change: &mut Change<'_>) -> Result<(), StoreError> {
+    for (key, usage) in std::mem::take(&mut change.tally.changed) {
+        change.put(Table::Usage, &key, &usage)?;
+    }
+    Ok(())
 }
 
 fn of_epoch(read: &impl Read, scope: &Key, epoch: u64) -> Result<u64, StoreError> {
-    let usage = read.record::<Usage>(Table::Usage, scope)?;
+    let usage = match read.tally().and_then(|tally| tally.changed.get(scope).copied()) {
+        None => read.record::<Usage>(Table::Usage, scope)?,
+        changed => changed,
+    };
     Ok(usage.filter(|usage| usage.epoch == epoch).map_or(0, |usage| usage.bytes))
 }
 
@@ -361,7 +395,8 @@ fn add(
         return Ok(());
     }
     let bytes = sum(of_epoch(change, scope, epoch)?, bytes);
-    change.put(Table::Usage, scope, &Usage { bytes, epoch })
+    change.tally.changed.insert(scope.clone(), Usage { bytes, epoch });
+    Ok(())
 }
 
 /// Forgets all counters, as a start does behind a program that knows of none.
@@ -369,5 +404,5 @@ fn add(
 pub(crate) fn count_anew(change: &mut Change<'_>) -> Result<(), StoreError> {
     let Some(before) = counting(change)? else { return Ok(()) };
     let upto = Upto::Row { place: 0, key: Vec::new() };
-    change.put(Table::Meta, &Key::new().text(COUNTING), &Counting { epoch: before.epoch + 1, upto, ..before })
+    set_counting(change, Counting { epoch: before.epoch + 1, upto, ..before })
 }

@@ -19,6 +19,7 @@ use super::key::{Key, Span};
 use super::read::{Order, Read, in_place, walk};
 use super::record::Stored;
 use super::tables::Table;
+use super::usage::{self, Tally};
 use crate::clock::Timestamp;
 
 /// A change to the store, as data. It may run more than once before it is
@@ -56,12 +57,20 @@ pub enum Lane {
 pub struct Change<'t> {
     tables: Vec<RedbTable<'t, &'static [u8], &'static [u8]>>,
     now: Timestamp,
+    /// Counters that are in many hands: written once, when this ends.
+    pub(super) tally: Tally,
 }
 
 impl<'t> Change<'t> {
     pub(super) fn open(transaction: &'t WriteTransaction, now: Timestamp) -> Result<Self, StoreError> {
         let open = |table: Table| guarded(|| transaction.open_table(table.definition()));
-        Ok(Self { tables: Table::ALL.into_iter().map(open).collect::<Result<_, StoreError>>()?, now })
+        let tables = Table::ALL.into_iter().map(open).collect::<Result<_, StoreError>>()?;
+        Ok(Self { tables, now, tally: Tally::default() })
+    }
+
+    /// Writes what was kept back; before the transaction is committed.
+    pub(super) fn finish(mut self) -> Result<(), StoreError> {
+        usage::write(&mut self)
     }
 
     /// The time of this commit: later than every commit's before it.
@@ -104,6 +113,10 @@ impl<'t> Change<'t> {
 }
 
 impl Read for Change<'_> {
+    fn tally(&self) -> Option<&Tally> {
+        Some(&self.tally)
+    }
+
     fn with<T>(&self, table: Table, key: &Key, read: impl FnOnce(&[u8]) -> T) -> Result<Option<T>, StoreError> {
         let found = guarded_in(table, key.bytes(), || self.tables[table as usize].get(key.bytes()))?;
         in_place(table, key, found.as_ref(), read)
