@@ -29,7 +29,7 @@ pub enum RepositoryCommand {
 pub struct CreateArgs {
     /// NAMESPACE/NAME, such as dev/website
     pub name: RepoName,
-    /// Everyone who is signed in may pull
+    /// Everyone may pull, without signing in too where the registry lets that be
     #[arg(long)]
     pub public: bool,
 }
@@ -42,7 +42,7 @@ pub struct CreateArgs {
 pub struct UpdateArgs {
     /// NAMESPACE/NAME
     pub name: RepoName,
-    /// `public` (everyone who is signed in may pull) or `private`
+    /// `public` (everyone may pull) or `private`
     #[arg(long, value_parser = ["public", "private"])]
     pub visibility: Option<String>,
     /// Whether a tag that exists is never moved or removed

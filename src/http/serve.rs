@@ -130,6 +130,7 @@ async fn registry(
     let answered = async {
         let caller = sign_in(state, &parts.headers, peer).await?;
         tracing::Span::current().record("caller.name", caller.label());
+        v2::admit(state, &caller, &call)?;
         v2::handle(state, &caller, call?, parts, body).await
     };
     let mut response = match answered.await {

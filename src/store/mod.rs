@@ -55,8 +55,12 @@ pub mod account;
 pub mod blob;
 /// The event log.
 pub mod event;
+/// What teams may do.
+pub mod grant;
 /// Manifests, their links and where they are readable.
 pub mod manifest;
+/// Members of organizations.
+pub mod organization;
 /// Policies, their status, verdicts.
 pub mod policy;
 /// What is damaged here.
@@ -69,8 +73,12 @@ pub mod referrer;
 pub mod repo;
 /// What a pass over everything has to look at.
 pub mod scrub;
+/// What an operator sets.
+pub mod settings;
 /// Tags, their history and back index.
 pub mod tag;
+/// Teams of organizations.
+pub mod team;
 /// Transfers.
 pub mod transfer;
 /// Proof that all of it fits together.
@@ -130,7 +138,7 @@ impl Store {
 
     /// The same, with a high-water mark of the caller's.
     pub fn open_keeping(root: &Path, keep: Keep, clock: Clock, chance: Chance) -> Result<Self, OpenError> {
-        let opened = open::open(root, &chance)?;
+        let opened = open::open(root, clock.now(), &chance)?;
         Self::assemble(opened, root, keep, clock, chance)
     }
 
@@ -149,7 +157,7 @@ impl Store {
         clock: Clock,
         chance: Chance,
     ) -> Result<Self, OpenError> {
-        let opened = open::open_on(&open::builder(), backend, root, &chance)?;
+        let opened = open::open_on(&open::builder(), backend, root, clock.now(), &chance)?;
         Self::assemble(opened, root, Keep::Usual, clock, chance)
     }
 

@@ -21,7 +21,21 @@ use tidegate::store::{
 use crate::make::{BEGUN, JOB, LAYER, OLD_JOB, PASSWORD, first, name};
 
 /// Tables that came after the first golden database was written.
-const LATER: [Table; 2] = [Table::Quarantine, Table::Scrub];
+const LATER: [Table; 13] = [
+    Table::Quarantine,
+    Table::Scrub,
+    Table::Organizations,
+    Table::Members,
+    Table::Memberships,
+    Table::Teams,
+    Table::TeamNames,
+    Table::TeamMembers,
+    Table::UserTeams,
+    Table::NamespaceGrants,
+    Table::RepositoryGrants,
+    Table::TeamGrants,
+    Table::Settings,
+];
 
 /// Of the first format.
 pub(crate) async fn v1(folder: &Path) {

@@ -4,7 +4,7 @@ use http::request::Parts;
 use http::{Method, Response};
 
 use crate::http::request_body::RequestBody;
-use crate::http::{Body, Query, RequestId, State, read_capped};
+use crate::http::{Body, Query, RequestId, SignInError, State, read_capped};
 use crate::limits;
 use crate::registry::Caller;
 
@@ -49,11 +49,17 @@ pub(in crate::http) async fn handle(
     }
 }
 
-/// What is asked for, if it is something and the caller may ask.
+/// What is asked for, if it is something and the caller may ask. Who has no
+/// name is told to say one, and nothing else.
 pub(super) fn admit(state: &State, caller: &Caller, method: &Method, path: &str) -> Result<ApiRoute, ApiError> {
-    let route = ApiRoute::parse(method, path)?;
-    route.right().require(state, caller)?;
-    Ok(route)
+    let admitted = ApiRoute::parse(method, path).map_err(ApiError::from).and_then(|route| {
+        route.right().require(state, caller)?;
+        Ok(route)
+    });
+    if *caller == Caller::Anonymous && !admitted.as_ref().is_ok_and(ApiRoute::is_open) {
+        return Err(SignInError::Missing.into());
+    }
+    admitted
 }
 
 /// Answers a call that was admitted.

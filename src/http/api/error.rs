@@ -7,7 +7,7 @@
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
-use crate::http::{Body, BodyError, RequestId, condition};
+use crate::http::{Body, BodyError, CHALLENGE, RequestId, SignInError, condition};
 use crate::identity::PasswordError;
 use crate::limits;
 use crate::oci::condition::ConditionError;
@@ -25,6 +25,9 @@ use super::route::RouteError;
 /// Why a call is not answered as it hoped.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ApiError {
+    /// Nobody knows who asks.
+    #[error(transparent)]
+    SignIn(#[from] SignInError),
     /// It is no call.
     #[error(transparent)]
     Route(#[from] RouteError),
@@ -123,6 +126,12 @@ impl ApiError {
     /// Status and code. Total.
     pub(super) fn verdict(&self) -> (StatusCode, &'static str) {
         match self {
+            Self::SignIn(error) => match error {
+                SignInError::Missing | SignInError::Malformed | SignInError::Repeated | SignInError::Wrong => {
+                    (StatusCode::UNAUTHORIZED, "NOT_AUTHENTICATED")
+                }
+                SignInError::Store(_) => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR"),
+            },
             Self::Route(error) => match error {
                 RouteError::Nothing => (StatusCode::NOT_FOUND, "NOT_FOUND"),
                 RouteError::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "NOT_ALLOWED"),
@@ -199,6 +208,7 @@ impl ApiError {
     fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         let wait = |time: std::time::Duration| Some((header::RETRY_AFTER, HeaderValue::from(time.as_secs())));
         match self {
+            Self::SignIn(_) => Some((header::WWW_AUTHENTICATE, CHALLENGE)),
             Self::Route(RouteError::Method { allow }) => Some((header::ALLOW, allow.parse().ok()?)),
             Self::Registry(RegistryError::Store(StoreError::Stopped)) => wait(limits::RETRY_AFTER_BUSY),
             Self::Registry(RegistryError::Full) => wait(limits::RETRY_AFTER_FULL),
@@ -211,10 +221,24 @@ impl ApiError {
 fn of_registry(error: &RegistryError) -> (StatusCode, &'static str) {
     match error {
         RegistryError::RepositoryUnknown { .. } => (StatusCode::NOT_FOUND, "NO_SUCH_REPOSITORY"),
-        RegistryError::Denied { .. } | RegistryError::AdminOnly { .. } => (StatusCode::FORBIDDEN, "NOT_AUTHORIZED"),
-        RegistryError::NamespaceUnknown { .. } | RegistryError::AccountUnknown { .. } => {
-            (StatusCode::NOT_FOUND, "NO_SUCH_ACCOUNT")
-        }
+        RegistryError::Denied { .. }
+        | RegistryError::AdminOnly { .. }
+        | RegistryError::NotFor { .. }
+        | RegistryError::SystemAccount { .. } => (StatusCode::FORBIDDEN, "NOT_AUTHORIZED"),
+        RegistryError::NamespaceUnknown { .. }
+        | RegistryError::AccountUnknown { .. }
+        | RegistryError::OrganizationUnknown { .. }
+        | RegistryError::UserUnknown { .. } => (StatusCode::NOT_FOUND, "NO_SUCH_ACCOUNT"),
+        RegistryError::TeamUnknown { .. } => (StatusCode::NOT_FOUND, "NO_SUCH_TEAM"),
+        RegistryError::MemberUnknown { .. } => (StatusCode::NOT_FOUND, "NO_SUCH_MEMBER"),
+        RegistryError::GrantUnknown { .. } => (StatusCode::NOT_FOUND, "NO_SUCH_NAMESPACE_TEAM_ACCESS"),
+        RegistryError::NoAccess { .. } => (StatusCode::NOT_FOUND, "NO_SUCH_REPOSITORY_ACCESS"),
+        RegistryError::NoOrganization { .. } => (StatusCode::BAD_REQUEST, "NOT_AN_ORGANIZATION"),
+        RegistryError::TeamExists { .. } => (StatusCode::BAD_REQUEST, "TEAM_EXISTS"),
+        RegistryError::TeamName { .. } => (StatusCode::BAD_REQUEST, "INVALID_TEAM_NAME"),
+        RegistryError::TooManyTeams { .. } => (StatusCode::BAD_REQUEST, "TOO_MANY_TEAMS"),
+        RegistryError::TextTooLong => (StatusCode::BAD_REQUEST, "INVALID_PARAMETERS"),
+        RegistryError::Overtaken { .. } => (StatusCode::CONFLICT, "CONFLICT"),
         RegistryError::RepositoryExists { .. } => (StatusCode::BAD_REQUEST, "REPOSITORY_EXISTS"),
         RegistryError::AccountExists { .. } => (StatusCode::BAD_REQUEST, "ACCOUNT_EXISTS"),
         RegistryError::AccountName { .. } => (StatusCode::BAD_REQUEST, "INVALID_ACCOUNT_NAME"),

@@ -64,7 +64,7 @@ pub(super) async fn list(call: Call<'_>, namespace: Option<String>) -> Result<An
     let namespace = namespace.or_else(|| call.query.filled("namespace").map(str::to_owned));
     let (repositories, next, count) = lifecycle::blocking(move || {
         let namespace = match namespace {
-            Some(namespace) => Some(registry.account(&namespace)?.0),
+            Some(namespace) => Some(known(&registry, &caller, namespace)?),
             None => None,
         };
         gather(&registry, &caller, namespace.as_deref(), &page)
@@ -118,6 +118,22 @@ pub(super) async fn delete(call: Call<'_>, name: &RepoName) -> Result<Answer, Ap
             }
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+/// The name of a namespace. Who has no name is not told whether there is one,
+/// and a system admin sees what the account of one that is gone has left.
+fn known(registry: &Registry, caller: &Caller, namespace: String) -> Result<String, RegistryError> {
+    match registry.account(&namespace) {
+        Ok((name, _)) => Ok(name),
+        Err(RegistryError::AccountUnknown { .. }) if *caller == Caller::Anonymous => Ok(namespace),
+        Err(unknown @ RegistryError::AccountUnknown { .. }) => {
+            let page = Page { entries: 1, last: None };
+            let is_left = registry.require_admin(caller, "see what is left").is_ok()
+                && !registry.repositories(caller, Some(&namespace), &page)?.0.is_empty();
+            if is_left { Ok(namespace) } else { Err(unknown) }
+        }
+        Err(error) => Err(error),
     }
 }
 

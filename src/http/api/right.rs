@@ -80,6 +80,22 @@ impl ApiRoute {
     }
 }
 
+impl ApiRoute {
+    /// Whether who says no name may ask, as far as things are public: to find
+    /// and see repositories and their images, and nothing beyond.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(
+            self,
+            Self::ListRepositories(_)
+                | Self::GetRepository(_)
+                | Self::ListTags(_)
+                | Self::GetTag(..)
+                | Self::TagsOf(..)
+                | Self::ListManifests(_)
+        )
+    }
+}
+
 impl Right<'_> {
     /// Refuses a caller that does not have it.
     pub(super) fn require(self, state: &State, caller: &Caller) -> Result<(), ApiError> {

@@ -12,5 +12,7 @@ mod measure;
 mod order;
 /// Pushes in, promotions and transfers out.
 mod promotion;
+/// Policies whose owner loses the right.
+mod rights;
 /// A registry to try it on.
 mod world;
