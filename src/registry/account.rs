@@ -258,6 +258,30 @@ impl Registry {
         if caller.is_admin(&self.store().snapshot()?)? { Ok(()) } else { Err(RegistryError::AdminOnly { action }) }
     }
 
+    /// Refuses a caller that may not change an account at all.
+    pub fn require_account(&self, caller: &Caller, name_or_id: &str) -> Result<(), RegistryError> {
+        let read = self.store().snapshot()?;
+        let (_, account) = known(&read, name_or_id)?;
+        let may = caller.is_admin(&read)?
+            || caller.is(&read, &account.id)?
+            || account.is_org && caller.role(&read, &account.id)? == Some(Role::Owner);
+        if may { Ok(()) } else { Err(RegistryError::NotFor { who: CHANGES_ACCOUNTS }) }
+    }
+
+    /// Refuses a caller that is neither this user nor a system admin.
+    pub fn require_user(&self, caller: &Caller, name_or_id: &str) -> Result<(), RegistryError> {
+        let read = self.store().snapshot()?;
+        let (_, account) = known_user(&read, name_or_id)?;
+        let may = caller.is(&read, &account.id)? || caller.is_admin(&read)?;
+        if may { Ok(()) } else { Err(RegistryError::NotFor { who: SETS_PASSWORDS }) }
+    }
+
+    /// Refuses a caller that is less than `role` in an organization.
+    pub fn require_organization(&self, caller: &Caller, name_or_id: &str, role: Role) -> Result<(), RegistryError> {
+        let read = self.store().snapshot()?;
+        caller.require_role(&read, &known_organization(&read, name_or_id)?.1.id, role)
+    }
+
     /// Accounts by name, from the one at or after `start`.
     pub fn accounts(&self, start: &str, limit: usize) -> Result<Vec<(String, Account)>, RegistryError> {
         Ok(account::list(&self.store().snapshot()?, start, limit)?)

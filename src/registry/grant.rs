@@ -157,8 +157,12 @@ impl Registry {
         (start, size): (Option<&Id>, usize),
     ) -> Result<Part<TeamAccess>, RegistryError> {
         let read = self.store().snapshot()?;
-        let owned = match place.find(&read, caller, Level::ReadOnly) {
-            // Nobody has made a list of teams for a user's repository.
+        let needed = match place {
+            Place::Repository(_) => Level::Admin,
+            Place::Namespace(_) => Level::ReadOnly,
+        };
+        let owned = match place.find(&read, caller, needed) {
+            // A user's repository has no teams.
             Err(RegistryError::NoOrganization { .. }) if matches!(place, Place::Repository(_)) => {
                 return Ok(Part { entries: Vec::new(), next: None, count: 0 });
             }

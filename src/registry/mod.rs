@@ -10,7 +10,7 @@
 /// Users and organizations.
 pub mod account;
 /// Accounts and namespaces that go.
-mod account_removal;
+pub mod account_removal;
 /// Blobs: read, mount, delete.
 pub mod blob;
 /// Who is asking, and how much they may do.

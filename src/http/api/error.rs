@@ -7,6 +7,7 @@
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
+use crate::access::NoLevel;
 use crate::http::{Body, BodyError, CHALLENGE, RequestId, SignInError, condition};
 use crate::identity::PasswordError;
 use crate::limits;
@@ -71,12 +72,36 @@ pub(super) enum ApiError {
     /// Neither public nor private.
     #[error("the visibility is \"public\" or \"private\", not {0:?}")]
     Visibility(String),
+    /// No level.
+    #[error("`accessLevel`: {0}")]
+    Level(#[from] NoLevel),
+    /// Something that cannot be set here.
+    #[error("{0}")]
+    Settings(String),
+    /// A user's settings that cannot be.
+    #[error("there are no content caches: `contentCacheUUID` stays empty")]
+    UserSettings,
     /// A name that no tag can have.
     #[error("`targetTag`: {0}")]
     TagName(#[from] TagError),
     /// A user without a password.
     #[error("a user needs a password")]
     NoPassword,
+    /// The old password is another.
+    #[error("the old password is wrong")]
+    WrongPassword,
+    /// What another system has made of a password.
+    #[error(
+        "this registry cannot check passwords by the hashes of other systems (bcrypt, PBKDF2): leave `passwordHash` \
+         out, and set a password for each user that is to sign in"
+    )]
+    ForeignHash,
+    /// There is no directory.
+    #[error("this registry has no directory (LDAP, SAML): its accounts are its own")]
+    NoDirectory,
+    /// No such worker.
+    #[error("there is no such worker; the daemon is the only one")]
+    NoSuchWorker,
     /// A password that may not be set.
     #[error(transparent)]
     Password(#[from] PasswordError),
@@ -150,8 +175,14 @@ impl ApiError {
             Self::Namespace { .. } => (StatusCode::FORBIDDEN, "NOT_AUTHORIZED"),
             Self::RepositoryName { .. } => (StatusCode::BAD_REQUEST, "INVALID_REPOSITORY_NAME"),
             Self::Visibility(_) => (StatusCode::BAD_REQUEST, "INVALID_REPOSITORY_VISIBILITY"),
+            Self::Level(_) => (StatusCode::BAD_REQUEST, "INVALID_ACCESS_LEVEL"),
+            Self::Settings(_) => (StatusCode::BAD_REQUEST, "INVALID_SETTINGS"),
+            Self::UserSettings => (StatusCode::BAD_REQUEST, "INVALID_USER_SETTINGS"),
             Self::TagName(_) => (StatusCode::BAD_REQUEST, "INVALID_TAG_NAME"),
-            Self::NoPassword => (StatusCode::BAD_REQUEST, "INVALID_PASSWORD"),
+            Self::NoPassword | Self::ForeignHash => (StatusCode::BAD_REQUEST, "INVALID_PASSWORD"),
+            Self::WrongPassword => (StatusCode::BAD_REQUEST, "PASSWORD_INCORRECT"),
+            Self::NoDirectory => (StatusCode::BAD_REQUEST, "LDAP_NOT_CONFIGURED"),
+            Self::NoSuchWorker => (StatusCode::NOT_FOUND, "NO_SUCH_WORKER"),
             Self::Password(PasswordError::TooShort { .. } | PasswordError::TooLong { .. }) => {
                 (StatusCode::BAD_REQUEST, "INVALID_PASSWORD")
             }

@@ -30,9 +30,10 @@ struct RepositoryForm {
     tag_limit: Option<u64>,
 }
 
+/// A repository as DTR shows one.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct RepositoryShape {
+pub(super) struct RepositoryShape {
     id: String,
     namespace: String,
     namespace_type: &'static str,
@@ -190,6 +191,14 @@ fn settings(form: RepositoryForm) -> Result<Settings, ApiError> {
         tag_limit: form.tag_limit,
         enable_manifest_lists: form.enable_manifest_lists,
     })
+}
+
+/// A repository as it is shown inside of another answer.
+pub(super) fn shown(call: Call<'_>, name: &RepoName, record: Repository) -> Result<RepositoryShape, RegistryError> {
+    let read = call.registry().store().snapshot()?;
+    let is_org = call.registry().namespace_is_org(&read, name.namespace())?;
+    let counts = call.registry().counts(&read, record.number)?;
+    Ok(shape(name, record, is_org, counts))
 }
 
 fn shape(name: &RepoName, record: Repository, is_org: bool, counts: Counts) -> RepositoryShape {

@@ -4,7 +4,7 @@ use http::StatusCode;
 
 use super::super::error::ApiError;
 use super::super::route::RouteError;
-use crate::access::Level;
+use crate::access::{Level, NoLevel};
 use crate::chance::Chance;
 use crate::http::{BodyError, RequestId, SignInError};
 use crate::identity::PasswordError;
@@ -47,8 +47,15 @@ fn refusals() -> Vec<(ApiError, u16, &'static str)> {
         (ApiError::Namespace { namespace: "dev".into() }, 403, "NOT_AUTHORIZED"),
         (ApiError::RepositoryName { name: "x".into(), source: name_error() }, 400, "INVALID_REPOSITORY_NAME"),
         (ApiError::Visibility("hidden".into()), 400, "INVALID_REPOSITORY_VISIBILITY"),
+        (NoLevel("owner".into()).into(), 400, "INVALID_ACCESS_LEVEL"),
+        (ApiError::Settings("no".into()), 400, "INVALID_SETTINGS"),
+        (ApiError::UserSettings, 400, "INVALID_USER_SETTINGS"),
         (ApiError::TagName(tag_error()), 400, "INVALID_TAG_NAME"),
         (ApiError::NoPassword, 400, "INVALID_PASSWORD"),
+        (ApiError::ForeignHash, 400, "INVALID_PASSWORD"),
+        (ApiError::WrongPassword, 400, "PASSWORD_INCORRECT"),
+        (ApiError::NoDirectory, 400, "LDAP_NOT_CONFIGURED"),
+        (ApiError::NoSuchWorker, 404, "NO_SUCH_WORKER"),
         (PasswordError::TooShort { chars: 1 }.into(), 400, "INVALID_PASSWORD"),
         (PasswordError::TooLong { bytes: 9_999 }.into(), 400, "INVALID_PASSWORD"),
         (ApiError::Policy { kind: Kind::Promotion, why: "no".into() }, 400, "INVALID_PROMOTION_POLICY"),
