@@ -52,6 +52,18 @@ pub const PROMOTION_HOPS: u8 = 16;
 
 /// Longest account name, in bytes.
 pub const ACCOUNT_NAME_BYTES: usize = 100;
+/// Longest name for people and longest line about a team, in bytes.
+pub const FULL_NAME_BYTES: usize = 1_024;
+/// Longest name of a team, in bytes.
+pub const TEAM_NAME_BYTES: usize = 255;
+/// Most teams of one organization: a user may be in all of them, and each is
+/// looked at in every request that touches a repository of the organization.
+pub const TEAMS_PER_ORGANIZATION: u64 = 1_000;
+/// Most accounts in one import, and operations in one change of many: one
+/// commit, or one request.
+pub const ACCOUNTS_AT_ONCE: usize = 1_000;
+/// Repositories of a namespace that are removed at once.
+pub const REPOSITORIES_REMOVED: usize = 32;
 /// Shortest password, in characters (DTR's rule).
 pub const PASSWORD_MIN_CHARS: usize = 8;
 /// Longest password, in bytes: argon2 reads all of it.

@@ -200,7 +200,7 @@ fn welcome(config: &Config, environment: &Environment, app: &App) {
     if config.supervised {
         return;
     }
-    let is_first = app.registry.accounts("", 1).is_ok_and(|accounts| accounts.is_empty());
+    let is_first = app.registry.has_users().is_ok_and(|has| !has);
     let listener = app.bound.iter().find_map(|bound| bound.local_addr().map(|address| (address, bound.to_string())));
     if let Some((address, url)) = listener {
         let has_ca = app.state.ca_pem().is_some();

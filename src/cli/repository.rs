@@ -30,7 +30,7 @@ pub enum RepositoryCommand {
 pub struct CreateArgs {
     /// NAMESPACE/NAME, such as dev/website
     pub name: RepoName,
-    /// Everyone who is signed in may pull
+    /// Everyone may pull, without signing in too where the registry lets that be
     #[arg(long)]
     pub public: bool,
     /// It may hold at most this much, such as 10GiB
@@ -46,7 +46,7 @@ pub struct CreateArgs {
 pub struct UpdateArgs {
     /// NAMESPACE/NAME
     pub name: RepoName,
-    /// `public` (everyone who is signed in may pull) or `private`
+    /// `public` (everyone may pull) or `private`
     #[arg(long, value_parser = ["public", "private"])]
     pub visibility: Option<String>,
     /// Whether a tag that exists is never moved or removed

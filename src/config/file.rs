@@ -131,6 +131,8 @@ pub struct RawDisk {
 pub struct RawRegistry {
     /// Which manifests may name what is not there.
     pub sparse: Option<Spanned<String>>,
+    /// Whether who does not sign in may read what is public.
+    pub anonymous: Option<Spanned<bool>>,
 }
 
 /// `[clients]`.

@@ -173,6 +173,7 @@ impl Config {
                 .map_or(Keep::Usual, |keep| keep.0),
             registry: registry::Options {
                 sparse: parsed(document, "registry.sparse", raw.registry.sparse.as_ref())?.unwrap_or_default(),
+                signed_in_only: raw.registry.anonymous.as_ref().is_some_and(|anonymous| !anonymous.get_ref()),
             },
             requests_per_second: raw
                 .clients
@@ -417,6 +418,15 @@ mod tests {
             ("[registry]\nsparse = \"refused\"", Sparse::Refused),
         ] {
             assert_eq!(resolve(text).unwrap().registry.sparse, sparse, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_public_is_for_everyone_unless_the_file_says_otherwise() {
+        for (text, only) in
+            [("", false), ("[registry]\nanonymous = true", false), ("[registry]\nanonymous = false", true)]
+        {
+            assert_eq!(resolve(text).unwrap().registry.signed_in_only, only, "{text}");
         }
     }
 

@@ -111,7 +111,7 @@ fn client(caller: Option<&Caller>, peer: Peer) -> Option<Client> {
     match caller {
         Some(Caller::System) => None,
         Some(Caller::Account { id, .. }) => Some(Client::Account(*id)),
-        None => match peer.addr?.ip().to_canonical() {
+        None | Some(Caller::Anonymous) => match peer.addr?.ip().to_canonical() {
             IpAddr::V4(ip) => Some(Client::V4(ip.octets())),
             IpAddr::V6(ip) => {
                 let octets = ip.octets();

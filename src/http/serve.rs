@@ -144,6 +144,7 @@ async fn registry(
         state.rate().admit(signed_in.as_ref().ok(), peer)?;
         let caller = signed_in?;
         tracing::Span::current().record("caller.name", caller.label());
+        v2::admit(state, &caller, &call)?;
         v2::handle(state, &caller, call?, parts, body).await
     };
     let mut response = match answered.await {

@@ -1,6 +1,8 @@
 //! Who is calling.
 //!
 //! Over the local socket it is the system: being able to open it is the right.
+//! Who says nothing is nobody, who reads what is public where the operator lets
+//! that be; who is refused for having no name is told to say one.
 //! Everyone else says name and password with every request (Basic, RFC 7617);
 //! what was right is remembered for a minute by `identity::Passwords`. An
 //! account that is not there, is no user or may not sign in answers like a
@@ -49,11 +51,16 @@ pub async fn sign_in(state: &State, headers: &HeaderMap, peer: Peer) -> Result<C
         return Ok(Caller::System);
     }
     let mut all = headers.get_all(header::AUTHORIZATION).iter();
-    let sent = all.next().ok_or(SignInError::Missing)?;
+    let nobody = if state.registry().signed_in_only() { Err(SignInError::Missing) } else { Ok(Caller::Anonymous) };
+    let Some(sent) = all.next() else { return nobody };
     if all.next().is_some() {
         return Err(SignInError::Repeated);
     }
     let (name, password) = basic(sent).ok_or(SignInError::Malformed)?;
+    // Some programs send this when they were given nothing to send.
+    if name.is_empty() && password.is_empty() {
+        return nobody;
+    }
     let user = account::get(&state.registry().store().snapshot()?, &name)?
         .filter(|account| account.is_active && !account.is_org);
     let hash = user.as_ref().and_then(|account| account.password_hash.as_deref());

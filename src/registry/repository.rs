@@ -7,14 +7,14 @@ use crate::oci::{RepoName, Tag};
 use crate::store::record::{Account, JobStatus, PolicyStatus, Repository};
 use crate::store::usage::{self, Scope};
 use crate::store::{Change, Key, Lane, Operation, Parts, Read, RepoId, Span, StoreError, Table};
-use crate::store::{account, event, policy, queue, repo, transfer};
+use crate::store::{account, event, grant, organization, policy, queue, repo, team, transfer};
 
 use super::{Caller, Registry, RegistryError};
 
 /// What a repository is made with, or changed to.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// Everyone who signed in may read it.
+    /// Everyone may read it.
     pub is_public: Option<bool>,
     /// A line about it.
     pub short_description: Option<String>,
@@ -165,6 +165,7 @@ impl Operation for DeleteRepository {
             policy::set_status(tables, &policy.id, &PolicyStatus { last_moved_at, code, detail, at })?;
             left.push((source, policy.id));
         }
+        grant::remove_of_repository(tables, &self.name, record.number)?;
         repo::remove(tables, &self.name, &record)?;
         tables.put_mark(Table::Purges, &Key::new().repo(record.number))?;
         event::append(tables, self.caller.actor(), (record.number, &self.name), Kind::RepositoryDeleted)?;
@@ -172,7 +173,32 @@ impl Operation for DeleteRepository {
     }
 }
 
-/// Removes a slice of what a deleted repository or policy left.
+/// What is gone and has left rows.
+enum Left {
+    Repository(RepoId),
+    Policy(Id),
+    Account(Id),
+    Team { organization: Id, id: Id },
+}
+
+impl Left {
+    /// Reads a key of `purges`: numbers and ids by their length, what is newer
+    /// by its word.
+    fn of(key: &[u8]) -> Option<Self> {
+        let mut parts = Parts::of(key);
+        match key.len() {
+            8 => parts.repo().map(Self::Repository),
+            16 => parts.id().map(Self::Policy),
+            _ => match parts.text_then()? {
+                "account" => parts.id().map(Self::Account),
+                "team" => parts.id().zip(parts.id()).map(|(organization, id)| Self::Team { organization, id }),
+                _ => None,
+            },
+        }
+    }
+}
+
+/// Removes a slice of what something that was deleted has left.
 pub struct Purge;
 
 /// The tables whose keys begin with a repository's number, with the table of
@@ -208,16 +234,12 @@ impl Operation for Purge {
 
     fn apply(&self, first: Option<Vec<u8>>, tables: &mut Change<'_>) -> Result<bool, StoreError> {
         let Some(key) = first else { return Ok(false) };
-        let removed = if key.len() == size_of::<u64>() {
-            match Parts::of(&key).repo() {
-                Some(number) => purge_repository(tables, number)?,
-                None => 0,
-            }
-        } else {
-            match Parts::of(&key).id() {
-                Some(id) => purge_policy(tables, &id)?,
-                None => 0,
-            }
+        let removed = match Left::of(&key) {
+            Some(Left::Repository(number)) => purge_repository(tables, number)?,
+            Some(Left::Policy(id)) => purge_policy(tables, &id)?,
+            Some(Left::Account(id)) => organization::purge(tables, &id)?,
+            Some(Left::Team { organization, id }) => team::purge(tables, &organization, &id)?,
+            None => 0,
         };
         if removed == 0 {
             tables.remove_raw(Table::Purges, &key)?;

@@ -217,6 +217,7 @@ fn owner(caller: &Caller) -> String {
     match caller {
         Caller::System => "system".to_owned(),
         Caller::Account { id, .. } => id.to_string(),
+        Caller::Anonymous => caller.label().to_owned(),
     }
 }
 

@@ -57,8 +57,12 @@ pub mod account;
 pub mod blob;
 /// The event log.
 pub mod event;
+/// What teams may do.
+pub mod grant;
 /// Manifests, their links and where they are readable.
 pub mod manifest;
+/// Members of organizations.
+pub mod organization;
 /// Policies, their status, verdicts.
 pub mod policy;
 /// What is damaged here.
@@ -71,8 +75,12 @@ pub mod referrer;
 pub mod repo;
 /// What a pass over everything has to look at.
 pub mod scrub;
+/// What an operator sets.
+pub mod settings;
 /// Tags, their history and back index.
 pub mod tag;
+/// Teams of organizations.
+pub mod team;
 /// Transfers.
 pub mod transfer;
 /// How much is held, and how much may be.
@@ -141,7 +149,7 @@ impl Store {
     /// The same, on a medium of the caller's: for tests of what a power cut or a
     /// broken disk leaves.
     pub fn open_on(medium: Medium, root: &Path, keep: Keep, clock: Clock, chance: Chance) -> Result<Self, OpenError> {
-        let opened = open::open(&medium, root, &chance)?;
+        let opened = open::open(&medium, root, clock.now(), &chance)?;
         Self::assemble(opened, medium, root, keep, clock, chance)
     }
 

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use redb::{Builder, Database, DatabaseError, Durability};
 
+use super::account::SYSTEM_ORGANIZATION;
 use super::backend::{Faults, WatchedFile};
 use super::error::{Mismatch, OpenError, StoreError, error_chain};
 use super::gate::Pages;
@@ -22,7 +23,7 @@ use super::held::HeldFile;
 use super::key::Key;
 use super::medium::Medium;
 use super::read::Read;
-use super::record::{Damage, Repository, Stored as _};
+use super::record::{Account, Damage, Repository, Stored as _};
 use super::repo::PUBLIC_LISTED;
 use super::tables::Table;
 use super::usage;
@@ -60,7 +61,7 @@ pub(super) struct Marker {
 }
 
 /// Opens the database of `root`, creating it when the folder is empty.
-pub(super) fn open(medium: &Medium, root: &Path, chance: &Chance) -> Result<Opened, OpenError> {
+pub(super) fn open(medium: &Medium, root: &Path, now: Timestamp, chance: &Chance) -> Result<Opened, OpenError> {
     make_folder(medium, root)?;
     let path = root.join(DATABASE);
     let marker = read_marker(root)?;
@@ -85,7 +86,7 @@ pub(super) fn open(medium: &Medium, root: &Path, chance: &Chance) -> Result<Open
         move || open_again(&medium, &path, &root, faults.clone())
     };
     let database = Pages::on_file(database, faults, Box::new(again));
-    let opened = enter(database, &path, root, marker)?;
+    let opened = enter(database, &path, root, marker, (now, chance))?;
     held.release().map_err(|source| OpenError::Folder { path, source })?;
     let marker = Marker { instance: opened.instance, generation: opened.generation, event: opened.event };
     write_marker(medium, root, marker).map_err(|source| OpenError::Folder { path: marker_path(root), source })?;
@@ -122,13 +123,14 @@ pub(super) fn open_on(
     builder: &Builder,
     backend: impl redb::StorageBackend,
     root: &Path,
+    now: Timestamp,
     chance: &Chance,
 ) -> Result<Opened, OpenError> {
     make_folder(&Medium::default(), root)?;
     let refuse = |error| refuse(Path::new("(backend)"), root, error);
     let database = builder.create_with_backend(backend).map_err(refuse)?;
     initialise(&database, chance)?;
-    let entered = enter(Pages::new(database), Path::new("(backend)"), root, None)?;
+    let entered = enter(Pages::new(database), Path::new("(backend)"), root, None, (now, chance))?;
     Ok(Opened { database: entered.database, instance: entered.instance, marker: None })
 }
 
@@ -273,7 +275,13 @@ fn accept(database: &Pages, path: &Path, root: &Path, marker: Option<Marker>) ->
 }
 
 /// Checks format and marker, and begins a new generation.
-fn enter(database: Pages, path: &Path, root: &Path, marker: Option<Marker>) -> Result<Entered, OpenError> {
+fn enter(
+    database: Pages,
+    path: &Path,
+    root: &Path,
+    marker: Option<Marker>,
+    (now, chance): (Timestamp, &Chance),
+) -> Result<Entered, OpenError> {
     let Meta { instance, generation, event, .. } = accept(&database, path, root, marker)?;
     let generation = generation + 1;
     let begin = || -> Result<(), StoreError> {
@@ -286,6 +294,7 @@ fn enter(database: Pages, path: &Path, root: &Path, marker: Option<Marker>) -> R
             }
             let mut meta = transaction.open_table(Table::Meta.definition())?;
             meta.insert(b"generation".as_slice(), generation.to_be_bytes().as_slice())?;
+            make_system_organization(&transaction, now, chance)?;
             if meta.insert(PUBLIC_LISTED.as_bytes(), [].as_slice())?.is_none() {
                 let all = transaction.open_table(Table::Repositories.definition())?;
                 let mut public = transaction.open_table(Table::PublicRepositories.definition())?;
@@ -308,6 +317,31 @@ fn enter(database: Pages, path: &Path, root: &Path, marker: Option<Marker>) -> R
     };
     begin().map_err(|error| refuse_store(path, error))?;
     Ok(Entered { database: Arc::new(database), instance, generation, event })
+}
+
+/// Makes the organization that is there from the start, where it is not.
+fn make_system_organization(
+    transaction: &redb::WriteTransaction,
+    now: Timestamp,
+    chance: &Chance,
+) -> Result<(), StoreError> {
+    let mut accounts = transaction.open_table(Table::Accounts.definition())?;
+    if redb::ReadableTable::get(&accounts, SYSTEM_ORGANIZATION.as_bytes())?.is_some() {
+        return Ok(());
+    }
+    let record = Account {
+        id: chance.id(),
+        full_name: String::new(),
+        is_org: true,
+        is_admin: false,
+        is_active: true,
+        password_hash: None,
+        created_at: now,
+    };
+    accounts.insert(SYSTEM_ORGANIZATION.as_bytes(), record.encode().as_slice())?;
+    let mut ids = transaction.open_table(Table::AccountIds.definition())?;
+    ids.insert(record.id.bytes().as_slice(), SYSTEM_ORGANIZATION.as_bytes())?;
+    Ok(())
 }
 
 /// Format and generation, as a snapshot has them.

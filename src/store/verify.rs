@@ -5,6 +5,9 @@
 //! What it reports as a finding breaks a promise. Files that no row names are
 //! counted, and are no finding: a crash leaves them, and the sweep takes them.
 
+/// Members, teams and grants.
+mod organization;
+
 use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
 
@@ -183,6 +186,7 @@ pub fn verify(read: &Snapshot, files: &Files, depth: Depth, live: &HashSet<Uploa
         Check::links,
         Check::blobs,
         Check::accounts,
+        Check::organizations,
         Check::policies,
         Check::work,
         Check::log,

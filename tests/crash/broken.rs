@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tidegate::oci::{Algorithm, Condition, Digest, Reference};
 use tidegate::registry::manifest::Sent;
-use tidegate::registry::upload::BrokenBody;
+use tidegate::registry::upload::{BrokenBody, Said};
 use tidegate::registry::{Caller, RegistryError};
 use tidegate::store::medium::Act;
 
@@ -143,7 +143,7 @@ async fn without_room_writes_are_refused_and_go_on_when_there_is_some() {
         refused(opened.map(drop));
         let piece = body(b"a layer");
         let (name, caller) = (named("dev/a"), Caller::System);
-        let appended = world.registry.append_upload(&caller, &name, &session, None, None, piece).await;
+        let appended = world.registry.append_upload(&caller, &name, &session, Said::default(), piece).await;
         refused(appended.map(drop));
         // Rows go into free pages until there are none; what was refused then
         // is not there, and what was acknowledged is.
@@ -170,7 +170,7 @@ async fn without_room_writes_are_refused_and_go_on_when_there_is_some() {
         assert!(world.registry.store().writer().failure().borrow().is_none(), "nobody has to end");
         tape.fail(None);
         let whole = body(b"a layer");
-        world.registry.append_upload(&caller, &name, &session, None, None, whole).await.expect("there is room");
+        world.registry.append_upload(&caller, &name, &session, Said::default(), whole).await.expect("there is room");
         let digest = Digest::sha256_of(b"a layer");
         world.registry.finish_upload(&caller, &name, &session, &digest).await.expect("there is room");
         put(&world, &format!("room {time}")).await.expect("there is room");

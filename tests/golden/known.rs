@@ -23,7 +23,23 @@ use tidegate::store::{
 use crate::make::{BEGUN, JOB, LAYER, OLD_JOB, PASSWORD, first, name};
 
 /// Tables that came after the first golden database was written.
-const LATER: [Table; 4] = [Table::Quarantine, Table::Scrub, Table::Usage, Table::Quotas];
+const LATER: [Table; 15] = [
+    Table::Quarantine,
+    Table::Scrub,
+    Table::Usage,
+    Table::Quotas,
+    Table::Organizations,
+    Table::Members,
+    Table::Memberships,
+    Table::Teams,
+    Table::TeamNames,
+    Table::TeamMembers,
+    Table::UserTeams,
+    Table::NamespaceGrants,
+    Table::RepositoryGrants,
+    Table::TeamGrants,
+    Table::Settings,
+];
 
 /// Of the first format.
 pub(crate) async fn v1(folder: &Path) {

@@ -8,6 +8,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
+mod accounts;
 mod backup;
 mod bad_input;
 mod clients;

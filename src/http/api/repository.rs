@@ -33,9 +33,10 @@ struct RepositoryForm {
     quota_bytes: Option<u64>,
 }
 
+/// A repository as DTR shows one.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct RepositoryShape {
+pub(super) struct RepositoryShape {
     id: String,
     namespace: String,
     namespace_type: &'static str,
@@ -72,7 +73,7 @@ pub(super) async fn list(call: Call<'_>, namespace: Option<String>) -> Result<An
     let namespace = namespace.or_else(|| call.query.filled("namespace").map(str::to_owned));
     let (repositories, next, count) = lifecycle::blocking(move || {
         let namespace = match namespace {
-            Some(namespace) => Some(registry.account(&namespace)?.0),
+            Some(namespace) => Some(known(&registry, &caller, namespace)?),
             None => None,
         };
         gather(&registry, &caller, namespace.as_deref(), &page)
@@ -143,6 +144,22 @@ pub(super) async fn delete(call: Call<'_>, name: &RepoName) -> Result<Answer, Ap
     }
 }
 
+/// The name of a namespace. Who has no name is not told whether there is one,
+/// and a system admin sees what the account of one that is gone has left.
+fn known(registry: &Registry, caller: &Caller, namespace: String) -> Result<String, RegistryError> {
+    match registry.account(&namespace) {
+        Ok((name, _)) => Ok(name),
+        Err(RegistryError::AccountUnknown { .. }) if *caller == Caller::Anonymous => Ok(namespace),
+        Err(unknown @ RegistryError::AccountUnknown { .. }) => {
+            let page = Page { entries: 1, last: None };
+            let is_left = registry.require_admin(caller, "see what is left").is_ok()
+                && !registry.repositories(caller, Some(&namespace), &page)?.0.is_empty();
+            if is_left { Ok(namespace) } else { Err(unknown) }
+        }
+        Err(error) => Err(error),
+    }
+}
+
 fn gather(
     registry: &Registry,
     caller: &Caller,
@@ -201,6 +218,15 @@ fn settings(form: RepositoryForm) -> Result<Settings, ApiError> {
         quota_bytes: form.quota_bytes,
         enable_manifest_lists: form.enable_manifest_lists,
     })
+}
+
+/// A repository as it is shown inside of another answer.
+pub(super) fn shown(call: Call<'_>, name: &RepoName, record: Repository) -> Result<RepositoryShape, RegistryError> {
+    let read = call.registry().store().snapshot()?;
+    let is_org = call.registry().namespace_is_org(&read, name.namespace())?;
+    let counts = call.registry().counts(&read, record.number)?;
+    let usage = call.registry().usage_of_repository(&read, name, record.number)?;
+    Ok(shape(name, record, is_org, counts, &usage))
 }
 
 fn shape(name: &RepoName, record: Repository, is_org: bool, counts: Counts, usage: &Standing) -> RepositoryShape {

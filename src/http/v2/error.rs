@@ -217,12 +217,27 @@ fn of_registry(error: &RegistryError) -> (StatusCode, ErrorCode) {
         RegistryError::RepositoryUnknown { .. }
         | RegistryError::NamespaceUnknown { .. }
         | RegistryError::AccountUnknown { .. }
+        | RegistryError::OrganizationUnknown { .. }
+        | RegistryError::UserUnknown { .. }
+        | RegistryError::TeamUnknown { .. }
+        | RegistryError::MemberUnknown { .. }
+        | RegistryError::GrantUnknown { .. }
+        | RegistryError::NoAccess { .. }
         | RegistryError::PolicyUnknown { .. } => (StatusCode::NOT_FOUND, ErrorCode::NameUnknown),
-        RegistryError::Denied { .. } | RegistryError::AdminOnly { .. } => (StatusCode::FORBIDDEN, ErrorCode::Denied),
+        RegistryError::Denied { .. }
+        | RegistryError::AdminOnly { .. }
+        | RegistryError::NotFor { .. }
+        | RegistryError::SystemAccount { .. } => (StatusCode::FORBIDDEN, ErrorCode::Denied),
         RegistryError::RepositoryExists { .. }
         | RegistryError::AccountExists { .. }
+        | RegistryError::TeamExists { .. }
+        | RegistryError::TooManyTeams { .. }
+        | RegistryError::Overtaken { .. }
         | RegistryError::TooManyPolicies { .. } => (StatusCode::CONFLICT, ErrorCode::Denied),
-        RegistryError::AccountName { .. } => (StatusCode::BAD_REQUEST, ErrorCode::NameInvalid),
+        RegistryError::AccountName { .. }
+        | RegistryError::TeamName { .. }
+        | RegistryError::NoOrganization { .. }
+        | RegistryError::TextTooLong => (StatusCode::BAD_REQUEST, ErrorCode::NameInvalid),
         RegistryError::BlobUnknown { .. } => (StatusCode::NOT_FOUND, ErrorCode::BlobUnknown),
         // The state of the repository is in the way, not the caller's rights:
         // once the manifest is gone the same request succeeds.
@@ -368,6 +383,20 @@ mod tests {
             (R::AccountExists { name: text() }.into(), 409, "DENIED", &[]),
             (R::AccountUnknown { name: text() }.into(), 404, "NAME_UNKNOWN", &[]),
             (R::AccountName { name: text() }.into(), 400, "NAME_INVALID", &[]),
+            (R::OrganizationUnknown { name: text() }.into(), 404, "NAME_UNKNOWN", &[]),
+            (R::UserUnknown { name: text() }.into(), 404, "NAME_UNKNOWN", &[]),
+            (R::TeamUnknown { team: text(), organization: text() }.into(), 404, "NAME_UNKNOWN", &[]),
+            (R::MemberUnknown { user: text(), of: text() }.into(), 404, "NAME_UNKNOWN", &[]),
+            (R::GrantUnknown { team: text(), namespace: text() }.into(), 404, "NAME_UNKNOWN", &[]),
+            (R::NoAccess { account: text(), repository: name() }.into(), 404, "NAME_UNKNOWN", &[]),
+            (R::TeamExists { team: text(), organization: text() }.into(), 409, "DENIED", &[]),
+            (R::TooManyTeams { organization: text() }.into(), 409, "DENIED", &[]),
+            (R::Overtaken { name: text() }.into(), 409, "DENIED", &[]),
+            (R::NotFor { who: "a system admin" }.into(), 403, "DENIED", &[]),
+            (R::SystemAccount { name: text() }.into(), 403, "DENIED", &[]),
+            (R::TeamName { name: text() }.into(), 400, "NAME_INVALID", &[]),
+            (R::NoOrganization { namespace: text() }.into(), 400, "NAME_INVALID", &[]),
+            (R::TextTooLong.into(), 400, "NAME_INVALID", &[]),
             (R::BlobUnknown { digest, repository: name() }.into(), 404, "BLOB_UNKNOWN", &[]),
             (R::StillNamed { digest, repository: name() }.into(), 409, "DENIED", &[]),
             (R::Quarantined { held: Held::blob(digest) }.into(), 503, "BLOB_QUARANTINED", &["retry-after"]),

@@ -14,5 +14,7 @@ mod order;
 mod promotion;
 /// Targets without room.
 mod quota;
+/// Policies whose owner loses the right.
+mod rights;
 /// A registry to try it on.
 mod world;
