@@ -114,6 +114,7 @@ async fn routed(
         Route::Ping => health::ping(state),
         Route::Health => health::health(state),
         Route::Metrics => match sign_in(state, &parts.headers, peer).await {
+            Ok(Caller::Anonymous) => unknown_caller(&SignInError::Missing),
             Ok(caller) => told(state, &caller, parts).await,
             Err(error) => unknown_caller(&error),
         },
