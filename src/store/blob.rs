@@ -69,7 +69,7 @@ pub fn name(change: &mut Change<'_>, digest: &Digest, size: u64, upload: UploadI
 
 /// Makes a blob readable in `repo`.
 pub fn link(change: &mut Change<'_>, repo: RepoId, digest: &Digest) -> Result<(), StoreError> {
-    let linked = Linked { at: change.now() };
+    let linked = Linked { at: change.age() };
     change.put(Table::RepositoryBlobs, &Key::new().repo(repo).digest(digest), &linked)?;
     change.put_mark(Table::BlobRepositories, &Key::new().digest(digest).repo(repo))?;
     super::hole::fill(change, repo, digest)

@@ -167,7 +167,7 @@ impl Disk {
     fn open(&self, root: &Path, cache_bytes: usize) -> Store {
         let (mut builder, chance) = (super::open::builder(), Chance::seeded(7));
         builder.set_cache_size(cache_bytes);
-        let opened = super::open::open_on(&builder, self.clone(), root, &chance).expect("opens");
+        let opened = super::open::open_on(&builder, self.clone(), root, Clock::system().now(), &chance).expect("opens");
         Store::assemble(
             opened,
             crate::store::medium::Medium::default(),

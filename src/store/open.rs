@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use redb::{Builder, Database, DatabaseError, Durability};
 
+use super::age;
 use super::backend::{Faults, WatchedFile};
 use super::error::{Mismatch, OpenError, StoreError, error_chain};
 use super::gate::Pages;
@@ -26,6 +27,7 @@ use super::record::{Damage, Repository, Stored as _};
 use super::repo::PUBLIC_LISTED;
 use super::tables::Table;
 use crate::chance::{Chance, Id};
+use crate::clock::Timestamp;
 use crate::limits;
 
 /// The database's file name.
@@ -57,7 +59,7 @@ pub(super) struct Marker {
 }
 
 /// Opens the database of `root`, creating it when the folder is empty.
-pub(super) fn open(medium: &Medium, root: &Path, chance: &Chance) -> Result<Opened, OpenError> {
+pub(super) fn open(medium: &Medium, root: &Path, wall: Timestamp, chance: &Chance) -> Result<Opened, OpenError> {
     make_folder(medium, root)?;
     let path = root.join(DATABASE);
     let marker = read_marker(root)?;
@@ -82,7 +84,7 @@ pub(super) fn open(medium: &Medium, root: &Path, chance: &Chance) -> Result<Open
         move || open_again(&medium, &path, &root, faults.clone())
     };
     let database = Pages::on_file(database, faults, Box::new(again));
-    let opened = enter(database, &path, root, marker)?;
+    let opened = enter(database, &path, root, marker, wall)?;
     held.release().map_err(|source| OpenError::Folder { path, source })?;
     let marker = Marker { instance: opened.instance, generation: opened.generation, event: opened.event };
     write_marker(medium, root, marker).map_err(|source| OpenError::Folder { path: marker_path(root), source })?;
@@ -114,18 +116,18 @@ fn is_there(path: &Path, root: &Path) -> Result<(), OpenError> {
 
 /// Opens a database on a backend of the caller's: for tests of a disk that
 /// gives back something else. The folder holds the blobs; there is no marker.
-#[cfg(test)]
 pub(super) fn open_on(
     builder: &Builder,
     backend: impl redb::StorageBackend,
     root: &Path,
+    wall: Timestamp,
     chance: &Chance,
 ) -> Result<Opened, OpenError> {
     make_folder(&Medium::default(), root)?;
     let refuse = |error| refuse(Path::new("(backend)"), root, error);
     let database = builder.create_with_backend(backend).map_err(refuse)?;
     initialise(&database, chance)?;
-    let entered = enter(Pages::new(database), Path::new("(backend)"), root, None)?;
+    let entered = enter(Pages::new(database), Path::new("(backend)"), root, None, wall)?;
     Ok(Opened { database: entered.database, instance: entered.instance, marker: None })
 }
 
@@ -270,7 +272,13 @@ fn accept(database: &Pages, path: &Path, root: &Path, marker: Option<Marker>) ->
 }
 
 /// Checks format and marker, and begins a new generation.
-fn enter(database: Pages, path: &Path, root: &Path, marker: Option<Marker>) -> Result<Entered, OpenError> {
+fn enter(
+    database: Pages,
+    path: &Path,
+    root: &Path,
+    marker: Option<Marker>,
+    wall: Timestamp,
+) -> Result<Entered, OpenError> {
     let Meta { instance, generation, event, .. } = accept(&database, path, root, marker)?;
     let generation = generation + 1;
     let begin = || -> Result<(), StoreError> {
@@ -283,6 +291,7 @@ fn enter(database: Pages, path: &Path, root: &Path, marker: Option<Marker>) -> R
             }
             let mut meta = transaction.open_table(Table::Meta.definition())?;
             meta.insert(b"generation".as_slice(), generation.to_be_bytes().as_slice())?;
+            age::begin(&mut meta, &transaction.open_table(Table::Events.definition())?, wall)?;
             if meta.insert(PUBLIC_LISTED.as_bytes(), [].as_slice())?.is_none() {
                 let all = transaction.open_table(Table::Repositories.definition())?;
                 let mut public = transaction.open_table(Table::PublicRepositories.definition())?;

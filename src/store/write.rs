@@ -56,17 +56,24 @@ pub enum Lane {
 pub struct Change<'t> {
     tables: Vec<RedbTable<'t, &'static [u8], &'static [u8]>>,
     now: Timestamp,
+    age: Timestamp,
 }
 
 impl<'t> Change<'t> {
-    pub(super) fn open(transaction: &'t WriteTransaction, now: Timestamp) -> Result<Self, StoreError> {
+    pub(super) fn open(transaction: &'t WriteTransaction, now: Timestamp, age: Timestamp) -> Result<Self, StoreError> {
         let open = |table: Table| guarded(|| transaction.open_table(table.definition()));
-        Ok(Self { tables: Table::ALL.into_iter().map(open).collect::<Result<_, StoreError>>()?, now })
+        Ok(Self { tables: Table::ALL.into_iter().map(open).collect::<Result<_, StoreError>>()?, now, age })
     }
 
     /// The time of this commit: later than every commit's before it.
     pub fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// The same on the store's own time line ([`Store::steady`](super::Store::steady)):
+    /// for what has to be of some age before something is done to it.
+    pub fn age(&self) -> Timestamp {
+        self.age
     }
 
     /// Writes a record.
