@@ -71,7 +71,7 @@ pub fn name(change: &mut Change<'_>, digest: &Digest, size: u64, upload: UploadI
 
 /// Makes a blob readable in `repo`.
 pub fn link(change: &mut Change<'_>, repo: RepoId, digest: &Digest) -> Result<(), StoreError> {
-    let linked = Linked { at: change.now() };
+    let linked = Linked { at: change.age() };
     if change.put_new(Table::RepositoryBlobs, &Key::new().repo(repo).digest(digest), &linked)? {
         usage::linked(change, repo, Held::blob(*digest))?;
     }

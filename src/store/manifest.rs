@@ -133,7 +133,7 @@ pub fn remove(change: &mut Change<'_>, digest: &Digest) -> Result<(), StoreError
 pub fn link(change: &mut Change<'_>, repo: RepoId, digest: &Digest) -> Result<bool, StoreError> {
     let key = Key::new().repo(repo).digest(digest);
     let is_new = !change.has(Table::RepositoryManifests, &key)?;
-    let linked = Linked { at: change.now() };
+    let linked = Linked { at: change.age() };
     change.put(Table::RepositoryManifests, &key, &linked)?;
     change.put_mark(Table::ManifestRepositories, &Key::new().digest(digest).repo(repo))?;
     if is_new {
@@ -152,7 +152,7 @@ pub fn touch(change: &mut Change<'_>, repo: RepoId, digest: &Digest) -> Result<(
     if !is_linked(change, repo, digest)? {
         return Ok(());
     }
-    let linked = Linked { at: change.now() };
+    let linked = Linked { at: change.age() };
     change.put(Table::RepositoryManifests, &Key::new().repo(repo).digest(digest), &linked)
 }
 

@@ -12,6 +12,8 @@
 //! other way: commit first, unlink after the grace period. A crash leaves
 //! orphans, never dangling names.
 
+/// The store's own time.
+mod age;
 /// The database's file, watched.
 mod backend;
 /// All of it, elsewhere.
@@ -125,8 +127,7 @@ struct Inner {
     root: PathBuf,
     clock: Clock,
     chance: Chance,
-    /// The time of the wall clock and of the other one when this was opened.
-    opened: (Timestamp, tokio::time::Instant),
+    age: age::Age,
 }
 
 impl std::fmt::Debug for Inner {
@@ -143,12 +144,18 @@ impl Store {
 
     /// The same, with a high-water mark of the caller's.
     pub fn open_keeping(root: &Path, keep: Keep, clock: Clock, chance: Chance) -> Result<Self, OpenError> {
-        Self::open_on(Medium::default(), root, keep, clock, chance)
+        Self::open_on_medium(Medium::default(), root, keep, clock, chance)
     }
 
     /// The same, on a medium of the caller's: for tests of what a power cut or a
     /// broken disk leaves.
-    pub fn open_on(medium: Medium, root: &Path, keep: Keep, clock: Clock, chance: Chance) -> Result<Self, OpenError> {
+    pub fn open_on_medium(
+        medium: Medium,
+        root: &Path,
+        keep: Keep,
+        clock: Clock,
+        chance: Chance,
+    ) -> Result<Self, OpenError> {
         let opened = open::open(&medium, root, clock.now(), &chance)?;
         Self::assemble(opened, medium, root, keep, clock, chance)
     }
@@ -178,11 +185,12 @@ impl Store {
         clock: Clock,
         chance: Chance,
     ) -> Result<Self, OpenError> {
-        let (writer, thread) = Writer::start(Arc::clone(&opened.database), files.disk().clone(), clock.clone())
+        let age = age::Age::of(&Snapshot::new(opened.database.begin_read()?), &clock)?;
+        let now = (clock.clone(), age.clone());
+        let (writer, thread) = Writer::start(Arc::clone(&opened.database), files.disk().clone(), now)
             .map_err(|source| OpenError::Folder { path: root.to_owned(), source })?;
-        let now = (clock.now(), clock.monotonic());
         Ok(Self(Arc::new(Inner {
-            opened: now,
+            age,
             database: opened.database,
             writer,
             thread: Mutex::new(Some(thread)),
@@ -263,12 +271,10 @@ impl Store {
         self.0.clock.now().max(self.0.writer.last())
     }
 
-    /// The time that the wall clock would show had nobody set it since this was
-    /// opened: what has to be of some age is measured against it, so that a
-    /// clock that jumps ahead makes nothing old.
+    /// Now, on the store's own time line: what has to be of some age is measured
+    /// on it, whatever is done to the wall clock, before a restart or after it.
     pub fn steady(&self) -> Timestamp {
-        let (wall, monotonic) = self.0.opened;
-        wall.after(self.0.clock.monotonic().duration_since(monotonic))
+        self.0.age.now()
     }
 
     /// The source of ids.

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use redb::{Builder, Database, DatabaseError, Durability};
 
 use super::account::SYSTEM_ORGANIZATION;
+use super::age;
 use super::backend::{Faults, WatchedFile};
 use super::error::{Mismatch, OpenError, StoreError, error_chain};
 use super::gate::Pages;
@@ -61,7 +62,7 @@ pub(super) struct Marker {
 }
 
 /// Opens the database of `root`, creating it when the folder is empty.
-pub(super) fn open(medium: &Medium, root: &Path, now: Timestamp, chance: &Chance) -> Result<Opened, OpenError> {
+pub(super) fn open(medium: &Medium, root: &Path, wall: Timestamp, chance: &Chance) -> Result<Opened, OpenError> {
     make_folder(medium, root)?;
     let path = root.join(DATABASE);
     let marker = read_marker(root)?;
@@ -86,7 +87,7 @@ pub(super) fn open(medium: &Medium, root: &Path, now: Timestamp, chance: &Chance
         move || open_again(&medium, &path, &root, faults.clone())
     };
     let database = Pages::on_file(database, faults, Box::new(again));
-    let opened = enter(database, &path, root, marker, (now, chance))?;
+    let opened = enter(database, &path, root, marker, (wall, chance))?;
     held.release().map_err(|source| OpenError::Folder { path, source })?;
     let marker = Marker { instance: opened.instance, generation: opened.generation, event: opened.event };
     write_marker(medium, root, marker).map_err(|source| OpenError::Folder { path: marker_path(root), source })?;
@@ -118,19 +119,18 @@ fn is_there(path: &Path, root: &Path) -> Result<(), OpenError> {
 
 /// Opens a database on a backend of the caller's: for tests of a disk that
 /// gives back something else. The folder holds the blobs; there is no marker.
-#[cfg(test)]
 pub(super) fn open_on(
     builder: &Builder,
     backend: impl redb::StorageBackend,
     root: &Path,
-    now: Timestamp,
+    wall: Timestamp,
     chance: &Chance,
 ) -> Result<Opened, OpenError> {
     make_folder(&Medium::default(), root)?;
     let refuse = |error| refuse(Path::new("(backend)"), root, error);
     let database = builder.create_with_backend(backend).map_err(refuse)?;
     initialise(&database, chance)?;
-    let entered = enter(Pages::new(database), Path::new("(backend)"), root, None, (now, chance))?;
+    let entered = enter(Pages::new(database), Path::new("(backend)"), root, None, (wall, chance))?;
     Ok(Opened { database: entered.database, instance: entered.instance, marker: None })
 }
 
@@ -280,7 +280,7 @@ fn enter(
     path: &Path,
     root: &Path,
     marker: Option<Marker>,
-    (now, chance): (Timestamp, &Chance),
+    (wall, chance): (Timestamp, &Chance),
 ) -> Result<Entered, OpenError> {
     let Meta { instance, generation, event, .. } = accept(&database, path, root, marker)?;
     let generation = generation + 1;
@@ -294,7 +294,8 @@ fn enter(
             }
             let mut meta = transaction.open_table(Table::Meta.definition())?;
             meta.insert(b"generation".as_slice(), generation.to_be_bytes().as_slice())?;
-            make_system_organization(&transaction, now, chance)?;
+            make_system_organization(&transaction, wall, chance)?;
+            age::begin(&mut meta, &transaction.open_table(Table::Events.definition())?, wall)?;
             if meta.insert(PUBLIC_LISTED.as_bytes(), [].as_slice())?.is_none() {
                 let all = transaction.open_table(Table::Repositories.definition())?;
                 let mut public = transaction.open_table(Table::PublicRepositories.definition())?;
@@ -309,7 +310,7 @@ fn enter(
             Ok::<_, StoreError>(())
         })?;
         guarded(|| {
-            let mut change = Change::open(&transaction, Timestamp::EPOCH)?;
+            let mut change = Change::open(&transaction, Timestamp::EPOCH, Timestamp::EPOCH)?;
             usage::begin(&mut change, generation)?;
             change.finish()
         })?;

@@ -57,15 +57,16 @@ pub enum Lane {
 pub struct Change<'t> {
     tables: Vec<RedbTable<'t, &'static [u8], &'static [u8]>>,
     now: Timestamp,
+    age: Timestamp,
     /// Counters that are in many hands: written once, when this ends.
     pub(super) tally: Tally,
 }
 
 impl<'t> Change<'t> {
-    pub(super) fn open(transaction: &'t WriteTransaction, now: Timestamp) -> Result<Self, StoreError> {
+    pub(super) fn open(transaction: &'t WriteTransaction, now: Timestamp, age: Timestamp) -> Result<Self, StoreError> {
         let open = |table: Table| guarded(|| transaction.open_table(table.definition()));
         let tables = Table::ALL.into_iter().map(open).collect::<Result<_, StoreError>>()?;
-        Ok(Self { tables, now, tally: Tally::default() })
+        Ok(Self { tables, now, age, tally: Tally::default() })
     }
 
     /// Writes what was kept back; before the transaction is committed.
@@ -76,6 +77,12 @@ impl<'t> Change<'t> {
     /// The time of this commit: later than every commit's before it.
     pub fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// The same on the store's own time line ([`Store::steady`](super::Store::steady)):
+    /// for what has to be of some age before something is done to it.
+    pub fn age(&self) -> Timestamp {
+        self.age
     }
 
     /// Writes a record.

@@ -94,7 +94,7 @@ async fn recover(disk: &Disk, seed: u64, is_known: bool) -> Result<(), String> {
 
 fn open(medium: Medium, folder: &Path, seed: u64) -> Result<Registry, String> {
     let clock = Clock::manual(Timestamp::from_micros(1_700_000_000_000_000));
-    let store = Store::open_on(medium, &folder.join(DATA), Keep::Bytes(1 << 16), clock, Chance::seeded(seed));
+    let store = Store::open_on_medium(medium, &folder.join(DATA), Keep::Bytes(1 << 16), clock, Chance::seeded(seed));
     Registry::new(store.map_err(|error| format!("does not open: {}", words(error)))?).map_err(words)
 }
 

@@ -54,7 +54,7 @@ async fn the_power_goes_at_any_act_of_the_disk() {
     assert!(tally.cuts >= cuts, "{tally:?}");
     assert!(tally.nested >= cuts / 5, "hardly a cut hit a recovery: {tally:?}");
     assert!(tally.under_way > cuts / 20, "hardly a cut hit a write: {tally:?}");
-    assert!(tally.promotions > cuts / 2, "hardly anything was promoted: {tally:?}");
+    assert!(tally.promotions > cuts / 10, "hardly anything was promoted: {tally:?}");
 }
 
 /// What a store with a hole in its write order comes to, within so many power

@@ -60,7 +60,7 @@ pub(crate) const DATA: &str = "data";
 
 /// The store on a disk that is laid into `folder`, as every start opens it.
 pub(crate) fn open(medium: Medium, folder: &Path, clock: &Clock, seed: u64) -> Result<Store, OpenError> {
-    Store::open_on(medium, &folder.join(DATA), KEEP, clock.clone(), Chance::seeded(!seed))
+    Store::open_on_medium(medium, &folder.join(DATA), KEEP, clock.clone(), Chance::seeded(!seed))
 }
 
 impl World {

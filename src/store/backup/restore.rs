@@ -383,7 +383,7 @@ impl Copied<'_> {
         transaction.set_quick_repair(true);
         let mut paused = 0;
         {
-            let mut change = Change::open(&transaction, now)?;
+            let mut change = Change::open(&transaction, now, now)?;
             change.remove(Table::Meta, &Key::new().text(ROW))?;
             for (held, upload) in self.whole {
                 quarantine::mend(&mut change, held, Bytes::File(*upload))?;
