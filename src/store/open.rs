@@ -119,6 +119,7 @@ fn is_there(path: &Path, root: &Path) -> Result<(), OpenError> {
 
 /// Opens a database on a backend of the caller's: for tests of a disk that
 /// gives back something else. The folder holds the blobs; there is no marker.
+#[cfg(test)]
 pub(super) fn open_on(
     builder: &Builder,
     backend: impl redb::StorageBackend,
