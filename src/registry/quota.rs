@@ -1,9 +1,9 @@
 //! Quotas: how much a repository, a namespace and all of them may hold.
 //!
-//! What decides is the check in the transaction that links ([`fits`]): used and
+//! What decides is the check in the transaction that links (`fits`): used and
 //! needed are read there, behind every change before it, so nothing gets past a
 //! quota however many come at once. What goes in for a second time costs
-//! nothing. [`super::reserve`] refuses earlier, before bytes are sent for
+//! nothing. `reserve` refuses earlier, before bytes are sent for
 //! nothing.
 //!
 //! The quota of a repository is its admin's to set, that of a namespace and

@@ -4,7 +4,7 @@
 //! That is making and emptying files, writing to them, changing their length,
 //! making their bytes durable, and making, moving and removing names. Reading
 //! does not. In a release build these are the plain calls. With debug
-//! assertions a test may put a [`Watch`] on the medium of one store, which is
+//! assertions a test may put a `Watch` on the medium of one store, which is
 //! told of each act before it is done and may let it fail: so a disk can be
 //! simulated that forgets, or one that breaks. No other file of `store` changes
 //! anything on the file system (`tests/architecture.rs` holds it to that), but

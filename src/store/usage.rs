@@ -8,7 +8,7 @@
 //! the same bytes, and the last says what the disk is used for.
 //!
 //! A data folder of before has no counters. They are made behind its back: a
-//! walk over the rows that are counted, in slices ([`count`]), with its place
+//! walk over the rows that are counted, in slices (`count`), with its place
 //! in a row. A change to a row that the walk has passed is counted as it is
 //! made; one to a row before it is counted when the walk comes there. So the
 //! counters are exact for what was walked, at any moment. A program that knows
