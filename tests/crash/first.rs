@@ -22,7 +22,7 @@ use crate::recovery::{lay, scratch};
 use crate::tape::Hole;
 
 /// Ways in which the disk forgets, for each act.
-const WAYS: u64 = 12;
+const WAYS: u64 = 36;
 /// Below a folder that is not there either.
 const DATA: &str = "deep/data";
 
@@ -46,7 +46,7 @@ pub(crate) async fn walk(hole: Option<Hole>) -> Result<(usize, usize), String> {
         let act = format!("act {number}, {:.60}", format!("{act:?}"));
         kept.lock().unwrap_or_else(PoisonError::into_inner).push((disk.clone(), false, act));
     }));
-    let registry = open(tape.medium(), folder.path(), 1)?;
+    let registry = open(tape.medium(), folder.path(), u64::MAX)?;
     make_account(&registry).await?;
     tape.hush();
     registry.store().close();
@@ -66,11 +66,14 @@ pub(crate) async fn walk(hole: Option<Hole>) -> Result<(usize, usize), String> {
 /// Starts over what is left, in half of the cases with more cuts meanwhile.
 async fn recover(disk: &Disk, seed: u64, is_known: bool) -> Result<(), String> {
     let dice = Dice::new(seed);
+    // No two starts give the same ids.
+    let mut start = seed << 16;
     let mut disk = disk.survive(&dice);
     while dice.one_in(2) {
         let (folder, tape) = lay(disk);
         tape.cut_after(1 + dice.below(100));
-        let begun = AssertUnwindSafe(async { open(tape.medium(), folder.path(), seed) }).catch_unwind().await;
+        start += 1;
+        let begun = AssertUnwindSafe(async { open(tape.medium(), folder.path(), start) }).catch_unwind().await;
         if !tape.is_cut() {
             begun.map_err(|_| "a panic")??;
         }
@@ -78,7 +81,7 @@ async fn recover(disk: &Disk, seed: u64, is_known: bool) -> Result<(), String> {
     }
     let folder = scratch();
     disk.lay(folder.path());
-    let registry = open(Medium::default(), folder.path(), seed)?;
+    let registry = open(Medium::default(), folder.path(), start + 1)?;
     let store = registry.store();
     let is_there = account::get(&store.snapshot().map_err(words)?, "dev").map_err(words)?.is_some();
     if is_known && !is_there {
