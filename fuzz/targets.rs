@@ -13,8 +13,11 @@ use tidegate::oci::{Condition, Digest, Manifest, Reference, RepoName, Tag, index
 use tidegate::policy::{Schedule, Template};
 use tidegate::remote::challenge::{self, Challenge};
 
+/// What holds an input against what must be true of it.
+type Target = fn(&[u8]);
+
 /// Every target, by name.
-pub(crate) const ALL: &[(&str, fn(&[u8]))] = &[
+pub(crate) const ALL: &[(&str, Target)] = &[
     ("challenge", challenge),
     ("condition", condition),
     ("digest", digest),
