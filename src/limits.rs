@@ -402,6 +402,19 @@ pub const SIGN_IN_NAME_CHARACTERS: usize = 64;
 /// oldest each time that a new one comes.
 pub const TAG_LIMIT: u64 = 10_000;
 
+/// Highest quota, in bytes: beyond it programs that take a number of JSON for a
+/// double would read another one.
+pub const QUOTA_BYTES: u64 = 1 << 53;
+/// How often an upload of unknown length is held against the quotas, in bytes:
+/// each time reads a few rows.
+pub const RESERVE_STEP_BYTES: u64 = 1024 * 1024;
+/// How long an upload that no request works on keeps others from the room that
+/// it has set aside: a client that sends in chunks is back by then, and one that
+/// lost its connection begins anew no sooner (docker after 5 s).
+pub const RESERVED_IDLE: Duration = Duration::from_secs(3);
+/// Rows that are counted in one commit where a data folder has no counters.
+pub const COUNT_ROWS: usize = 256;
+
 /// Entries of a list when no page size is asked for: DTR's.
 pub const API_PAGE_ENTRIES: usize = 10;
 /// Images of one index whose sizes a listing adds up: more than there are

@@ -198,7 +198,7 @@ impl Work {
         let mut transaction = self.begin()?;
         let now = self.clock.now().max(self.last.after(std::time::Duration::from_micros(1)));
         let mut change = Change::open(&transaction, now)?;
-        let mut failed = None;
+        let mut failed: Option<Poison> = None;
         for (at, pending) in batch.iter_mut().enumerate() {
             let error = match catch_unwind(AssertUnwindSafe(|| pending.run(&mut change))) {
                 Ok(Ok(())) => continue,
@@ -213,6 +213,9 @@ impl Work {
             break;
         }
         let closed = guarded(|| {
+            if failed.is_none() {
+                return change.finish();
+            }
             drop(change);
             Ok::<_, StoreError>(())
         });

@@ -75,7 +75,8 @@ fn rows(store: &Store) -> Result<Rows, StoreError> {
     let (read, mut rows) = (store.snapshot()?, Rows::new());
     for table in Table::ALL {
         read.walk(table, &Span::all(), Order::Forward, |key, value| {
-            if key != b"generation" {
+            // A start writes these anew.
+            if key != b"generation" && key != b"usage" {
                 rows.insert((table.name(), key.to_vec()), value.to_vec());
             }
             Ok(ControlFlow::Continue(()))

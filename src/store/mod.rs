@@ -73,6 +73,8 @@ pub mod scrub;
 pub mod tag;
 /// Transfers.
 pub mod transfer;
+/// How much is held, and how much may be.
+pub mod usage;
 /// Proof that all of it fits together.
 pub mod verify;
 

@@ -26,7 +26,10 @@ use super::read::Read;
 use super::record::{Damage, Repository, Stored as _};
 use super::repo::PUBLIC_LISTED;
 use super::tables::Table;
+use super::usage;
+use super::write::Change;
 use crate::chance::{Chance, Id};
+use crate::clock::Timestamp;
 use crate::limits;
 
 /// The database's file name.
@@ -307,6 +310,11 @@ fn enter(database: Pages, path: &Path, root: &Path, marker: Option<Marker>) -> R
                 }
             }
             Ok::<_, StoreError>(())
+        })?;
+        guarded(|| {
+            let mut change = Change::open(&transaction, Timestamp::EPOCH)?;
+            usage::begin(&mut change, generation)?;
+            change.finish()
         })?;
         transaction.commit()
     };

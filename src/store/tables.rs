@@ -45,6 +45,8 @@
 //! | `job_logs` | job id, line | text | jobs | what a job says |
 //! | `quarantine` | digest, `blob` or `manifest` | `Quarantined` | scrub, reads, uploads | bytes that are damaged; then they are in neither `blobs` nor `manifests` |
 //! | `scrub` | `current` or `last` | `Pass` | scrub | where the pass over all bytes stands, and the last whole one |
+//! | `usage` | `all`, or `namespace`, 0, name, or `repository`, 0, number | `Usage` | whatever links, stores and removes | bytes held |
+//! | `quotas` | the same | `Quota` | repository and quota calls | bytes that may be held |
 //! | `purges` | repository number or policy id | empty | deletions | rows still to be removed, in slices |
 //! | `crons` | policy id | `Cron` | schedule | last slot that ran |
 
@@ -92,11 +94,13 @@ pub enum Table {
     PublicRepositories,
     Quarantine,
     Scrub,
+    Usage,
+    Quotas,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 42] = [
         Self::Meta,
         Self::Accounts,
         Self::AccountIds,
@@ -137,6 +141,8 @@ impl Table {
         Self::PublicRepositories,
         Self::Quarantine,
         Self::Scrub,
+        Self::Usage,
+        Self::Quotas,
     ];
 
     /// The name in the database file.
@@ -182,6 +188,8 @@ impl Table {
             Self::PublicRepositories => "public_repositories",
             Self::Quarantine => "quarantine",
             Self::Scrub => "scrub",
+            Self::Usage => "usage",
+            Self::Quotas => "quotas",
         }
     }
 
@@ -229,6 +237,8 @@ mod tests {
             Table::Crons => Some(("Cron", r::Cron::VERSION)),
             Table::Quarantine => Some(("Quarantined", r::Quarantined::VERSION)),
             Table::Scrub => Some(("Pass", r::Pass::VERSION)),
+            Table::Usage => Some(("Usage", r::Usage::VERSION)),
+            Table::Quotas => Some(("Quota", r::Quota::VERSION)),
             _ => None,
         };
         for table in Table::ALL {

@@ -186,6 +186,7 @@ pub fn verify(read: &Snapshot, files: &Files, depth: Depth, live: &HashSet<Uploa
         Check::policies,
         Check::work,
         Check::log,
+        Check::usage,
         // The last: what is known already hides nothing that is not.
         Check::quarantine,
     ];
@@ -670,6 +671,21 @@ impl Check<'_> {
         let newest = expected.map_or(last, |next| next - 1);
         if newest != last {
             self.report.find("event log and its number differ", format!("newest {newest}, number {last}"));
+        }
+        Ok(())
+    }
+
+    /// What repositories, namespaces and all hold, counted again.
+    fn usage(&mut self) -> Result<(), StoreError> {
+        for difference in super::usage::differences(self.read)? {
+            self.report.find("usage not in step", difference);
+        }
+        for table in [Table::Usage, Table::Quotas] {
+            let span = Span::all();
+            self.read.walk(table, &span, Order::Forward, |_, _| {
+                self.report.count(table.name());
+                Ok(ControlFlow::Continue(()))
+            })?;
         }
         Ok(())
     }

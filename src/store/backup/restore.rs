@@ -391,6 +391,7 @@ impl Copied<'_> {
                 change.put_bytes(Table::Meta, &Key::new().text("instance"), instance.bytes())?;
                 paused = pause_mirrors(&mut change, now)?;
             }
+            change.finish()?;
         }
         transaction.commit()?;
         Ok(paused)

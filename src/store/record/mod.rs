@@ -23,6 +23,8 @@ pub mod repository;
 pub mod tag;
 /// Transfers to and from other registries.
 pub mod transfer;
+/// How much is held, and how much may be.
+pub mod usage;
 /// What was decided about a tag.
 pub mod verdict;
 
@@ -37,6 +39,7 @@ pub use quarantine::{Holder, Pass, Quarantined};
 pub use repository::{Counts, Repository};
 pub use tag::{Removal, TagPast, TagRemoved, TagValue};
 pub use transfer::{Direction, Transfer};
+pub use usage::{Quota, Usage};
 pub use verdict::{Decided, Verdict};
 
 /// Why stored bytes are no record.
