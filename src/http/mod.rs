@@ -42,6 +42,8 @@ pub mod sign_in;
 
 /// Conditions of requests.
 mod condition;
+/// Quotas that leave no room.
+mod quota;
 
 /// The registry API.
 pub mod v2;

@@ -64,6 +64,8 @@ impl TransferError {
             Self::Remote(error) => error.retry(),
             Self::Registry(RegistryError::Full | RegistryError::Store(_) | RegistryError::Quarantined { .. })
             | Self::Incomplete { .. } => Retry::Soon,
+            // Room comes when somebody makes some.
+            Self::Registry(RegistryError::Quota(_)) => Retry::Slowly,
             Self::Setting(_) | Self::Registry(_) | Self::Content(_) => Retry::Slowly,
         };
         let why = match self {

@@ -11,6 +11,8 @@ use crate::store::StoreError;
 use crate::store::file::{FileError, UploadId};
 use crate::store::quarantine::Held;
 
+use super::quota::Exceeded;
+
 /// A refusal or a failure.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
@@ -216,6 +218,9 @@ pub enum RegistryError {
         /// Where.
         repository: RepoName,
     },
+    /// A quota leaves no room.
+    #[error(transparent)]
+    Quota(#[from] Box<Exceeded>),
     /// The disk is full.
     #[error("the disk of the registry is full; deletes and pulls still work")]
     Full,
@@ -230,6 +235,12 @@ impl From<StoreError> for RegistryError {
             StoreError::Full => Self::Full,
             error => Self::Store(error),
         }
+    }
+}
+
+impl From<Exceeded> for RegistryError {
+    fn from(exceeded: Exceeded) -> Self {
+        Self::Quota(Box::new(exceeded))
     }
 }
 

@@ -19,6 +19,7 @@ use crate::store::{
 use super::claims::Claims;
 use super::condition::{holds, or_unmet};
 use super::quarantine::damaged_in;
+use super::quota::{self, Cost};
 use super::tag::{Setting, may_change, set, unset};
 use super::upload::OwnUpload;
 use super::{Caller, Registry, RegistryError, Sparse, depth};
@@ -145,7 +146,8 @@ impl Operation for PutManifest {
                 return Ok(Err(refusal));
             }
         }
-        Ok(Ok(repository))
+        let cost = || Cost::of_manifest(tables, repository.number, digest, self.new.bytes.len() as u64);
+        Ok(quota::fits(tables, (name, repository.number), cost)?.map(|()| repository))
     }
 
     fn apply(&self, repository: Repository, tables: &mut Change<'_>) -> Result<Put, StoreError> {

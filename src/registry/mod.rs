@@ -37,10 +37,14 @@ pub mod manifest;
 pub mod policy;
 /// What is damaged.
 pub mod quarantine;
+/// How much may be held.
+pub mod quota;
 /// Referrers.
 pub mod referrer;
 /// Repositories: made, changed, removed.
 pub mod repository;
+/// Bytes on their way in.
+mod reserve;
 /// Tags: the one way to set one.
 pub mod tag;
 /// Repositories that keep so many tags and no more.
@@ -52,6 +56,9 @@ pub mod trail;
 /// Upload sessions.
 pub mod upload;
 
+#[cfg(test)]
+mod quota_test;
+
 use std::sync::Arc;
 
 pub use caller::Caller;
@@ -60,6 +67,7 @@ pub use error::RegistryError;
 use crate::store::{Store, StoreError};
 use claims::Claims;
 use quarantine::Suspects;
+use reserve::Quotas;
 use upload::Sessions;
 
 /// The registry over one store. Clones share it.
@@ -115,6 +123,7 @@ struct Inner {
     sessions: Sessions,
     claims: Claims,
     suspects: Suspects,
+    quotas: Quotas,
 }
 
 impl Registry {
@@ -125,9 +134,10 @@ impl Registry {
 
     /// The same, set up by an operator.
     pub fn with(store: Store, options: Options) -> Result<Self, StoreError> {
-        let sessions = Sessions::rebuild(&store)?;
+        let quotas = Quotas::of(&store)?;
+        let sessions = Sessions::rebuild(&store, &quotas)?;
         let (claims, suspects) = (Claims::default(), Suspects::default());
-        Ok(Self(Arc::new(Inner { options, store, sessions, claims, suspects })))
+        Ok(Self(Arc::new(Inner { options, store, sessions, claims, suspects, quotas })))
     }
 
     /// The store below.
@@ -141,6 +151,10 @@ impl Registry {
 
     fn suspects(&self) -> &Suspects {
         &self.0.suspects
+    }
+
+    fn quotas(&self) -> &Quotas {
+        &self.0.quotas
     }
 
     fn sessions(&self) -> &Sessions {

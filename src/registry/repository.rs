@@ -5,6 +5,7 @@ use crate::chance::Id;
 use crate::event::Kind;
 use crate::oci::{RepoName, Tag};
 use crate::store::record::{Account, JobStatus, PolicyStatus, Repository};
+use crate::store::usage::{self, Scope};
 use crate::store::{Change, Key, Lane, Operation, Parts, Read, RepoId, Span, StoreError, Table};
 use crate::store::{account, event, policy, queue, repo, transfer};
 
@@ -26,6 +27,8 @@ pub struct Settings {
     /// At most so many tags, the oldest of which a new one pushes out; 0 is no
     /// limit. It rests while tags are immutable.
     pub tag_limit: Option<u64>,
+    /// It may hold at most so many bytes; 0 is no limit.
+    pub quota_bytes: Option<u64>,
     /// Kept for DTR's clients.
     pub enable_manifest_lists: Option<bool>,
 }
@@ -44,6 +47,13 @@ impl Settings {
         set(&mut record.scan_on_push, self.scan_on_push.as_ref());
         set(&mut record.tag_limit, self.tag_limit.as_ref());
         set(&mut record.enable_manifest_lists, self.enable_manifest_lists.as_ref());
+    }
+
+    fn write_quota(&self, tables: &mut Change<'_>, number: RepoId) -> Result<(), StoreError> {
+        match self.quota_bytes {
+            Some(bytes) => usage::set_quota(tables, Scope::Repository(number), bytes),
+            None => Ok(()),
+        }
     }
 }
 
@@ -90,6 +100,7 @@ impl Operation for CreateRepository {
         };
         self.settings.write_to(&mut record);
         repo::put(tables, &self.name, &record)?;
+        self.settings.write_quota(tables, record.number)?;
         event::append(tables, self.caller.actor(), (record.number, &self.name), Kind::RepositoryCreated)?;
         Ok(record)
     }
@@ -114,6 +125,7 @@ impl Operation for UpdateRepository {
     fn apply(&self, mut record: Repository, tables: &mut Change<'_>) -> Result<Repository, StoreError> {
         self.settings.write_to(&mut record);
         repo::put(tables, &self.name, &record)?;
+        self.settings.write_quota(tables, record.number)?;
         Ok(record)
     }
 }
@@ -279,7 +291,9 @@ impl Registry {
     ) -> Result<Repository, RegistryError> {
         let id = self.store().chance().id();
         let operation = CreateRepository { caller: caller.clone(), name: name.clone(), settings, id };
-        self.store().submit(Lane::Foreground, operation).await?
+        let made = self.store().submit(Lane::Foreground, operation).await??;
+        self.quotas_changed()?;
+        Ok(made)
     }
 
     /// Changes a repository's settings.
@@ -290,7 +304,9 @@ impl Registry {
         settings: Settings,
     ) -> Result<Repository, RegistryError> {
         let operation = UpdateRepository { caller: caller.clone(), name: name.clone(), settings };
-        self.store().submit(Lane::Foreground, operation).await?
+        let changed = self.store().submit(Lane::Foreground, operation).await??;
+        self.quotas_changed()?;
+        Ok(changed)
     }
 
     /// Removes a repository with everything in it, its policies too. Policies

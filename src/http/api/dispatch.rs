@@ -13,7 +13,8 @@ use super::call::Call;
 use super::error::ApiError;
 use super::route::ApiRoute;
 use super::{
-    account, backup, decisions, history, job, mirror, mirror_once, policy, promotion, repository, scrub, system, tag,
+    account, backup, decisions, history, job, mirror, mirror_once, policy, promotion, quota, repository, scrub, system,
+    tag,
 };
 
 /// Answers a request below `/api/v0` or `/enzi/v0`; `path` is the whole path.
@@ -73,6 +74,9 @@ pub(super) async fn answer(call: Call<'_>, route: ApiRoute) -> Result<Answer, Ap
         ApiRoute::GetRepository(name) => repository::get(call, &name),
         ApiRoute::UpdateRepository(name) => repository::update(call, &name).await,
         ApiRoute::DeleteRepository(name) => repository::delete(call, &name).await,
+        ApiRoute::ListQuotas => quota::list(call).await,
+        ApiRoute::SetQuota(namespace) => quota::set(call, namespace.as_deref()).await,
+        ApiRoute::GetQuotas(namespace) => quota::get(call, &namespace).await,
         ApiRoute::ListTags(name) => tag::list(call, name).await,
         ApiRoute::GetTag(name, tag) => tag::get(call, &name, &tag),
         ApiRoute::TagsOf(name, digest) => tag::of_digest(call, name, digest).await,

@@ -7,7 +7,7 @@
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
-use crate::http::{Body, BodyError, RequestId, condition};
+use crate::http::{Body, BodyError, RequestId, condition, quota};
 use crate::identity::PasswordError;
 use crate::limits;
 use crate::oci::condition::ConditionError;
@@ -186,6 +186,9 @@ impl ApiError {
             if let Self::Registry(RegistryError::Condition(refused)) = &self {
                 error["detail"] = condition::detail(refused);
             }
+            if let Self::Registry(RegistryError::Quota(exceeded)) = &self {
+                error["detail"] = quota::detail(exceeded);
+            }
             error
         };
         let mut response = Response::new(Body::from(json!({ "errors": [error] }).to_string()));
@@ -244,6 +247,7 @@ fn of_registry(error: &RegistryError) -> (StatusCode, &'static str) {
         RegistryError::BodyBroken { .. } | RegistryError::BlobBroken => (StatusCode::BAD_REQUEST, "INVALID_UPLOAD"),
         RegistryError::PolicyUnknown { .. } => (StatusCode::NOT_FOUND, "NO_SUCH_POLICY"),
         RegistryError::TooManyPolicies { .. } => (StatusCode::BAD_REQUEST, "TOO_MANY_POLICIES"),
+        RegistryError::Quota(_) => (StatusCode::FORBIDDEN, "QUOTA_EXCEEDED"),
         RegistryError::Full | RegistryError::Store(StoreError::Full) => {
             (StatusCode::INSUFFICIENT_STORAGE, "INSUFFICIENT_STORAGE")
         }

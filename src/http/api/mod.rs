@@ -47,6 +47,8 @@ mod mirror_once;
 mod policy;
 /// Promotion policies, and promotion by hand.
 mod promotion;
+/// How much is held, and how much may be.
+mod quota;
 /// Repositories.
 mod repository;
 /// The pass over everything that is stored, and what is damaged.

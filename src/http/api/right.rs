@@ -49,7 +49,9 @@ impl ApiRoute {
             | Self::DeleteJob(_)
             | Self::CancelJob(_)
             | Self::JobLogs(_) => Right::SystemAdmin("see and steer jobs"),
-            Self::CreateRepository(namespace) => Right::Namespace(namespace),
+            Self::ListQuotas => Right::SystemAdmin("see how much all namespaces hold"),
+            Self::SetQuota(_) => Right::SystemAdmin("set the quotas of namespaces and of all"),
+            Self::CreateRepository(namespace) | Self::GetQuotas(namespace) => Right::Namespace(namespace),
             Self::GetRepository(repository)
             | Self::ListTags(repository)
             | Self::GetTag(repository, _)

@@ -47,6 +47,12 @@ pub(super) enum ApiRoute {
     UpdateRepository(RepoName),
     /// `DELETE …/{reponame}`
     DeleteRepository(RepoName),
+    /// `GET /api/v0/quotas`
+    ListQuotas,
+    /// `PUT /api/v0/quotas[/{namespace}]`
+    SetQuota(Option<String>),
+    /// `GET /api/v0/quotas/{namespace}`
+    GetQuotas(String),
     /// `GET …/tags`
     ListTags(RepoName),
     /// `GET …/tags/{tag}`
@@ -170,6 +176,16 @@ impl ApiRoute {
                 ],
             ),
             ["api", "v0", "repositories", namespace, name, rest @ ..] => repository(method, namespace, name, rest),
+            ["api", "v0", "quotas"] => {
+                pick(method, &[(Method::GET, &|| Ok(Self::ListQuotas)), (Method::PUT, &|| Ok(Self::SetQuota(None)))])
+            }
+            ["api", "v0", "quotas", namespace] => pick(
+                method,
+                &[
+                    (Method::GET, &|| Ok(Self::GetQuotas((*namespace).to_owned()))),
+                    (Method::PUT, &|| Ok(Self::SetQuota(Some((*namespace).to_owned())))),
+                ],
+            ),
             ["api", "v0", "jobs", rest @ ..] => jobs(method, rest),
             ["api", "v0", "backups", rest @ ..] => backups(method, rest),
             ["api", "v0", "meta", "features"] => pick(method, &[(Method::GET, &|| Ok(Self::Features))]),
@@ -199,6 +215,9 @@ impl ApiRoute {
             Self::GetRepository(_) => "api.repository.get",
             Self::UpdateRepository(_) => "api.repository.update",
             Self::DeleteRepository(_) => "api.repository.delete",
+            Self::ListQuotas => "api.quota.list",
+            Self::SetQuota(_) => "api.quota.set",
+            Self::GetQuotas(_) => "api.quota.get",
             Self::ListTags(_) => "api.tag.list",
             Self::GetTag(..) => "api.tag.get",
             Self::TagsOf(..) => "api.tag.of_digest",
@@ -239,6 +258,7 @@ impl ApiRoute {
             | Self::CreateRepository(_)
             | Self::UpdateRepository(_)
             | Self::DeleteRepository(_)
+            | Self::SetQuota(_)
             | Self::RestoreTag(..)
             | Self::DeleteTag(..)
             | Self::PromoteTag(..)
@@ -265,6 +285,8 @@ impl ApiRoute {
             | Self::CheckRemote
             | Self::ListRepositories(_)
             | Self::GetRepository(_)
+            | Self::ListQuotas
+            | Self::GetQuotas(_)
             | Self::ListTags(_)
             | Self::GetTag(..)
             | Self::TagsOf(..)

@@ -14,6 +14,7 @@ use super::answer::{UPLOAD_UUID, progress_range, upload_location};
 use crate::http::Body;
 use crate::http::body::BodyError;
 use crate::http::condition;
+use crate::http::quota;
 use crate::http::request_id::RequestId;
 use crate::http::sign_in::{CHALLENGE, SignInError};
 use crate::limits;
@@ -122,6 +123,9 @@ impl Error {
             let mut error = json!({ "code": code.as_str(), "message": self.to_string() });
             if let Self::Registry(RegistryError::Condition(refused)) = &self {
                 error["detail"] = condition::detail(refused);
+            }
+            if let Self::Registry(RegistryError::Quota(exceeded)) = &self {
+                error["detail"] = quota::detail(exceeded);
             }
             json!({ "errors": [error] })
         };
@@ -243,6 +247,10 @@ fn of_registry(error: &RegistryError) -> (StatusCode, ErrorCode) {
             Holder::Blob => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::BlobQuarantined),
             Holder::Manifest => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::ManifestQuarantined),
         },
+        // What the field answers. docker gives up on DENIED and prints the
+        // words; on 413, 429 and 5xx, or under another code, clients send the
+        // whole layer again, some five times.
+        RegistryError::Quota(_) => (StatusCode::FORBIDDEN, ErrorCode::Denied),
         RegistryError::Full => (StatusCode::INSUFFICIENT_STORAGE, ErrorCode::Denied),
         RegistryError::Store(error) => of_store(error),
     }
@@ -271,6 +279,7 @@ mod tests {
     use crate::oci::tag::TagError;
     use crate::oci::{Digest, MediaType, Reference, Tag};
     use crate::registry::condition::{Refused, Subject};
+    use crate::registry::quota::{Bounded, Exceeded};
     use crate::store::file::{FileError, UploadId};
     use crate::store::quarantine::Held;
 
@@ -294,6 +303,7 @@ mod tests {
         let refused = R::from(Refused { unmet: Unmet::IfMatch, subject, repository: name(), there: Some(digest) });
         let reference = Reference::Digest(digest);
         let text = || "x".to_owned();
+        let exceeded = Exceeded { of: Bounded::All, limit: 5, used: 4, reserved: 0, needed: 2 };
         let stands = Progress { id: id(), offset: 7 };
         let cases: Vec<(Error, u16, &str, &[&str])> = vec![
             (CallError::Path(V2PathError::Shape).into(), 404, "UNSUPPORTED", &[]),
@@ -370,6 +380,7 @@ mod tests {
             (R::BlobTooLarge.into(), 413, "SIZE_INVALID", &[]),
             (R::PolicyUnknown { repository: name() }.into(), 404, "NAME_UNKNOWN", &[]),
             (R::TooManyPolicies { repository: name() }.into(), 409, "DENIED", &[]),
+            (R::from(exceeded).into(), 403, "DENIED", &[]),
             (R::Full.into(), 507, "DENIED", &["retry-after"]),
             (R::Store(StoreError::Stopped).into(), 503, "UNKNOWN", &["retry-after"]),
             (R::Store(StoreError::Panicked("x")).into(), 500, "UNKNOWN", &[]),

@@ -12,5 +12,7 @@ mod measure;
 mod order;
 /// Pushes in, promotions and transfers out.
 mod promotion;
+/// Targets without room.
+mod quota;
 /// A registry to try it on.
 mod world;

@@ -13,6 +13,8 @@ mod job;
 mod mirror;
 /// Promotion policies, decisions, promotion by hand.
 mod promotion;
+/// Quotas.
+mod quota;
 /// Repositories, tags, manifests.
 mod repository;
 /// Every path, and who may call it.

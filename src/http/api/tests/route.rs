@@ -37,6 +37,10 @@ fn calls() -> Vec<(Method, String, ApiRoute, &'static str)> {
     add(get.clone(), "/api/v0/repositories", ApiRoute::ListRepositories(None), "signed in");
     add(get.clone(), "/api/v0/repositories/bob", ApiRoute::ListRepositories(Some("bob".into())), "signed in");
     add(post.clone(), "/api/v0/repositories/bob", ApiRoute::CreateRepository("bob".into()), "namespace");
+    add(get.clone(), "/api/v0/quotas", ApiRoute::ListQuotas, "system");
+    add(Method::PUT, "/api/v0/quotas", ApiRoute::SetQuota(None), "system");
+    add(get.clone(), "/api/v0/quotas/bob", ApiRoute::GetQuotas("bob".into()), "namespace");
+    add(Method::PUT, "/api/v0/quotas/bob", ApiRoute::SetQuota(Some("bob".into())), "system");
     let below = |rest: &str| format!("/api/v0/repositories/bob/app{rest}");
     add(get.clone(), &below(""), ApiRoute::GetRepository(repo()), "read-only");
     add(Method::PATCH, &below(""), ApiRoute::UpdateRepository(repo()), "admin");

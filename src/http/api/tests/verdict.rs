@@ -15,6 +15,7 @@ use crate::oci::{Digest, Reference, RepoName, Tag};
 use crate::policy::Kind;
 use crate::registry::RegistryError;
 use crate::registry::condition::{Refused, Subject};
+use crate::registry::quota::{Bounded, Exceeded};
 use crate::store::StoreError;
 use crate::store::backup::BackupOver;
 use crate::store::file::BlobFile;
@@ -63,6 +64,7 @@ fn refusals() -> Vec<(ApiError, u16, &'static str)> {
         (ApiError::NoSuchFile(BlobFile { digest, upload: session }), 404, "NO_SUCH_FILE"),
         (ApiError::KeysLocal, 403, "NOT_AUTHORIZED"),
     ];
+    let exceeded = Exceeded { of: Bounded::All, limit: 5, used: 4, reserved: 0, needed: 2 };
     let subject = Subject::Tag(tag.clone());
     let refused = Refused { unmet: Unmet::IfMatch, subject, repository: repo(), there: Some(digest) };
     let of_registry = [
@@ -104,6 +106,7 @@ fn refusals() -> Vec<(ApiError, u16, &'static str)> {
         (RegistryError::BlobTooLarge, 413, "TOO_LARGE"),
         (RegistryError::PolicyUnknown { repository: repo() }, 404, "NO_SUCH_POLICY"),
         (RegistryError::TooManyPolicies { repository: repo() }, 400, "TOO_MANY_POLICIES"),
+        (exceeded.into(), 403, "QUOTA_EXCEEDED"),
         (RegistryError::Full, 507, "INSUFFICIENT_STORAGE"),
         (RegistryError::Store(StoreError::Stopped), 503, "UNAVAILABLE"),
         (RegistryError::Store(StoreError::Panicked("here")), 500, "INTERNAL_ERROR"),

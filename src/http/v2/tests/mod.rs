@@ -13,6 +13,8 @@ mod list;
 mod pull;
 /// Every way to get bytes and manifests in.
 mod push;
+/// Quotas.
+mod quota;
 /// Bad input, one refusal each.
 mod refuse;
 /// Who may do what, and what the others are told.
