@@ -17,6 +17,7 @@ use super::job::JobCommand;
 use super::promotion::PromotionCommand;
 use super::pull_mirror::PullMirrorCommand;
 use super::push_mirror::PushMirrorCommand;
+use super::quota::QuotaCommand;
 use super::repository::RepositoryCommand;
 use super::restore::RestoreArgs;
 use super::scrub::ScrubCommand;
@@ -81,6 +82,9 @@ pub enum Command {
     /// Policies that bring images from another registry
     #[command(subcommand)]
     PullMirror(PullMirrorCommand),
+    /// How much repositories, namespaces and all hold, and how much they may
+    #[command(subcommand)]
+    Quota(QuotaCommand),
     /// Work that outlives a request
     #[command(subcommand)]
     Job(JobCommand),

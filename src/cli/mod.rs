@@ -49,6 +49,8 @@ pub mod promotion;
 pub mod pull_mirror;
 /// `push-mirror create|list|delete`.
 pub mod push_mirror;
+/// `quota list|set`.
+pub mod quota;
 /// `repository create|list|delete`.
 pub mod repository;
 /// `restore`.

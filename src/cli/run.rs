@@ -14,8 +14,8 @@ use super::error::CliError;
 use super::locate::locate;
 use super::terminal::{Exit, Terminal, cell, rows};
 use super::{
-    account, backup, daemon, gc, generate, job, promotion, pull_mirror, push_mirror, repository, restore, scrub, tag,
-    verify, why,
+    account, backup, daemon, gc, generate, job, promotion, pull_mirror, push_mirror, quota, repository, restore, scrub,
+    tag, verify, why,
 };
 use crate::config::Environment;
 
@@ -141,6 +141,7 @@ async fn dispatch(
         | Command::Promotion(_)
         | Command::PushMirror(_)
         | Command::PullMirror(_)
+        | Command::Quota(_)
         | Command::Job(_)
         | Command::Gc(_)
         | Command::Scrub(_)
@@ -161,6 +162,7 @@ async fn ask(command: &Command, session: &mut Session<'_, '_>) -> Result<(), Cli
         Command::Promotion(command) => promotion::run(command, session).await,
         Command::PushMirror(command) => push_mirror::run(command, session).await,
         Command::PullMirror(command) => pull_mirror::run(command, session).await,
+        Command::Quota(command) => quota::run(command, session).await,
         Command::Job(command) => job::run(command, session).await,
         Command::Gc(command) => gc::run(command, session).await,
         Command::Scrub(command) => scrub::run(command, session).await,
