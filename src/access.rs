@@ -16,6 +16,9 @@ pub enum Level {
 }
 
 impl Level {
+    /// All levels, the least first.
+    pub const ALL: [Self; 3] = [Self::ReadOnly, Self::ReadWrite, Self::Admin];
+
     /// DTR's spelling.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -23,6 +26,19 @@ impl Level {
             Self::ReadWrite => "read-write",
             Self::Admin => "admin",
         }
+    }
+}
+
+/// A text that is no level.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the access level is \"read-only\", \"read-write\" or \"admin\", not {0:?}")]
+pub struct NoLevel(pub String);
+
+impl std::str::FromStr for Level {
+    type Err = NoLevel;
+
+    fn from_str(text: &str) -> Result<Self, NoLevel> {
+        Self::ALL.into_iter().find(|level| level.as_str() == text).ok_or_else(|| NoLevel(text.to_owned()))
     }
 }
 
@@ -49,16 +65,18 @@ pub enum Subject<'a> {
 pub struct Object<'a> {
     /// The namespace.
     pub namespace: &'a str,
-    /// Whether everyone who signed in may read it.
+    /// Whether everyone may read it.
     pub is_public: bool,
 }
 
 /// The level that `subject` has on `object`, given the levels that grants
-/// (of teams, on the repository or its namespace) give it.
+/// (of teams, on the repository or its namespace) give it; an owner of the
+/// organization has a grant of [`Level::Admin`] on all of it.
 pub fn level(subject: Subject<'_>, object: Object<'_>, grants: impl IntoIterator<Item = Level>) -> Option<Level> {
     match subject {
         Subject::System => Some(Level::Admin),
-        Subject::Anonymous | Subject::User { is_active: false, .. } => None,
+        Subject::User { is_active: false, .. } => None,
+        Subject::Anonymous => object.is_public.then_some(Level::ReadOnly),
         Subject::User { is_admin: true, .. } => Some(Level::Admin),
         Subject::User { name, .. } if name == object.namespace => Some(Level::Admin),
         Subject::User { .. } => {
@@ -91,7 +109,8 @@ mod tests {
             (user("eve"), public, vec![], Some(Level::ReadOnly)),
             (user("eve"), private, vec![Level::ReadOnly, Level::ReadWrite], Some(Level::ReadWrite)),
             (user("eve"), public, vec![Level::Admin, Level::ReadOnly], Some(Level::Admin)),
-            (Subject::Anonymous, public, vec![Level::Admin], None),
+            (Subject::Anonymous, public, vec![Level::Admin], Some(Level::ReadOnly)),
+            (Subject::Anonymous, private, vec![Level::Admin], None),
         ] {
             assert_eq!(level(subject, object, grants.clone()), expected, "{subject:?} {object:?} {grants:?}");
         }

@@ -52,6 +52,18 @@ pub const PROMOTION_HOPS: u8 = 16;
 
 /// Longest account name, in bytes.
 pub const ACCOUNT_NAME_BYTES: usize = 100;
+/// Longest name for people and longest line about a team, in bytes.
+pub const FULL_NAME_BYTES: usize = 1_024;
+/// Longest name of a team, in bytes.
+pub const TEAM_NAME_BYTES: usize = 255;
+/// Most teams of one organization: a user may be in all of them, and each is
+/// looked at in every request that touches a repository of the organization.
+pub const TEAMS_PER_ORGANIZATION: u64 = 1_000;
+/// Most accounts in one import, and operations in one change of many: one
+/// commit, or one request.
+pub const ACCOUNTS_AT_ONCE: usize = 1_000;
+/// Repositories of a namespace that are removed at once.
+pub const REPOSITORIES_REMOVED: usize = 32;
 /// Shortest password, in characters (DTR's rule).
 pub const PASSWORD_MIN_CHARS: usize = 8;
 /// Longest password, in bytes: argon2 reads all of it.
@@ -275,6 +287,33 @@ pub const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 pub const CONNECTION_BUFFER_BYTES: usize = 256 * 1024;
 /// A response that the client takes no byte of for this long is dropped.
 pub const RESPONSE_STALL: Duration = Duration::from_secs(60);
+/// Bytes a second that a client has to take of a response, over the time that the
+/// response waits for it: as slow as a request body may be.
+pub const RESPONSE_SLOWEST: u64 = 1_024;
+/// The time over which that is measured.
+pub const RESPONSE_SLOWEST_OVER: Duration = Duration::from_secs(60);
+/// Answers up to this size go to the connection as they are; larger ones in
+/// pieces of it, so that a client which takes nothing holds one in memory.
+pub const ANSWER_PIECE_BYTES: usize = 64 * 1024;
+/// Bytes of answers larger than that which may be in memory at once: sixteen of
+/// the largest manifests, or the largest pages of fifty clients.
+pub const LARGE_ANSWERS_BYTES: u32 = 64 * 1024 * 1024;
+/// How long a request waits for its turn when there are so many.
+pub const LARGE_ANSWERS_WAIT: Duration = Duration::from_secs(10);
+/// Bytes that an entry of a listing is taken to have, name and punctuation.
+pub const LISTED_ENTRY_BYTES: u32 = 160;
+/// Bytes of one page of referrers: annotations come along, and may have as many
+/// as a manifest. The next page begins where this one is full.
+pub const REFERRERS_PAGE_BYTES: usize = 1024 * 1024;
+/// Requests a second that one client may send: more than two cores answer, so
+/// that nobody who means well meets it, and one that runs wild on a large host
+/// leaves something to the others.
+pub const REQUESTS_PER_SECOND: u32 = 100_000;
+/// Seconds' worth of them that a client which was quiet may send at once.
+pub const REQUESTS_BURST_SECONDS: u32 = 10;
+/// Clients whose requests are counted at once; of more, those that are quiet are
+/// forgotten.
+pub const REQUESTS_CLIENTS: usize = 16_384;
 /// An HTTP/2 connection without a request for this long is closed.
 pub const CONNECTION_IDLE: Duration = Duration::from_secs(120);
 /// Requests at once on one HTTP/2 connection.
@@ -322,6 +361,10 @@ pub const REMOTE_POOLS: usize = 64;
 pub const REMOTE_STREAM_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 /// Most of an error's body that is read, in bytes.
 pub const REMOTE_ERROR_BYTES: usize = 8 * 1024;
+/// Warnings of one answer that are looked at.
+pub const REMOTE_WARNINGS: usize = 8;
+/// Warnings that are remembered, so that each is logged once.
+pub const REMOTE_WARNINGS_REMEMBERED: usize = 256;
 /// Longest text of another registry that is repeated in an error, in characters.
 pub const REMOTE_MESSAGE_CHARS: usize = 256;
 /// Longest named wait (`Retry-After`) that is passed on.
@@ -393,7 +436,12 @@ pub const RETRY_AFTER_FULL: Duration = Duration::from_secs(60);
 pub const SIGN_IN_FAILURES_LOGGED: u32 = 30;
 /// That window.
 pub const SIGN_IN_FAILURES_WINDOW: Duration = Duration::from_secs(60);
-/// Characters of the name in such a line.
+/// Answers of 500 or above that are logged one by one in a window, of those that
+/// are our failure and of those that the client can wait out each.
+pub const TURNED_AWAY_LOGGED: u32 = 30;
+/// That window.
+pub const TURNED_AWAY_WINDOW: Duration = Duration::from_secs(60);
+/// Characters of the name in a line about a failed sign-in.
 pub const SIGN_IN_NAME_CHARACTERS: usize = 64;
 
 // Management API.
@@ -401,6 +449,19 @@ pub const SIGN_IN_NAME_CHARACTERS: usize = 64;
 /// Highest tag limit of a repository: its tags are looked through for the
 /// oldest each time that a new one comes.
 pub const TAG_LIMIT: u64 = 10_000;
+
+/// Highest quota, in bytes: beyond it programs that take a number of JSON for a
+/// double would read another one.
+pub const QUOTA_BYTES: u64 = 1 << 53;
+/// How often an upload of unknown length is held against the quotas, in bytes:
+/// each time reads a few rows.
+pub const RESERVE_STEP_BYTES: u64 = 1024 * 1024;
+/// How long an upload that no request works on keeps others from the room that
+/// it has set aside: a client that sends in chunks is back by then, and one that
+/// lost its connection begins anew no sooner (docker after 5 s).
+pub const RESERVED_IDLE: Duration = Duration::from_secs(3);
+/// Rows that are counted in one commit where a data folder has no counters.
+pub const COUNT_ROWS: usize = 256;
 
 /// Entries of a list when no page size is asked for: DTR's.
 pub const API_PAGE_ENTRIES: usize = 10;

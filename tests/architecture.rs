@@ -7,9 +7,9 @@
 //! `limits`, which is constants and names nothing, is open to all. Code that
 //! only tests compile may look anywhere.
 //!
-//! Two rules of the house are held here as well, because they need the same
-//! walk: every file opens with `//!`, and nothing is `allow`ed (an exception is
-//! an `expect` with its reason).
+//! Three rules of the house are held here as well, because they need the same
+//! walk: every file opens with `//!`, nothing is `allow`ed (an exception is an
+//! `expect` with its reason), and the store changes files in one place.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -92,6 +92,111 @@ fn nothing_is_allowed() {
         });
     }
     hold(&broken);
+}
+
+/// What a power cut leaves is decided by calls that `store::medium` makes, so
+/// that the tests of power cuts see every one of them. A backup is another
+/// folder, and code for tests may do what it likes.
+#[test]
+fn the_store_changes_files_through_its_medium_alone() {
+    let store = root().join("src/store");
+    let mut broken = Vec::new();
+    for file in sources(&store) {
+        let is_test = file.file_stem().is_some_and(|name| name.to_string_lossy().ends_with("_test"));
+        if is_test || file == store.join("medium.rs") || file.starts_with(store.join("backup")) {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file).expect("a source file");
+        let mut changes = Changes { file: short(&file), found: Vec::new() };
+        changes.visit_file(&syn::parse_file(&text).expect("a source file"));
+        broken.append(&mut changes.found);
+    }
+    // Opened for reading alone, past the page cache.
+    broken.retain(|violation| !(violation.file.ends_with("file/inspect.rs") && violation.what.contains("OpenOptions")));
+    hold(&broken);
+    for (text, caught) in [
+        ("fn f() { std::fs::rename(a, b); }", true),
+        ("use std::fs; fn f() { fs::remove_file(a); }", true),
+        ("use std::fs::{self, OpenOptions};", true),
+        ("fn f() { File::create(a); }", true),
+        ("fn f() { file.sync_all(); }", true),
+        ("fn f() { rustix::fs::fallocate(a, b, c, d); }", true),
+        ("fn f() { std::fs::read_dir(a); File::open(b); medium.rename(c, d); medium.sync_names(e); }", false),
+        ("#[cfg(test)] mod tests { fn f() { std::fs::write(a, b); } }", false),
+    ] {
+        let mut changes = Changes { file: PathBuf::new(), found: Vec::new() };
+        changes.visit_file(&syn::parse_file(text).expect("a text"));
+        assert_eq!(!changes.found.is_empty(), caught, "{text}");
+    }
+}
+
+/// Looks for calls that change something on the file system.
+struct Changes {
+    file: PathBuf,
+    found: Vec<Violation>,
+}
+
+/// Functions that do, by the module or type that they are of.
+const CHANGING: &[(&str, &[&str])] = &[
+    ("fs", &["write", "rename", "remove_file", "remove_dir", "remove_dir_all", "create_dir", "create_dir_all"]),
+    ("fs", &["copy", "hard_link", "set_permissions", "fallocate", "ftruncate", "renameat", "unlinkat", "mkdirat"]),
+    ("fs", &["OpenOptions", "DirBuilder"]),
+    ("File", &["create", "create_new", "options"]),
+];
+/// Methods that do.
+const CHANGING_METHODS: &[&str] = &["sync_all", "set_permissions", "set_modified"];
+
+impl Changes {
+    fn meet(&mut self, segments: &[String], line: usize) {
+        for pair in segments.windows(2) {
+            if CHANGING.iter().any(|(of, names)| pair[0] == *of && names.contains(&pair[1].as_str())) {
+                self.say(&pair.join("::"), line);
+            }
+        }
+    }
+
+    fn say(&mut self, call: &str, line: usize) {
+        let what = format!("`{call}` changes the file system; `store::medium` does that");
+        self.found.push(Violation { file: self.file.clone(), line, what });
+    }
+
+    fn meet_use(&mut self, tree: &UseTree, before: &[String]) {
+        let with = |name: &syn::Ident| before.iter().cloned().chain([name.to_string()]).collect::<Vec<_>>();
+        match tree {
+            UseTree::Path(path) => self.meet_use(&path.tree, &with(&path.ident)),
+            UseTree::Name(name) => self.meet(&with(&name.ident), name.ident.span().start().line),
+            UseTree::Rename(name) => self.meet(&with(&name.ident), name.ident.span().start().line),
+            UseTree::Group(group) => group.items.iter().for_each(|tree| self.meet_use(tree, before)),
+            UseTree::Glob(_) => {}
+        }
+    }
+}
+
+impl<'ast> Visit<'ast> for Changes {
+    fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
+        if !is_for_tests(&item.attrs) {
+            visit::visit_item_mod(self, item);
+        }
+    }
+
+    fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
+        self.meet_use(&item.tree, &[]);
+    }
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let segments: Vec<String> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        let line = path.segments.first().map_or(0, |segment| segment.ident.span().start().line);
+        self.meet(&segments, line);
+        visit::visit_path(self, path);
+    }
+
+    fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
+        let name = call.method.to_string();
+        if CHANGING_METHODS.contains(&name.as_str()) {
+            self.say(&format!(".{name}()"), call.method.span().start().line);
+        }
+        visit::visit_expr_method_call(self, call);
+    }
 }
 
 #[test]

@@ -16,6 +16,7 @@ use crate::config::rehearsal::Pace;
 use crate::config::{CertificateFiles, Config, When};
 use crate::http::connection::{Options as ConnectionOptions, Tally};
 use crate::http::listen::{Bound, Spec, bind};
+use crate::http::rate::Rate;
 use crate::http::{State, Tls, state};
 use crate::identity::{Authority, CertificateNames, Keyring, Passwords, ServerCertificate};
 use crate::jobs::timetable::Entry;
@@ -113,6 +114,7 @@ pub async fn build(config: &Config, clock: Clock, chance: Chance) -> Result<App,
     let passwords = Passwords::new(&chance);
     let key_files = key_files(&config.data, config.sealing_key.as_deref());
     let (registry_of_state, scrub) = (registry.clone(), config.scrub.clone());
+    let rate = Rate::new(config.requests_per_second);
     let tally = Arc::<Tally>::default();
     let parts = state::Parts {
         registry: registry_of_state,
@@ -121,6 +123,7 @@ pub async fn build(config: &Config, clock: Clock, chance: Chance) -> Result<App,
         remotes,
         key_files,
         scrub,
+        rate,
         tally: Arc::clone(&tally),
     };
     let state = State::new(parts);

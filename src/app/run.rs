@@ -9,7 +9,7 @@ use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::{Config, Environment, LogFormat};
 use crate::http::{handle, listen};
-use crate::jobs::{room, suspect, timetable, upkeep};
+use crate::jobs::{counting, room, suspect, timetable, upkeep};
 use crate::lifecycle::{Scope, blocking};
 use crate::limits;
 use crate::reactor::{evaluate, react, schedule, sweep};
@@ -89,6 +89,7 @@ pub async fn run(app: App, stop: Stop) -> Result<(), AppError> {
     reactor.spawn(sweep::run(store.clone(), reactor.clone(), pace.sweep));
     reactor.spawn(schedule::run(store.clone(), reactor.clone()));
     jobs.spawn(runner.run(jobs.clone()));
+    jobs.spawn(counting::run(registry.store().clone(), jobs.clone()));
     jobs.spawn(upkeep::run(registry.clone(), jobs.clone(), pace.upkeep));
     jobs.spawn(suspect::run(registry.clone(), jobs.clone()));
     jobs.spawn(timetable::run(store.clone(), timetable, jobs.clone()));
@@ -199,7 +200,7 @@ fn welcome(config: &Config, environment: &Environment, app: &App) {
     if config.supervised {
         return;
     }
-    let is_first = app.registry.accounts("", 1).is_ok_and(|accounts| accounts.is_empty());
+    let is_first = app.registry.has_users().is_ok_and(|has| !has);
     let listener = app.bound.iter().find_map(|bound| bound.local_addr().map(|address| (address, bound.to_string())));
     if let Some((address, url)) = listener {
         let has_ca = app.state.ca_pem().is_some();

@@ -14,13 +14,16 @@ use super::dial::DaemonUrl;
 use super::gc::GcCommand;
 use super::generate::{CompletionsArgs, ManArgs};
 use super::job::JobCommand;
+use super::organization::OrganizationCommand;
 use super::promotion::PromotionCommand;
 use super::pull_mirror::PullMirrorCommand;
 use super::push_mirror::PushMirrorCommand;
+use super::quota::QuotaCommand;
 use super::repository::RepositoryCommand;
 use super::restore::RestoreArgs;
 use super::scrub::ScrubCommand;
 use super::tag::TagCommand;
+use super::team::{AccessArgs, TeamCommand};
 use super::verify::VerifyArgs;
 use super::why::WhyArgs;
 use crate::config::{Listener, Overrides};
@@ -66,6 +69,14 @@ pub enum Command {
     /// Accounts: users and organizations
     #[command(subcommand)]
     Account(AccountCommand),
+    /// Organizations and their members
+    #[command(subcommand, visible_alias = "organization")]
+    Org(OrganizationCommand),
+    /// Teams of organizations, and what they may do
+    #[command(subcommand)]
+    Team(TeamCommand),
+    /// Say what a user may do with a repository
+    Access(AccessArgs),
     /// Repositories
     #[command(subcommand)]
     Repository(RepositoryCommand),
@@ -81,6 +92,9 @@ pub enum Command {
     /// Policies that bring images from another registry
     #[command(subcommand)]
     PullMirror(PullMirrorCommand),
+    /// How much repositories, namespaces and all hold, and how much they may
+    #[command(subcommand)]
+    Quota(QuotaCommand),
     /// Work that outlives a request
     #[command(subcommand)]
     Job(JobCommand),

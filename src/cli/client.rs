@@ -116,12 +116,13 @@ impl Client {
 
     /// All pages of the listing at `path` in one answer: the first page's,
     /// with the others' entries added to its list `key`; without a key the
-    /// answer is the list.
+    /// answer is the list. The path may have a query.
     ///
     /// # Errors
     /// As [`Client::get`].
     pub async fn list(&self, path: &str, key: &str, paging: Paging) -> Result<Value, CliError> {
-        let sized = format!("{path}?{}={}", paging.size, limits::PAGE_DEFAULT_ENTRIES);
+        let joined = if path.contains('?') { '&' } else { '?' };
+        let sized = format!("{path}{joined}{}={}", paging.size, limits::PAGE_DEFAULT_ENTRIES);
         let first = self.call(self.request(Method::GET, &sized, None)?, limits::COMMAND_ANSWER).await?;
         let (mut whole, mut next) = (first.body, first.next);
         let pointer = if key.is_empty() { String::new() } else { format!("/{key}") };

@@ -140,6 +140,12 @@ pub enum UsageError {
     /// A removal without consent.
     #[error("this removes the repository with all its tags and policies: add --yes to do it")]
     NoConsent,
+    /// The same for an account.
+    #[error("this removes the account with its memberships and teams; its repositories stay: add --yes to do it")]
+    NoConsentAccount,
+    /// The same for a namespace.
+    #[error("this removes the account and all its repositories with all their tags and policies: add --yes to do it")]
+    NoConsentNamespace,
     /// A word that makes the request longer than any may be.
     #[error("a request of {bytes} bytes is longer than any can be: one of the words is no name or id")]
     TooLong {

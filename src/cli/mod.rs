@@ -13,7 +13,7 @@
 //! rest of the program; only backups ([`backup`], [`mod@restore`]) write files here,
 //! because under a service manager the daemon cannot.
 
-/// `account create|list`.
+/// `account create|list|show|update|password|delete`.
 pub mod account;
 /// The words of the command line.
 pub mod arguments;
@@ -43,12 +43,16 @@ pub mod job;
 pub mod locate;
 /// What push and pull mirrors have in common: the far side and its flags.
 pub mod mirror;
+/// `org create|list|show|delete|member`.
+pub mod organization;
 /// `promotion create|list|delete|test`.
 pub mod promotion;
 /// `pull-mirror create|list|delete|run`.
 pub mod pull_mirror;
 /// `push-mirror create|list|delete`.
 pub mod push_mirror;
+/// `quota list|set`.
+pub mod quota;
 /// `repository create|list|delete`.
 pub mod repository;
 /// `restore`.
@@ -61,6 +65,8 @@ pub mod run;
 pub mod scrub;
 /// `tag list|history|restore|delete`.
 pub mod tag;
+/// `team create|list|show|update|delete|member|grant|revoke|grants`, and `access`.
+pub mod team;
 /// Streams, tables, and text that is safe to show.
 pub mod terminal;
 /// `verify`.

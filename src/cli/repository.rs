@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::account::create_organization;
 use super::client::{API_PAGING, repository_path, segment};
 use super::error::{CliError, UsageError};
+use super::quota::QuotaSize;
 use super::run::Session;
 use super::terminal::{cell, rows};
 use crate::oci::RepoName;
@@ -29,20 +30,23 @@ pub enum RepositoryCommand {
 pub struct CreateArgs {
     /// NAMESPACE/NAME, such as dev/website
     pub name: RepoName,
-    /// Everyone who is signed in may pull
+    /// Everyone may pull, without signing in too where the registry lets that be
     #[arg(long)]
     pub public: bool,
+    /// It may hold at most this much, such as 10GiB
+    #[arg(long, value_name = "SIZE")]
+    pub quota: Option<QuotaSize>,
 }
 
 /// `repository update`'s flags.
 #[derive(Args, Debug)]
 #[command(group(
-    ArgGroup::new("change").required(true).multiple(true).args(["visibility", "immutable_tags", "tag_limit"])
+    ArgGroup::new("change").required(true).multiple(true).args(["visibility", "immutable_tags", "tag_limit", "quota"])
 ))]
 pub struct UpdateArgs {
     /// NAMESPACE/NAME
     pub name: RepoName,
-    /// `public` (everyone who is signed in may pull) or `private`
+    /// `public` (everyone may pull) or `private`
     #[arg(long, value_parser = ["public", "private"])]
     pub visibility: Option<String>,
     /// Whether a tag that exists is never moved or removed
@@ -52,6 +56,10 @@ pub struct UpdateArgs {
     /// longest ago (0: no limit). Rests while tags are immutable
     #[arg(long, value_name = "NUMBER")]
     pub tag_limit: Option<u64>,
+    /// It may hold at most this much, such as 10GiB (`none`: as much as there is
+    /// room for)
+    #[arg(long, value_name = "SIZE")]
+    pub quota: Option<QuotaSize>,
 }
 
 /// `repository delete`'s flags.
@@ -81,7 +89,10 @@ async fn create(wanted: &CreateArgs, session: &mut Session<'_, '_>) -> Result<()
     let namespace = wanted.name.namespace();
     let path = format!("/api/v0/repositories/{}", segment(namespace));
     let visibility = if wanted.public { "public" } else { "private" };
-    let body = json!({"name": wanted.name.rest(), "visibility": visibility});
+    let mut body = json!({"name": wanted.name.rest(), "visibility": visibility});
+    if let Some(quota) = wanted.quota {
+        body["quotaBytes"] = json!(quota.bytes());
+    }
     let repository = match session.client.post(&path, &body).await {
         Err(missing) if missing.is_api("NO_SUCH_ACCOUNT") => {
             // Who may not make it is told what is missing, not what they lack.
@@ -117,6 +128,7 @@ async fn update(wanted: &UpdateArgs, session: &mut Session<'_, '_>) -> Result<()
     set("visibility", wanted.visibility.clone().map(Value::from));
     set("immutableTags", wanted.immutable_tags.map(Value::from));
     set("tagLimit", wanted.tag_limit.map(Value::from));
+    set("quotaBytes", wanted.quota.map(|quota| Value::from(quota.bytes())));
     let path = repository_path(&wanted.name);
     let answer = session.client.change(Method::PATCH, &path, Some(&Value::Object(body)), None).await?;
     session.say(&answer, &format!("changed repository {}", wanted.name))
@@ -153,6 +165,14 @@ mod tests {
         assert_eq!(fake.seen()[0].body, json!({"tagLimit": 20}));
         assert_eq!(fake.seen()[1].body, json!({"visibility": "public", "immutableTags": true}));
         assert_eq!(fake.run(&["repository", "update", "dev/site"], "").await.exit, Exit::Usage);
+        let full = json!({"warnings": ["nothing more goes in"]});
+        let fake = Fake::new(vec![reply(path, 200, full), reply(path, 200, json!({}))]);
+        let ran = fake.run(&["repository", "update", "dev/site", "--quota", "10GiB"], "").await;
+        assert_eq!((ran.exit, ran.err.as_str()), (Exit::Success, "warning: nothing more goes in\n"));
+        fake.run(&["repository", "update", "dev/site", "--quota", "none"], "").await.done();
+        assert_eq!(fake.seen()[0].body, json!({"quotaBytes": 10_u64 << 30}));
+        assert_eq!(fake.seen()[1].body, json!({"quotaBytes": 0}));
+        assert_eq!(fake.run(&["repository", "update", "dev/site", "--quota", "much"], "").await.exit, Exit::Usage);
     }
 
     #[tokio::test]

@@ -14,8 +14,8 @@ use super::error::CliError;
 use super::locate::locate;
 use super::terminal::{Exit, Terminal, cell, rows};
 use super::{
-    account, backup, daemon, gc, generate, job, promotion, pull_mirror, push_mirror, repository, restore, scrub, tag,
-    verify, why,
+    account, backup, daemon, gc, generate, job, organization, promotion, pull_mirror, push_mirror, quota, repository,
+    restore, scrub, tag, team, verify, why,
 };
 use crate::config::Environment;
 
@@ -136,11 +136,15 @@ async fn dispatch(
         Command::Backup(wanted) => backup::run(wanted, arguments, environment, terminal).await?,
         Command::Restore(wanted) => restore::run(wanted, arguments, environment, terminal).await?,
         Command::Account(_)
+        | Command::Org(_)
+        | Command::Team(_)
+        | Command::Access(_)
         | Command::Repository(_)
         | Command::Tag(_)
         | Command::Promotion(_)
         | Command::PushMirror(_)
         | Command::PullMirror(_)
+        | Command::Quota(_)
         | Command::Job(_)
         | Command::Gc(_)
         | Command::Scrub(_)
@@ -156,11 +160,15 @@ async fn dispatch(
 async fn ask(command: &Command, session: &mut Session<'_, '_>) -> Result<(), CliError> {
     match command {
         Command::Account(command) => account::run(command, session).await,
+        Command::Org(command) => organization::run(command, session).await,
+        Command::Team(command) => team::run(command, session).await,
+        Command::Access(wanted) => team::access(wanted, session).await,
         Command::Repository(command) => repository::run(command, session).await,
         Command::Tag(command) => tag::run(command, session).await,
         Command::Promotion(command) => promotion::run(command, session).await,
         Command::PushMirror(command) => push_mirror::run(command, session).await,
         Command::PullMirror(command) => pull_mirror::run(command, session).await,
+        Command::Quota(command) => quota::run(command, session).await,
         Command::Job(command) => job::run(command, session).await,
         Command::Gc(command) => gc::run(command, session).await,
         Command::Scrub(command) => scrub::run(command, session).await,

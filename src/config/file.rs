@@ -48,6 +48,9 @@ pub struct RawConfig {
     /// `[registry]`.
     #[serde(default)]
     pub registry: RawRegistry,
+    /// `[clients]`.
+    #[serde(default)]
+    pub clients: RawClients,
 }
 
 /// One `[[listener]]`.
@@ -128,6 +131,16 @@ pub struct RawDisk {
 pub struct RawRegistry {
     /// Which manifests may name what is not there.
     pub sparse: Option<Spanned<String>>,
+    /// Whether who does not sign in may read what is public.
+    pub anonymous: Option<Spanned<bool>>,
+}
+
+/// `[clients]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawClients {
+    /// Requests a second that one client may send.
+    pub requests_per_second: Option<Spanned<u32>>,
 }
 
 /// A file's name and text, to say where something stands.

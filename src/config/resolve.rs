@@ -67,6 +67,8 @@ pub struct Config {
     pub keep_free: Keep,
     /// What clients may push.
     pub registry: registry::Options,
+    /// Requests a second that one client may send; zero: as many as it likes.
+    pub requests_per_second: u32,
     /// How soon things are done that are done from time to time.
     pub pace: Pace,
     /// Where a daemon under test dies.
@@ -171,7 +173,13 @@ impl Config {
                 .map_or(Keep::Usual, |keep| keep.0),
             registry: registry::Options {
                 sparse: parsed(document, "registry.sparse", raw.registry.sparse.as_ref())?.unwrap_or_default(),
+                signed_in_only: raw.registry.anonymous.as_ref().is_some_and(|anonymous| !anonymous.get_ref()),
             },
+            requests_per_second: raw
+                .clients
+                .requests_per_second
+                .as_ref()
+                .map_or(limits::REQUESTS_PER_SECOND, |most| *most.get_ref()),
             pace: environment.pace.as_deref().map(Pace::parse).transpose()?.unwrap_or_default(),
             crash_at: environment.crash_at.as_deref().map(CrashAt::parse).transpose()?,
             supervised: environment.runtime_dir.is_some() || environment.state_dir.is_some(),
@@ -389,6 +397,18 @@ mod tests {
     }
 
     #[test]
+    fn requests_a_second_are_what_the_file_says() {
+        for (text, most) in [
+            ("", limits::REQUESTS_PER_SECOND),
+            ("[clients]\nrequests_per_second = 50", 50),
+            ("[clients]\nrequests_per_second = 0", 0),
+        ] {
+            assert_eq!(resolve(text).unwrap().requests_per_second, most, "{text}");
+        }
+        assert!(resolve("[clients]\nrequests_per_second = -1").is_err());
+    }
+
+    #[test]
     fn sparse_manifests_are_what_the_file_says() {
         use crate::registry::Sparse;
         for (text, sparse) in [
@@ -398,6 +418,15 @@ mod tests {
             ("[registry]\nsparse = \"refused\"", Sparse::Refused),
         ] {
             assert_eq!(resolve(text).unwrap().registry.sparse, sparse, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_public_is_for_everyone_unless_the_file_says_otherwise() {
+        for (text, only) in
+            [("", false), ("[registry]\nanonymous = true", false), ("[registry]\nanonymous = false", true)]
+        {
+            assert_eq!(resolve(text).unwrap().registry.signed_in_only, only, "{text}");
         }
     }
 

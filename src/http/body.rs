@@ -16,6 +16,7 @@ use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
+use super::room::Room;
 use crate::limits;
 
 /// Any error, for bodies that come from elsewhere.
@@ -29,7 +30,11 @@ pub struct Body(Content);
 enum Content {
     #[default]
     Empty,
-    Full(Bytes),
+    Full {
+        bytes: Bytes,
+        /// The memory that they are counted in, when they are many.
+        _room: Option<Room>,
+    },
     Stream {
         body: UnsyncBoxBody<Bytes, BoxError>,
         /// Bytes still to come, where the length is known.
@@ -168,7 +173,12 @@ impl Body {
 
     /// These bytes.
     pub fn full(bytes: impl Into<Bytes>) -> Self {
-        Self(Content::Full(bytes.into()))
+        Self::held(bytes, None)
+    }
+
+    /// These bytes, for which there is `room`.
+    pub(super) fn held(bytes: impl Into<Bytes>, room: Option<Room>) -> Self {
+        Self(Content::Full { bytes: bytes.into(), _room: room })
     }
 
     /// What the stream gives, of unknown length.
@@ -224,7 +234,14 @@ impl HttpBody for Body {
         let content = &mut self.get_mut().0;
         match content {
             Content::Empty => Poll::Ready(None),
-            Content::Full(bytes) => {
+            // HTTP/2 takes a piece whatever its size, and keeps it for as long as
+            // the client likes. A large one is handed on in copies: the rest
+            // stays here, where a client that takes nothing is left.
+            Content::Full { bytes, .. } if bytes.len() > limits::ANSWER_PIECE_BYTES => {
+                let piece = Bytes::copy_from_slice(&bytes.split_to(limits::ANSWER_PIECE_BYTES));
+                Poll::Ready(Some(Ok(Frame::data(piece))))
+            }
+            Content::Full { bytes, .. } => {
                 let bytes = std::mem::take(bytes);
                 *content = Content::Empty;
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
@@ -245,7 +262,7 @@ impl HttpBody for Body {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Content::Empty => true,
-            Content::Full(bytes) => bytes.is_empty(),
+            Content::Full { bytes, .. } => bytes.is_empty(),
             Content::Stream { body, left } => *left == Some(0) || (left.is_none() && body.is_end_stream()),
         }
     }
@@ -253,7 +270,7 @@ impl HttpBody for Body {
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Content::Empty => SizeHint::with_exact(0),
-            Content::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Content::Full { bytes, .. } => SizeHint::with_exact(bytes.len() as u64),
             Content::Stream { left: Some(left), .. } => SizeHint::with_exact(*left),
             Content::Stream { body, left: None } => body.size_hint(),
         }
@@ -389,6 +406,21 @@ mod tests {
             gather(3, &[Ok("ab"), Ok("cd")]).await.unwrap_err().to_string(),
             "the response has 1 bytes too many"
         );
+    }
+
+    #[tokio::test]
+    async fn many_bytes_are_handed_on_in_pieces() {
+        let bytes: Vec<u8> = (0..300_000u32).map(|n| n as u8).collect();
+        let mut body = Body::from(bytes.clone());
+        let mut gathered = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let piece = frame.unwrap().into_data().unwrap();
+            assert!(!piece.is_empty() && piece.len() <= limits::ANSWER_PIECE_BYTES);
+            gathered.extend_from_slice(&piece);
+            assert_eq!(body.size_hint().exact(), Some((bytes.len() - gathered.len()) as u64));
+        }
+        assert_eq!(gathered, bytes);
+        assert!(body.is_end_stream());
     }
 
     #[tokio::test]

@@ -40,6 +40,7 @@ use tokio::sync::{Semaphore, watch};
 use super::body::{Body, BoxError};
 use super::request_body::Linger;
 use super::stall::Stall;
+use super::taken::{Taken, watched};
 use super::tls::{self, Tls};
 use crate::lifecycle::Scope;
 use crate::limits;
@@ -122,6 +123,8 @@ struct Running(Arc<watch::Sender<Requests>>, Arc<Tally>);
 struct Answer {
     body: Body,
     tally: Arc<Tally>,
+    /// How fast the client takes it; none over HTTP/1.1.
+    taken: Option<Arc<Taken>>,
     _running: Running,
 }
 
@@ -302,7 +305,7 @@ where
 {
     tally.requests.fetch_add(1, Ordering::Relaxed);
     if head_bytes(&request) > limits::REQUEST_HEAD_BYTES {
-        return head_too_large(request.version()).map(|body| Answer { body, tally, _running: running });
+        return head_too_large(request.version()).map(|body| Answer { body, tally, taken: None, _running: running });
     }
     // Calling the handler may panic as well as awaiting it.
     let response = AssertUnwindSafe(async move { handler(request, peer).await }).catch_unwind().await;
@@ -310,7 +313,7 @@ where
         report(panic.as_ref(), &tally);
         internal_error()
     });
-    response.map(|body| Answer { body, tally, _running: running })
+    response.map(|body| Answer { body, tally, taken: Taken::of_stream(), _running: running })
 }
 
 /// The one line about a panic.
@@ -374,11 +377,19 @@ impl HttpBody for Answer {
         cx: &mut std::task::Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let answer = self.get_mut();
-        catch_unwind(AssertUnwindSafe(|| Pin::new(&mut answer.body).poll_frame(cx))).unwrap_or_else(|panic| {
+        if let Some(taken) = &answer.taken {
+            taken.asked();
+        }
+        let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut answer.body).poll_frame(cx)));
+        let polled = polled.unwrap_or_else(|panic| {
             report(panic.as_ref(), &answer.tally);
             answer.body = Body::empty();
             Poll::Ready(Some(Err("the response broke off".into())))
-        })
+        });
+        if let (Some(taken), Poll::Ready(Some(Ok(frame)))) = (&answer.taken, &polled) {
+            taken.handed(frame.data_ref().map_or(0, |data| data.len() as u64));
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
@@ -394,7 +405,7 @@ impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Streams
     fn execute(&self, stream: F) {
         let cut = self.0.cut.clone();
         self.0.connections.spawn(async move {
-            cut.until_stopped(stream).await;
+            cut.until_stopped(watched(stream)).await;
         });
     }
 }

@@ -26,6 +26,7 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::rate::Rate;
 use super::{Options, Parts, Spec, State, bind, handle, serve};
 use crate::chance::Chance;
 use crate::clock::{Clock, Timestamp};
@@ -39,6 +40,7 @@ use crate::registry::{self, Caller, Registry};
 use crate::remote::{Names, Outbound, OutboundOptions, Timing};
 use crate::secret::Secret;
 use crate::store::Store;
+use crate::store::file::Keep;
 use crate::store::verify::{Depth, verify};
 
 /// Everyone's.
@@ -84,10 +86,16 @@ impl Site {
 
     /// The same, set up by an operator.
     pub(crate) async fn open_with(options: registry::Options) -> Self {
+        Self::open_as(options, Keep::Usual, Rate::new(0)).await
+    }
+
+    /// The same, on a disk that is to keep so much free, for clients that may
+    /// send so many requests.
+    pub(crate) async fn open_as(options: registry::Options, keep: Keep, rate: Rate) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let chance = Chance::system();
         let clock = Clock::manual(Timestamp::from_micros(1_700_000_000_000_000));
-        let store = Store::open(folder.path(), clock, chance.clone()).unwrap();
+        let store = Store::open_keeping(folder.path(), keep, clock, chance.clone()).unwrap();
         let registry = Registry::with(store, options).unwrap();
         let passwords = Passwords::new(&chance);
         populate(&registry, &passwords).await;
@@ -97,7 +105,7 @@ impl Site {
         let state = {
             let key_files = vec![("sealing.key", folder.path().join("sealing-keys"))];
             let scrub = crate::jobs::scrub::Settings { schedule: "@every 30h".parse().ok(), ..Default::default() };
-            State::new(Parts { registry, passwords, ca_pem, remotes, key_files, scrub, tally: Arc::default() })
+            State::new(Parts { registry, passwords, ca_pem, remotes, key_files, scrub, rate, tally: Arc::default() })
         };
         state.set_ready(true);
         let tcp = Spec::Tcp { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), tls: None };

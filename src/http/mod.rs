@@ -12,8 +12,12 @@
 
 /// Bodies: what is answered, and what is read with a cap and a deadline.
 pub mod body;
+/// Memory for large answers.
+mod room;
 /// A stream whose peer must keep reading.
 mod stall;
+/// The same for one answer over HTTP/2.
+mod taken;
 /// TLS with a certificate that can be swapped.
 pub mod tls;
 
@@ -39,9 +43,16 @@ pub mod state;
 
 /// Who is calling.
 pub mod sign_in;
+/// Lines of the log that strangers can cause.
+mod told;
+
+/// How many requests one client may send.
+pub mod rate;
 
 /// Conditions of requests.
 mod condition;
+/// Quotas that leave no room.
+mod quota;
 
 /// The registry API.
 pub mod v2;

@@ -10,6 +10,7 @@ use tracing::Instrument as _;
 use super::connection::Peer;
 use super::host::{self, HostError};
 use super::query::Query;
+use super::rate::TooMany;
 use super::request_body::{RequestBody, lend};
 use super::request_id::{self, RequestId};
 use super::route::Route;
@@ -98,17 +99,22 @@ async fn routed(
 ) -> Response<Body> {
     match route {
         Route::V2(call) => registry(state, call, parts, body, peer).await,
-        Route::Api => match sign_in(state, &parts.headers, peer).await {
-            Ok(caller) => {
-                tracing::Span::current().record("caller.name", caller.label());
-                api::handle(state, caller, peer.local, parts, parts.uri.path(), query, body).await
+        Route::Api => {
+            let signed_in = sign_in(state, &parts.headers, peer).await;
+            match (state.rate().admit(signed_in.as_ref().ok(), peer), signed_in) {
+                (Err(refused), _) => too_many(&refused),
+                (Ok(()), Ok(caller)) => {
+                    tracing::Span::current().record("caller.name", caller.label());
+                    api::handle(state, caller, peer.local, parts, parts.uri.path(), query, body).await
+                }
+                (Ok(()), Err(error)) => unknown_caller(&error),
             }
-            Err(error) => unknown_caller(&error),
-        },
+        }
         Route::Ca => health::ca(state),
         Route::Ping => health::ping(state),
         Route::Health => health::health(state),
         Route::Metrics => match sign_in(state, &parts.headers, peer).await {
+            Ok(Caller::Anonymous) => unknown_caller(&SignInError::Missing),
             Ok(caller) => told(state, &caller, parts).await,
             Err(error) => unknown_caller(&error),
         },
@@ -135,8 +141,11 @@ async fn registry(
     peer: Peer,
 ) -> Response<Body> {
     let answered = async {
-        let caller = sign_in(state, &parts.headers, peer).await?;
+        let signed_in = sign_in(state, &parts.headers, peer).await;
+        state.rate().admit(signed_in.as_ref().ok(), peer)?;
+        let caller = signed_in?;
         tracing::Span::current().record("caller.name", caller.label());
+        v2::admit(state, &caller, &call)?;
         v2::handle(state, &caller, call?, parts, body).await
     };
     let mut response = match answered.await {
@@ -178,6 +187,13 @@ fn unknown_caller(error: &SignInError) -> Response<Body> {
         }
     };
     response.headers_mut().insert(header::WWW_AUTHENTICATE, CHALLENGE);
+    response
+}
+
+/// The management API's words for one request too many.
+fn too_many(refused: &TooMany) -> Response<Body> {
+    let mut response = plain(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS", &refused.to_string());
+    response.headers_mut().insert(header::RETRY_AFTER, refused.retry_after());
     response
 }
 

@@ -1,22 +1,22 @@
 //! Who is calling.
 //!
 //! Over the local socket it is the system: being able to open it is the right.
+//! Who says nothing is nobody, who reads what is public where the operator lets
+//! that be; who is refused for having no name is told to say one.
 //! Everyone else says name and password with every request (Basic, RFC 7617);
 //! what was right is remembered for a minute by `identity::Passwords`. An
 //! account that is not there, is no user or may not sign in answers like a
 //! wrong password and costs as much. A failure is a line in the log with name
 //! and address; so many of them a minute, and then a number.
 
-use std::sync::{Mutex, PoisonError};
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue, header};
-use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::State;
 use super::connection::Peer;
+use super::told::Told;
 use crate::limits;
 use crate::registry::Caller;
 use crate::secret::Secret;
@@ -51,11 +51,16 @@ pub async fn sign_in(state: &State, headers: &HeaderMap, peer: Peer) -> Result<C
         return Ok(Caller::System);
     }
     let mut all = headers.get_all(header::AUTHORIZATION).iter();
-    let sent = all.next().ok_or(SignInError::Missing)?;
+    let nobody = if state.registry().signed_in_only() { Err(SignInError::Missing) } else { Ok(Caller::Anonymous) };
+    let Some(sent) = all.next() else { return nobody };
     if all.next().is_some() {
         return Err(SignInError::Repeated);
     }
     let (name, password) = basic(sent).ok_or(SignInError::Malformed)?;
+    // Some programs send this when they were given nothing to send.
+    if name.is_empty() && password.is_empty() {
+        return nobody;
+    }
     let user = account::get(&state.registry().store().snapshot()?, &name)?
         .filter(|account| account.is_active && !account.is_org);
     let hash = user.as_ref().and_then(|account| account.password_hash.as_deref());
@@ -63,45 +68,13 @@ pub async fn sign_in(state: &State, headers: &HeaderMap, peer: Peer) -> Result<C
     match user {
         Some(account) if right => Ok(Caller::Account { id: account.id, name }),
         _ => {
-            static FAILURES: Failures = Failures::new();
-            let now = state.registry().store().clock().monotonic();
-            if let Some(withheld) = FAILURES.admit(now) {
+            static FAILURES: Told = Told::new(limits::SIGN_IN_FAILURES_LOGGED, limits::SIGN_IN_FAILURES_WINDOW);
+            if let Some(withheld) = FAILURES.admit(state.registry().store().clock().monotonic()) {
                 let (name, addr) = (shown(&name), peer.addr.map(tracing::field::display));
-                let withheld = (withheld > 0).then_some(withheld);
                 tracing::warn!(account.name = name, peer.addr = addr, withheld, "a sign-in failed");
             }
             Err(SignInError::Wrong)
         }
-    }
-}
-
-/// The failures of a window of time, so that they are not all told.
-struct Failures(Mutex<Window>);
-
-struct Window {
-    begun: Option<Instant>,
-    told: u32,
-    withheld: u64,
-}
-
-impl Failures {
-    const fn new() -> Self {
-        Self(Mutex::new(Window { begun: None, told: 0, withheld: 0 }))
-    }
-
-    /// Whether a failure now is told, and how many were not before it.
-    fn admit(&self, now: Instant) -> Option<u64> {
-        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_over = |begun: Instant| now.saturating_duration_since(begun) >= limits::SIGN_IN_FAILURES_WINDOW;
-        if window.begun.is_none_or(is_over) {
-            (window.begun, window.told) = (Some(now), 0);
-        }
-        if window.told >= limits::SIGN_IN_FAILURES_LOGGED {
-            window.withheld += 1;
-            return None;
-        }
-        window.told += 1;
-        Some(std::mem::take(&mut window.withheld))
     }
 }
 
@@ -125,20 +98,6 @@ fn basic(header: &HeaderValue) -> Option<(String, Secret)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Clock;
-
-    #[tokio::test]
-    async fn who_guesses_passwords_fills_no_disk() {
-        let (failures, begun) = (Failures::new(), Clock::system().monotonic());
-        let told = |at: Instant, tries: u32| (0..tries).filter_map(|_| failures.admit(at)).collect::<Vec<_>>();
-        assert_eq!(told(begun, 1000), vec![0; limits::SIGN_IN_FAILURES_LOGGED as usize]);
-        let next = begun + limits::SIGN_IN_FAILURES_WINDOW;
-        assert_eq!(
-            told(next, 2),
-            [1000 - u64::from(limits::SIGN_IN_FAILURES_LOGGED), 0],
-            "and says how many it kept back"
-        );
-    }
 
     #[test]
     fn a_name_in_the_log_is_short() {

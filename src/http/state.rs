@@ -6,13 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::connection::Tally;
 use super::metrics::Metrics;
+use super::rate::Rate;
+use super::room::Rooms;
 use crate::identity::Passwords;
 use crate::jobs::Remotes;
 use crate::jobs::scrub::Settings;
 use crate::registry::Registry;
 
 /// The parts that a [`State`] is made of.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Parts {
     /// The registry that is served.
     pub registry: Registry,
@@ -27,6 +29,8 @@ pub struct Parts {
     pub key_files: Vec<(&'static str, PathBuf)>,
     /// When and how fast everything that is stored is looked at.
     pub scrub: Settings,
+    /// How many requests one client may send.
+    pub rate: Rate,
     /// What happens on the listeners.
     pub tally: Arc<Tally>,
 }
@@ -38,6 +42,7 @@ pub struct State(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     parts: Parts,
+    rooms: Rooms,
     ready: AtomicBool,
     metrics: Metrics,
 }
@@ -56,7 +61,8 @@ pub enum Trouble {
 impl State {
     /// A state that is not ready yet.
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(Inner { parts, ready: AtomicBool::new(false), metrics: Metrics::default() }))
+        let rooms = Rooms::default();
+        Self(Arc::new(Inner { parts, rooms, ready: AtomicBool::new(false), metrics: Metrics::default() }))
     }
 
     /// The registry that is served.
@@ -88,6 +94,16 @@ impl State {
     /// When and how fast everything that is stored is looked at.
     pub fn scrub(&self) -> &Settings {
         &self.0.parts.scrub
+    }
+
+    /// How many requests one client may send.
+    pub(super) fn rate(&self) -> &Rate {
+        &self.0.parts.rate
+    }
+
+    /// Memory for large answers.
+    pub(super) fn rooms(&self) -> &Rooms {
+        &self.0.rooms
     }
 
     /// What is counted while requests are answered.

@@ -93,7 +93,7 @@ impl Sources<'_> {
                 Missed::Remote(error) => (error.chain(), error.retry()),
                 // Whoever stops is not to be asked for more.
                 Missed::Here(error @ RegistryError::Store(StoreError::Stopped)) => return Err(error),
-                Missed::Here(error @ (RegistryError::Full | RegistryError::Store(_))) => {
+                Missed::Here(error @ (RegistryError::Full | RegistryError::Exhausted | RegistryError::Store(_))) => {
                     (error_chain(&error), Retry::Soon)
                 }
                 Missed::Here(error) => (error_chain(&error), Retry::Slowly),

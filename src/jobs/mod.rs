@@ -13,6 +13,8 @@ pub mod budget;
 mod claims;
 /// What is damaged, written down.
 mod condemn;
+/// What is held, counted where it never was.
+pub mod counting;
 /// Looking at stored bytes.
 mod examine;
 /// Blobs on their way from another registry.

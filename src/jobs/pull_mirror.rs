@@ -356,6 +356,8 @@ impl Pull<'_> {
             let is_set = tag::get(&read, number, self.tag)?.is_some_and(|value| value.digest == self.transfer.want);
             (is_complete(&read, number, &digest)?, is_set, missing)
         };
+        // Nothing is fetched of an image that has no room.
+        self.registry.has_room_for(&place.name, &missing, (digest, bytes.len() as u64))?;
         // All run to their end, also when one fails: a fetch that is dropped
         // between its file and its row would leave the file behind.
         let fetched: Vec<Result<(), TransferError>> = futures_util::stream::iter(missing)

@@ -62,8 +62,15 @@ impl TransferError {
     pub fn outcome(&self, bytes: u64) -> Outcome {
         let retry = match self {
             Self::Remote(error) => error.retry(),
-            Self::Registry(RegistryError::Full | RegistryError::Store(_) | RegistryError::Quarantined { .. })
+            Self::Registry(
+                RegistryError::Full
+                | RegistryError::Exhausted
+                | RegistryError::Store(_)
+                | RegistryError::Quarantined { .. },
+            )
             | Self::Incomplete { .. } => Retry::Soon,
+            // Room comes when somebody makes some.
+            Self::Registry(RegistryError::Quota(_)) => Retry::Slowly,
             Self::Setting(_) | Self::Registry(_) | Self::Content(_) => Retry::Slowly,
         };
         let why = match self {

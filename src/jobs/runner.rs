@@ -268,7 +268,9 @@ impl Runner {
                 return Ok(());
             }
             // These only show a transfer, which is driven by its own row.
-            (JobAction::PullMirrorTag | JobAction::PushMirrorTag, _) => return Ok(()),
+            (JobAction::PullMirrorTag | JobAction::PushMirrorTag | JobAction::LdapSync | JobAction::CleanupDb, _) => {
+                return Ok(());
+            }
         };
         let settle = SettlePoll { job: *id, outcome, summary, lines: log.take(), random: store.chance().next() };
         store.submit(Lane::Background, settle).await?.unwrap_or_else(|never| match never {});

@@ -36,6 +36,8 @@ use super::{Options, Remotes, Runner};
 
 /// What strangers found.
 mod found;
+/// Targets without room.
+mod quota;
 /// Bytes that rot.
 mod scrub;
 

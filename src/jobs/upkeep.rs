@@ -134,6 +134,17 @@ pub async fn run(registry: Registry, scope: Scope, options: Options) {
     }
 }
 
+/// Does once all that it does again and again.
+pub async fn once(registry: &Registry, options: Options) -> Result<(), RegistryError> {
+    let mut waiting = HashMap::new();
+    round(registry, &mut waiting, options).await?;
+    orphans::remove(registry, false).await?;
+    if let Some(kept) = options.history {
+        history::forget(registry, kept).await?;
+    }
+    Ok(())
+}
+
 async fn round(
     registry: &Registry,
     waiting: &mut HashMap<BlobFile, Instant>,

@@ -38,6 +38,8 @@ pub mod range;
 pub mod reference;
 /// Tags.
 pub mod tag;
+/// `Warning`.
+pub mod warning;
 
 pub use condition::Condition;
 pub use descriptor::Descriptor;

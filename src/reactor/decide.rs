@@ -24,6 +24,9 @@ use crate::store::{Change, Read, RepoId, StoreError, policy, repo, tag};
 
 use super::view::Basis;
 
+/// The code of a policy that would act, and may not.
+pub const BLOCKED: &str = "BLOCKED";
+
 /// A plan for one value of one tag, ready to be applied.
 #[derive(Clone, Debug)]
 pub struct Deciding {
@@ -255,7 +258,7 @@ impl Deciding {
     ) -> Result<Decision, StoreError> {
         let last_moved_at = policy::status(change, &policy.id)?.last_moved_at;
         let detail = format!("{}:{}: {reason}", self.name, self.tag);
-        let status = PolicyStatus { last_moved_at, code: "BLOCKED".to_owned(), detail, at: Some(change.now()) };
+        let status = PolicyStatus { last_moved_at, code: BLOCKED.to_owned(), detail, at: Some(change.now()) };
         policy::set_status(change, &policy.id, &status)?;
         Ok(decision.clone().blocked(reason))
     }

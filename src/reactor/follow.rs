@@ -21,12 +21,15 @@ use crate::event::{Actor, Cause};
 use crate::jobs::owe::owe_again;
 use crate::limits;
 use crate::oci::{Digest, RepoName, Tag, attachment};
-use crate::registry::Caller;
+use crate::policy::Reason;
 use crate::registry::copy::{Closure, closure, link_closure};
 use crate::registry::tag::{Setting, may_change, set};
 use crate::registry::trail::came_through;
-use crate::store::record::PolicyBody;
+use crate::registry::{Caller, RegistryError};
+use crate::store::record::{Decided, Policy, PolicyBody, PolicyStatus, Repository};
 use crate::store::{Change, Read, RepoId, StoreError, manifest, policy, tag, transfer};
+
+use super::decide::{BLOCKED, is_final};
 
 /// Something that came later than what it belongs to.
 #[derive(Clone, Debug)]
@@ -165,6 +168,10 @@ impl Follow {
         if !manifest::is_linked(change, place.number, root)? {
             return Ok(false);
         }
+        if let Err(refusal) = closure.fits(change, (target, place.number))? {
+            self.block(change, root, (target, &place), (&policy, refusal))?;
+            return Ok(false);
+        }
         let actor = Actor::Policy(policy.id);
         link_closure(change, self.late.repository, (target, &place), closure, &actor)?;
         let Some(name) = &self.late.tag else { return Ok(true) };
@@ -183,6 +190,42 @@ impl Follow {
         let (digest, kind, size) = (value.digest, value.kind, value.size);
         set(change, (target, &place), name, Setting { digest, kind, size, actor, cause, chain })?;
         Ok(true)
+    }
+}
+
+impl Follow {
+    /// Writes down that the target has no room for what came late: the decision
+    /// that sent what it belongs to is blocked again, so the sweep looks at it
+    /// until there is room, and then takes along what is attached by then.
+    fn block(
+        &self,
+        change: &mut Change<'_>,
+        root: &Digest,
+        (target, place): (&RepoName, &Repository),
+        (policy, refusal): (&Policy, RegistryError),
+    ) -> Result<(), StoreError> {
+        let late = &self.late;
+        let reason = Reason::target_refused(&refusal);
+        for name in tag::of_digest(change, late.repository, root, limits::FOLLOW_TAGS)? {
+            let Some(value) = tag::get(change, late.repository, &name)? else { continue };
+            let verdict = policy::verdict(change, late.repository, &name)?.filter(|verdict| verdict.seq == value.seq);
+            let Some(mut verdict) = verdict else { continue };
+            let sent = verdict.decisions.iter_mut().find(|decided| decided.decision.policy.id() == &policy.id);
+            let Some(sent) = sent.filter(|sent| is_final(&sent.decision, policy.version)) else { continue };
+            // A tag that somebody removed over there is not set again.
+            let stands = match &sent.decision.tag {
+                Some(there) if sent.decision.target.as_ref() == Some(target) => tag::get(change, place.number, there)?,
+                Some(_) | None => None,
+            };
+            if stands.is_some_and(|stands| stands.digest == *root) {
+                *sent = Decided { decision: sent.decision.clone().blocked(reason.clone()), at: change.now() };
+                policy::set_verdict(change, late.repository, &name, &verdict)?;
+            }
+        }
+        let last_moved_at = policy::status(change, &policy.id)?.last_moved_at;
+        let detail = format!("{}: what belongs to {root} and came later: {reason}", late.name);
+        let status = PolicyStatus { last_moved_at, code: BLOCKED.to_owned(), detail, at: Some(change.now()) };
+        policy::set_status(change, &policy.id, &status)
     }
 }
 

@@ -8,6 +8,7 @@ use crate::store::record::Repository;
 use crate::store::{Change, Lane, Operation, RepoId, Snapshot, StoreError, blob, manifest};
 
 use super::quarantine::damaged_in;
+use super::quota::{self, Cost};
 use super::upload::OwnUpload;
 use super::{Caller, Registry, RegistryError};
 
@@ -28,7 +29,12 @@ impl Operation for LinkUpload {
     const NAME: &'static str = "link upload";
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Repository, RegistryError>, StoreError> {
-        self.caller.require(tables, &self.repository, Level::ReadWrite)
+        let repository = match self.caller.require(tables, &self.repository, Level::ReadWrite)? {
+            Ok(repository) => repository,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let cost = || Cost::of_blob(tables, repository.number, &self.sealed.digest, self.sealed.size);
+        Ok(quota::fits(tables, (&self.repository, repository.number), cost)?.map(|()| repository))
     }
 
     fn apply(&self, repository: Repository, tables: &mut Change<'_>) -> Result<bool, StoreError> {
@@ -81,7 +87,8 @@ impl Operation for Mount {
             if let Ok(source) = self.caller.require(tables, &name, Level::ReadOnly)?
                 && blob::is_readable(tables, source.number, &self.digest)?
             {
-                return Ok(Ok(Some(target)));
+                let cost = || Cost::of_link(tables, target.number, &Held::blob(self.digest));
+                return Ok(quota::fits(tables, (&self.target, target.number), cost)?.map(|()| Some(target)));
             }
         }
         Ok(Ok(None))

@@ -1,13 +1,14 @@
 //! The list of repositories: only what the caller may see.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use crate::access::Level;
+use crate::chance::Id;
 use crate::oci::RepoName;
 use crate::oci::page::Page;
-use crate::store::record::Repository;
-use crate::store::{Snapshot, StoreError, repo};
+use crate::store::record::{Member, Repository};
+use crate::store::{Snapshot, StoreError, account, grant, organization, repo, team};
 
 use super::{Caller, Registry, RegistryError};
 
@@ -54,8 +55,17 @@ impl Registry {
     }
 }
 
-/// The names of up to one more than `entries` repositories that the caller may
-/// see: those of its own namespace and the public ones, in order.
+/// What of a namespace a caller may see beyond what is public.
+enum Seen {
+    /// All of it.
+    Whole,
+    /// What these teams have grants on.
+    Granted(Vec<Id>),
+}
+
+/// The names of at least one more than `entries` repositories that the caller
+/// may see, if there are as many, in order: those of its own namespace, of its
+/// organizations as far as its place there goes, and the public ones.
 fn seen(
     read: &Snapshot,
     caller: &Caller,
@@ -65,12 +75,31 @@ fn seen(
 ) -> Result<BTreeSet<RepoName>, StoreError> {
     let most = entries.saturating_add(1);
     let mut names = BTreeSet::new();
-    let own = caller.label();
-    if namespace.is_none_or(|asked| asked == own) {
-        repo::walk(read, Some(own), last, |name, _| {
-            names.insert(name);
-            Ok(if names.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
-        })?;
+    for (of, seen) in namespaces(read, caller, namespace)? {
+        // They come in the order of their repositories, so what the first have
+        // is before what the others have.
+        if names.len() >= most {
+            break;
+        }
+        match seen {
+            Seen::Whole => {
+                let full = names.len() + most;
+                repo::walk(read, Some(&of), last, |name, _| {
+                    names.insert(name);
+                    Ok(if names.len() < full { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+                })?;
+            }
+            Seen::Granted(teams) => {
+                for team in teams {
+                    let mut count = 0;
+                    grant::walk_of_team(read, &team, last, |name, _| {
+                        names.insert(name);
+                        count += 1;
+                        Ok(if count < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+                    })?;
+                }
+            }
+        }
     }
     let mut count = 0;
     repo::walk_public(read, namespace, last, |name| {
@@ -79,4 +108,46 @@ fn seen(
         Ok(if count < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
     })?;
     Ok(names)
+}
+
+/// The namespaces that a caller sees something of, in the order of the names
+/// in them.
+fn namespaces(read: &Snapshot, caller: &Caller, asked: Option<&str>) -> Result<Vec<(String, Seen)>, StoreError> {
+    // A slash sorts behind some of what a name may have in it.
+    let mut found = BTreeMap::new();
+    let Caller::Account { id, .. } = caller else { return Ok(Vec::new()) };
+    let is_asked = |name: &str| asked.is_none_or(|asked| asked == name);
+    if let Some(own) = account::name_of(read, id)?.filter(|own| is_asked(own)) {
+        found.insert(format!("{own}/"), (own, Seen::Whole));
+    }
+    let mut organizations = Vec::new();
+    organization::walk_of_user(read, id, None, |organization| {
+        organizations.push(organization);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    for organization in organizations {
+        // One that is gone has rows until they are removed.
+        let Some(name) = account::name_of(read, &organization)?.filter(|name| is_asked(name)) else { continue };
+        let seen = match organization::member(read, &organization, id)? {
+            Some(Member { is_admin: true }) => Seen::Whole,
+            Some(Member { is_admin: false }) | None => teams(read, id, &organization)?,
+        };
+        found.insert(format!("{name}/"), (name, seen));
+    }
+    Ok(found.into_values().collect())
+}
+
+/// What a user's teams in an organization let it see.
+fn teams(read: &Snapshot, user: &Id, organization: &Id) -> Result<Seen, StoreError> {
+    let mut teams = Vec::new();
+    for team in team::of_user(read, user, organization)? {
+        if !team::exists(read, organization, &team)? {
+            continue;
+        }
+        if grant::of_namespace(read, organization, &team)?.is_some() {
+            return Ok(Seen::Whole);
+        }
+        teams.push(team);
+    }
+    Ok(Seen::Granted(teams))
 }

@@ -18,6 +18,7 @@ use crate::store::quarantine::{self, Held};
 use crate::store::record::{Repository, TagValue};
 use crate::store::{Change, Lane, Operation, Read, RepoId, StoreError, blob, event, manifest, referrer, tag};
 
+use super::quota::{self, Cost};
 use super::tag::{Setting, may_change, set};
 use super::trail::came_through;
 use super::{Caller, Registry, RegistryError};
@@ -102,6 +103,19 @@ pub fn closure(read: &impl Read, repo: RepoId, root: &Digest) -> Result<Result<C
 }
 
 impl Closure {
+    /// Whether the quotas leave room for what of it a repository has not.
+    pub fn fits(&self, read: &impl Read, place: (&RepoName, RepoId)) -> Result<Result<(), RegistryError>, StoreError> {
+        let cost = || {
+            let mut cost = Cost::default();
+            let blobs = self.blobs.iter().copied().map(Held::blob);
+            for held in blobs.chain(self.manifests.iter().copied().map(Held::manifest)) {
+                cost += Cost::of_link(read, place.1, &held)?;
+            }
+            Ok(cost)
+        };
+        quota::fits(read, place, cost)
+    }
+
     /// Takes a blob with it, if the repository links it; whether it does.
     fn take(&mut self, read: &impl Read, repo: RepoId, digest: &Digest) -> Result<bool, StoreError> {
         if !blob::is_linked(read, repo, digest)? {
@@ -176,7 +190,10 @@ impl Promotion {
                 Err(RegistryError::ManifestBlobUnknown { digest, repository: self.source.clone() })
             }
             Ok(Closure { lacks: Some(Lack::Damaged(held)), .. }) => Err(RegistryError::Quarantined { held }),
-            found => found.map(|closure| Checked { source, target, value, closure }),
+            Err(refusal) => Err(refusal),
+            Ok(closure) => {
+                closure.fits(read, (&self.target, target.number))?.map(|()| Checked { source, target, value, closure })
+            }
         })
     }
 

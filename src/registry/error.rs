@@ -11,6 +11,8 @@ use crate::store::StoreError;
 use crate::store::file::{FileError, UploadId};
 use crate::store::quarantine::Held;
 
+use super::quota::Exceeded;
+
 /// A refusal or a failure.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
@@ -61,10 +63,106 @@ pub enum RegistryError {
         /// Its name or id.
         name: String,
     },
+    /// There is no such organization; a user may have the name.
+    #[error("there is no organization {name}")]
+    OrganizationUnknown {
+        /// Its name or id.
+        name: String,
+    },
+    /// There is no such user; an organization may have the name.
+    #[error("there is no user {name}")]
+    UserUnknown {
+        /// Its name or id.
+        name: String,
+    },
+    /// The organization has no such team.
+    #[error("there is no team {team} in {organization}")]
+    TeamUnknown {
+        /// Its name or id.
+        team: String,
+        /// Where it was looked for.
+        organization: String,
+    },
+    /// The organization has a team of this name.
+    #[error("there is a team {team} in {organization} already")]
+    TeamExists {
+        /// Its name.
+        team: String,
+        /// Where.
+        organization: String,
+    },
+    /// The name cannot be a team's.
+    #[error(
+        "{name:?} cannot be a team's name: it has up to {} bytes, none of them a control character or `/`, \
+         and no blanks at its ends",
+        limits::TEAM_NAME_BYTES
+    )]
+    TeamName {
+        /// What was asked for.
+        name: String,
+    },
+    /// Too many teams.
+    #[error("{organization} has {} teams already, as many as are allowed", limits::TEAMS_PER_ORGANIZATION)]
+    TooManyTeams {
+        /// Where.
+        organization: String,
+    },
+    /// The user does not belong to the organization or team.
+    #[error("{user} is not a member of {of}")]
+    MemberUnknown {
+        /// The user's name or id.
+        user: String,
+        /// The organization, or the team.
+        of: String,
+    },
+    /// The namespace is a user's: there are no teams in it.
+    #[error("{namespace} is a user; only organizations have teams")]
+    NoOrganization {
+        /// Its name.
+        namespace: String,
+    },
+    /// The team has no grant there.
+    #[error("the team {team} has no access to {namespace} as a whole")]
+    GrantUnknown {
+        /// Its name.
+        team: String,
+        /// The namespace.
+        namespace: String,
+    },
+    /// The account has no right on the repository.
+    #[error("{account} has no access to {repository}")]
+    NoAccess {
+        /// Whose.
+        account: String,
+        /// On what.
+        repository: RepoName,
+    },
+    /// The call is for somebody else.
+    #[error("only {who} may do this")]
+    NotFor {
+        /// For whom.
+        who: &'static str,
+    },
+    /// The account belongs to the daemon.
+    #[error("{name} is there from the start and stays")]
+    SystemAccount {
+        /// Its name.
+        name: String,
+    },
+    /// A text that is longer than allowed.
+    #[error("a full name or a description has at most {} bytes", limits::FULL_NAME_BYTES)]
+    TextTooLong,
+    /// Something has changed under a call that takes more than one step.
+    #[error("somebody else has changed {name} meanwhile; try again")]
+    Overtaken {
+        /// What.
+        name: String,
+    },
     /// The name cannot be an account's.
     #[error(
         "{name:?} cannot be an account's name: it is also the first part of repository names, so it has up to {} \
-         lower-case letters and digits, with `.`, `_` or `-` between them; `system` is the daemon itself",
+         lower-case letters and digits, with `.`, `_` or `-` between them; `system` is the daemon itself and \
+         `anonymous` is nobody",
         limits::ACCOUNT_NAME_BYTES
     )]
     AccountName {
@@ -216,9 +314,15 @@ pub enum RegistryError {
         /// Where.
         repository: RepoName,
     },
+    /// A quota leaves no room.
+    #[error(transparent)]
+    Quota(#[from] Box<Exceeded>),
     /// The disk is full.
     #[error("the disk of the registry is full; deletes and pulls still work")]
     Full,
+    /// The system gave no file descriptor or no memory.
+    #[error("the registry has no file descriptor left for this; try again soon")]
+    Exhausted,
     /// The store failed.
     #[error(transparent)]
     Store(StoreError),
@@ -228,8 +332,24 @@ impl From<StoreError> for RegistryError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Full => Self::Full,
+            StoreError::File(error) if error.is_full() => Self::Full,
+            StoreError::File(error) if error.is_exhausted() => Self::Exhausted,
             error => Self::Store(error),
         }
+    }
+}
+
+impl From<Exceeded> for RegistryError {
+    fn from(exceeded: Exceeded) -> Self {
+        Self::Quota(Box::new(exceeded))
+    }
+}
+
+/// A refusal apart from a failure of the store, as operations tell them apart.
+pub(super) fn settled<T>(found: Result<T, RegistryError>) -> Result<Result<T, RegistryError>, StoreError> {
+    match found {
+        Err(RegistryError::Store(error)) => Err(error),
+        found => Ok(found),
     }
 }
 
@@ -257,6 +377,7 @@ impl From<FileError> for RegistryError {
         match error {
             FileError::TooLarge => Self::BlobTooLarge,
             error if error.is_full() => Self::Full,
+            error if error.is_exhausted() => Self::Exhausted,
             error => Self::Store(error.into()),
         }
     }

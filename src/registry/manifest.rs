@@ -13,12 +13,14 @@ use crate::store::quarantine::Held;
 use crate::store::record::manifest::Bytes as Stored;
 use crate::store::record::{ManifestBody, ManifestLinks, Referrer, Removal, Repository};
 use crate::store::{
-    Change, Lane, Operation, Read, RepoId, Snapshot, StoreError, blob, event, manifest, referrer, repo, scrub, tag,
+    Change, Lane, Operation, Read, RepoId, Snapshot, StoreError, blob, event, hole, manifest, referrer, repo, scrub,
+    tag,
 };
 
 use super::claims::Claims;
 use super::condition::{holds, or_unmet};
 use super::quarantine::damaged_in;
+use super::quota::{self, Cost};
 use super::tag::{Setting, may_change, set, unset};
 use super::upload::OwnUpload;
 use super::{Caller, Registry, RegistryError, Sparse, depth};
@@ -72,6 +74,15 @@ pub struct Served {
     repository: RepoId,
     /// Where its bytes are.
     body: Stored,
+}
+
+/// How much of what a manifest names is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Absent {
+    /// So many are not there.
+    pub count: usize,
+    /// Of so many.
+    pub named: usize,
 }
 
 struct PutManifest {
@@ -145,7 +156,8 @@ impl Operation for PutManifest {
                 return Ok(Err(refusal));
             }
         }
-        Ok(Ok(repository))
+        let cost = || Cost::of_manifest(tables, repository.number, digest, self.new.bytes.len() as u64);
+        Ok(quota::fits(tables, (name, repository.number), cost)?.map(|()| repository))
     }
 
     fn apply(&self, repository: Repository, tables: &mut Change<'_>) -> Result<Put, StoreError> {
@@ -401,6 +413,26 @@ impl Registry {
             None => return Err(unknown()),
         };
         Ok(Served { digest, kind: body.kind, size: body.size, repository: record.number, body: body.bytes })
+    }
+
+    /// What a manifest that may be sparse names and that is not in `repository`;
+    /// `None` when all of it is.
+    pub fn absent(
+        &self,
+        caller: &Caller,
+        repository: &RepoName,
+        digest: &Digest,
+    ) -> Result<Option<Absent>, RegistryError> {
+        let read = self.store().snapshot()?;
+        let record = caller.require(&read, repository, Level::ReadOnly)??;
+        let Some(links) = manifest::links(&read, digest)?.map(|record| record.links) else { return Ok(None) };
+        let mut found = Absent { count: 0, named: links.blobs().count() + links.children.len() };
+        for named in links.blobs().map(|link| link.digest).chain(links.children.iter().map(|child| child.digest)) {
+            if hole::is_known(&read, record.number, &named, digest)? {
+                found.count += 1;
+            }
+        }
+        Ok((found.count > 0).then_some(found))
     }
 
     /// The bytes of a manifest that was found. That of an image counts as a

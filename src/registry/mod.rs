@@ -9,6 +9,8 @@
 
 /// Users and organizations.
 pub mod account;
+/// Accounts and namespaces that go.
+pub mod account_removal;
 /// Blobs: read, mount, delete.
 pub mod blob;
 /// Who is asking, and how much they may do.
@@ -29,37 +31,55 @@ pub mod count;
 mod depth;
 /// Why the registry says no.
 pub mod error;
+/// What teams may do, and what anybody may.
+pub mod grant;
 /// What a tag was, and the way back.
 pub mod history;
 /// Manifests: put, get, delete.
 pub mod manifest;
+/// Members of organizations.
+pub mod organization;
 /// Policies: saved, changed, removed.
 pub mod policy;
 /// What is damaged.
 pub mod quarantine;
+/// How much may be held.
+pub mod quota;
 /// Referrers.
 pub mod referrer;
 /// Repositories: made, changed, removed.
 pub mod repository;
+/// Bytes on their way in.
+mod reserve;
+/// What an operator sets.
+pub mod settings;
 /// Tags: the one way to set one.
 pub mod tag;
 /// Repositories that keep so many tags and no more.
 mod tag_limit;
 /// Tags with their values, for listings.
 pub mod tag_list;
+/// Teams of organizations.
+pub mod team;
 /// The way that a tag's value came.
 pub mod trail;
 /// Upload sessions.
 pub mod upload;
 
+#[cfg(test)]
+mod quota_test;
+#[cfg(test)]
+mod rights_test;
+
 use std::sync::Arc;
 
-pub use caller::Caller;
+pub use caller::{Caller, Role};
 pub use error::RegistryError;
 
 use crate::store::{Store, StoreError};
 use claims::Claims;
 use quarantine::Suspects;
+use reserve::Quotas;
 use upload::Sessions;
 
 /// The registry over one store. Clones share it.
@@ -71,6 +91,8 @@ pub struct Registry(Arc<Inner>);
 pub struct Options {
     /// Which manifests may name what is not there.
     pub sparse: Sparse,
+    /// Whether what is public is for those alone who signed in.
+    pub signed_in_only: bool,
 }
 
 /// Which manifests may name what is not there ("Pushing Manifests" leaves it to
@@ -115,6 +137,7 @@ struct Inner {
     sessions: Sessions,
     claims: Claims,
     suspects: Suspects,
+    quotas: Quotas,
 }
 
 impl Registry {
@@ -125,9 +148,15 @@ impl Registry {
 
     /// The same, set up by an operator.
     pub fn with(store: Store, options: Options) -> Result<Self, StoreError> {
-        let sessions = Sessions::rebuild(&store)?;
+        let quotas = Quotas::of(&store)?;
+        let sessions = Sessions::rebuild(&store, &quotas)?;
         let (claims, suspects) = (Claims::default(), Suspects::default());
-        Ok(Self(Arc::new(Inner { options, store, sessions, claims, suspects })))
+        Ok(Self(Arc::new(Inner { options, store, sessions, claims, suspects, quotas })))
+    }
+
+    /// Whether what is public is for those alone who signed in.
+    pub fn signed_in_only(&self) -> bool {
+        self.0.options.signed_in_only
     }
 
     /// The store below.
@@ -141,6 +170,10 @@ impl Registry {
 
     fn suspects(&self) -> &Suspects {
         &self.0.suspects
+    }
+
+    fn quotas(&self) -> &Quotas {
+        &self.0.quotas
     }
 
     fn sessions(&self) -> &Sessions {

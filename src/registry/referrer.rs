@@ -8,6 +8,7 @@
 use std::ops::ControlFlow;
 
 use crate::access::Level;
+use crate::limits;
 use crate::oci::index::entries;
 use crate::oci::{Descriptor, Digest, RepoName, attachment};
 use crate::store::quarantine::Held;
@@ -16,10 +17,18 @@ use crate::store::{RepoId, Snapshot, manifest, referrer, tag};
 use super::quarantine::damaged_in;
 use super::{Caller, Registry, RegistryError};
 
+/// About how many bytes a descriptor has in a listing: its annotations, which
+/// may have as many as a manifest, and the rest.
+fn listed_bytes(descriptor: &Descriptor) -> usize {
+    let pairs = descriptor.annotations.iter();
+    limits::LISTED_ENTRY_BYTES as usize * 2 + pairs.map(|(key, value)| key.len() + value.len() + 8).sum::<usize>()
+}
+
 impl Registry {
     /// One page of the manifests attached to `subject`, of one artifact type
-    /// if it is given, after `last`; and whether more follow. An unknown
-    /// subject has none.
+    /// if it is given, after `last`; and whether more follow: a page has at most
+    /// `entries`, and ends where it has [`limits::REFERRERS_PAGE_BYTES`]. An
+    /// unknown subject has none.
     pub fn referrers(
         &self,
         caller: &Caller,
@@ -32,14 +41,15 @@ impl Registry {
         let read = self.store().snapshot()?;
         let record = caller.require(&read, repository, Level::ReadOnly)??;
         let mut found = Vec::new();
-        let mut more = false;
+        let (mut more, mut bytes) = (false, 0);
         let by_tag = self.attached_by_tag(&read, record.number, subject, last)?;
         let mut by_tag = by_tag.into_iter().peekable();
         let mut each = |descriptor: Descriptor| {
             if artifact_type.is_some_and(|wanted| descriptor.artifact_type.as_deref() != Some(wanted)) {
                 return ControlFlow::Continue(());
             }
-            if found.len() == entries {
+            bytes += listed_bytes(&descriptor);
+            if found.len() == entries || (bytes > limits::REFERRERS_PAGE_BYTES && !found.is_empty()) {
                 more = true;
                 return ControlFlow::Break(());
             }

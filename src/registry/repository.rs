@@ -5,15 +5,16 @@ use crate::chance::Id;
 use crate::event::Kind;
 use crate::oci::{RepoName, Tag};
 use crate::store::record::{Account, JobStatus, PolicyStatus, Repository};
+use crate::store::usage::{self, Scope};
 use crate::store::{Change, Key, Lane, Operation, Parts, Read, RepoId, Span, StoreError, Table};
-use crate::store::{account, event, policy, queue, repo, transfer};
+use crate::store::{account, event, grant, organization, policy, queue, repo, team, transfer};
 
 use super::{Caller, Registry, RegistryError};
 
 /// What a repository is made with, or changed to.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// Everyone who signed in may read it.
+    /// Everyone may read it.
     pub is_public: Option<bool>,
     /// A line about it.
     pub short_description: Option<String>,
@@ -26,6 +27,8 @@ pub struct Settings {
     /// At most so many tags, the oldest of which a new one pushes out; 0 is no
     /// limit. It rests while tags are immutable.
     pub tag_limit: Option<u64>,
+    /// It may hold at most so many bytes; 0 is no limit.
+    pub quota_bytes: Option<u64>,
     /// Kept for DTR's clients.
     pub enable_manifest_lists: Option<bool>,
 }
@@ -44,6 +47,13 @@ impl Settings {
         set(&mut record.scan_on_push, self.scan_on_push.as_ref());
         set(&mut record.tag_limit, self.tag_limit.as_ref());
         set(&mut record.enable_manifest_lists, self.enable_manifest_lists.as_ref());
+    }
+
+    fn write_quota(&self, tables: &mut Change<'_>, number: RepoId) -> Result<(), StoreError> {
+        match self.quota_bytes {
+            Some(bytes) => usage::set_quota(tables, Scope::Repository(number), bytes),
+            None => Ok(()),
+        }
     }
 }
 
@@ -90,6 +100,7 @@ impl Operation for CreateRepository {
         };
         self.settings.write_to(&mut record);
         repo::put(tables, &self.name, &record)?;
+        self.settings.write_quota(tables, record.number)?;
         event::append(tables, self.caller.actor(), (record.number, &self.name), Kind::RepositoryCreated)?;
         Ok(record)
     }
@@ -114,6 +125,7 @@ impl Operation for UpdateRepository {
     fn apply(&self, mut record: Repository, tables: &mut Change<'_>) -> Result<Repository, StoreError> {
         self.settings.write_to(&mut record);
         repo::put(tables, &self.name, &record)?;
+        self.settings.write_quota(tables, record.number)?;
         Ok(record)
     }
 }
@@ -153,6 +165,7 @@ impl Operation for DeleteRepository {
             policy::set_status(tables, &policy.id, &PolicyStatus { last_moved_at, code, detail, at })?;
             left.push((source, policy.id));
         }
+        grant::remove_of_repository(tables, &self.name, record.number)?;
         repo::remove(tables, &self.name, &record)?;
         tables.put_mark(Table::Purges, &Key::new().repo(record.number))?;
         event::append(tables, self.caller.actor(), (record.number, &self.name), Kind::RepositoryDeleted)?;
@@ -160,7 +173,32 @@ impl Operation for DeleteRepository {
     }
 }
 
-/// Removes a slice of what a deleted repository or policy left.
+/// What is gone and has left rows.
+enum Left {
+    Repository(RepoId),
+    Policy(Id),
+    Account(Id),
+    Team { organization: Id, id: Id },
+}
+
+impl Left {
+    /// Reads a key of `purges`: numbers and ids by their length, what is newer
+    /// by its word.
+    fn of(key: &[u8]) -> Option<Self> {
+        let mut parts = Parts::of(key);
+        match key.len() {
+            8 => parts.repo().map(Self::Repository),
+            16 => parts.id().map(Self::Policy),
+            _ => match parts.text_then()? {
+                "account" => parts.id().map(Self::Account),
+                "team" => parts.id().zip(parts.id()).map(|(organization, id)| Self::Team { organization, id }),
+                _ => None,
+            },
+        }
+    }
+}
+
+/// Removes a slice of what something that was deleted has left.
 pub struct Purge;
 
 /// The tables whose keys begin with a repository's number, with the table of
@@ -196,16 +234,12 @@ impl Operation for Purge {
 
     fn apply(&self, first: Option<Vec<u8>>, tables: &mut Change<'_>) -> Result<bool, StoreError> {
         let Some(key) = first else { return Ok(false) };
-        let removed = if key.len() == size_of::<u64>() {
-            match Parts::of(&key).repo() {
-                Some(number) => purge_repository(tables, number)?,
-                None => 0,
-            }
-        } else {
-            match Parts::of(&key).id() {
-                Some(id) => purge_policy(tables, &id)?,
-                None => 0,
-            }
+        let removed = match Left::of(&key) {
+            Some(Left::Repository(number)) => purge_repository(tables, number)?,
+            Some(Left::Policy(id)) => purge_policy(tables, &id)?,
+            Some(Left::Account(id)) => organization::purge(tables, &id)?,
+            Some(Left::Team { organization, id }) => team::purge(tables, &organization, &id)?,
+            None => 0,
         };
         if removed == 0 {
             tables.remove_raw(Table::Purges, &key)?;
@@ -279,7 +313,9 @@ impl Registry {
     ) -> Result<Repository, RegistryError> {
         let id = self.store().chance().id();
         let operation = CreateRepository { caller: caller.clone(), name: name.clone(), settings, id };
-        self.store().submit(Lane::Foreground, operation).await?
+        let made = self.store().submit(Lane::Foreground, operation).await??;
+        self.quotas_changed()?;
+        Ok(made)
     }
 
     /// Changes a repository's settings.
@@ -290,7 +326,9 @@ impl Registry {
         settings: Settings,
     ) -> Result<Repository, RegistryError> {
         let operation = UpdateRepository { caller: caller.clone(), name: name.clone(), settings };
-        self.store().submit(Lane::Foreground, operation).await?
+        let changed = self.store().submit(Lane::Foreground, operation).await??;
+        self.quotas_changed()?;
+        Ok(changed)
     }
 
     /// Removes a repository with everything in it, its policies too. Policies

@@ -22,6 +22,7 @@ use crate::oci::{Algorithm, Digest, RepoName};
 use crate::store::file::{AppendError, FileError, SealError, Sealed, Session, Upload, UploadId, append_stream};
 use crate::store::{Store, StoreError};
 
+use super::reserve::{Busy, Quotas, Reservation};
 use super::{Caller, Registry, RegistryError};
 
 /// The open sessions.
@@ -31,6 +32,9 @@ pub(super) struct Sessions {
     /// Uploads of the daemon's own, which no client can go on with.
     own: OwnUploads,
 }
+
+/// Why a body was not read to its end, if it was not.
+type Refused = Arc<Mutex<Option<RegistryError>>>;
 
 type OwnUploads = Arc<Mutex<HashSet<UploadId>>>;
 
@@ -47,7 +51,20 @@ struct Entry {
     /// Where it stood when the request that has its lock came: bytes that no
     /// request takes back.
     settled: Arc<AtomicU64>,
+    /// What it has set aside of quotas.
+    reservation: Arc<Reservation>,
     upload: Arc<tokio::sync::Mutex<Slot>>,
+}
+
+/// What a request says of the bytes that it brings.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Said {
+    /// `Content-Range`, if it was there.
+    pub chunk: Option<Chunk>,
+    /// `Content-Length`.
+    pub length: Option<u64>,
+    /// What the whole upload will be, if this is its end.
+    pub digest: Option<Digest>,
 }
 
 /// What is behind a session's lock.
@@ -79,7 +96,7 @@ pub struct Progress {
 impl Sessions {
     /// Takes over the sessions in the store's folder; broken ones, and those
     /// whose file a row names already, are dropped.
-    pub(super) fn rebuild(store: &Store) -> Result<Self, StoreError> {
+    pub(super) fn rebuild(store: &Store, quotas: &Quotas) -> Result<Self, StoreError> {
         let found = store.files().sessions()?;
         for broken in &found.broken {
             tracing::info!(upload.id = %broken.id, why = %broken.fault, "an upload session that cannot go on is dropped");
@@ -93,6 +110,7 @@ impl Sessions {
             }
             let entry = Entry {
                 owner: session.session.owner,
+                reservation: quotas.reservation(session.id, &session.session.repository, store.clock()),
                 repository: session.session.repository,
                 touched: session.touched,
                 is_left: true,
@@ -154,6 +172,21 @@ impl Sessions {
     }
 }
 
+impl Said {
+    /// How many bytes come, if that is known; refuses what cannot be put where
+    /// it says in an upload that has `offset` bytes.
+    fn fits(&self, session: UploadId, offset: u64) -> Result<Option<u64>, RegistryError> {
+        let Some(chunk) = self.chunk else { return Ok(self.length) };
+        if chunk.start != offset {
+            return Err(RegistryError::ChunkOutOfOrder { session, offset, start: chunk.start });
+        }
+        match self.length.filter(|length| *length != chunk.bytes()) {
+            Some(found) => Err(RegistryError::ChunkLength { session, said: chunk.bytes(), found }),
+            None => Ok(Some(chunk.bytes())),
+        }
+    }
+}
+
 /// Marks an upload of the daemon's own as live, for as long as it is held: its
 /// file is nobody else's to remove before a row names it. It goes into the very
 /// operation that names the file, because whoever asked for that may be gone
@@ -184,6 +217,7 @@ fn owner(caller: &Caller) -> String {
     match caller {
         Caller::System => "system".to_owned(),
         Caller::Account { id, .. } => id.to_string(),
+        Caller::Anonymous => caller.label().to_owned(),
     }
 }
 
@@ -195,7 +229,10 @@ impl Registry {
         repository: &RepoName,
         algorithm: Algorithm,
     ) -> Result<UploadId, RegistryError> {
-        caller.require(&self.store().snapshot()?, repository, Level::ReadWrite)??;
+        let record = caller.require(&self.store().snapshot()?, repository, Level::ReadWrite)??;
+        self.refuse_used_up((repository, record.number))?;
+        // Nobody is asked for bytes that there is no room for.
+        self.store().files().disk().take(0)?;
         let now = self.store().clock().now();
         let owner = owner(caller);
         let id = UploadId::new(self.store().chance());
@@ -205,7 +242,9 @@ impl Registry {
                 Sessions::make_room(&mut open, &owner, now).map_err(|count| RegistryError::TooManyUploads { count })?;
             let (owner, repository) = (owner.clone(), repository.clone());
             let upload = Arc::new(tokio::sync::Mutex::new(Slot::default()));
-            open.insert(id, Entry { owner, repository, touched: now, is_left: false, settled: Arc::default(), upload });
+            let reservation = self.quotas().reservation(id, &repository, self.store().clock());
+            let settled = Arc::default();
+            open.insert(id, Entry { owner, repository, touched: now, is_left: false, settled, reservation, upload });
             evicted
         };
         if let Some(evicted) = evicted {
@@ -248,60 +287,86 @@ impl Registry {
         }
     }
 
-    /// Adds a body to a session. `chunk` is what `Content-Range` says, if it
-    /// was there; `length` is what `Content-Length` says. A chunk that is not as
-    /// long as it says leaves the session as it was.
+    /// Adds a body to a session. A chunk that is not as long as it says leaves
+    /// the session as it was; one that the quotas leave no room for ends it, for
+    /// nobody goes on from there.
     pub async fn append_upload(
         &self,
         caller: &Caller,
         repository: &RepoName,
         session: &str,
-        chunk: Option<Chunk>,
-        length: Option<u64>,
+        said: Said,
         body: impl Body,
     ) -> Result<Progress, RegistryError> {
-        let (id, mut upload) = self.take(caller, repository, session).await?;
-        let start = upload.offset();
-        if let Some(chunk) = chunk {
-            if chunk.start != start {
-                return Err(RegistryError::ChunkOutOfOrder { session: id, offset: start, start: chunk.start });
+        let (id, upload) = self.take(caller, repository, session).await?;
+        let busy = upload.busy.clone();
+        let known = said.fits(id, upload.offset())?;
+        self.admit(upload.offset(), known)?;
+        let added = match self.reserve(&busy, upload.offset() + known.unwrap_or(0), said.digest.as_ref()) {
+            Ok(()) => self.add_body(&busy, upload, said, body).await,
+            Err(refusal) => Err(refusal),
+        };
+        match added {
+            Ok(offset) => {
+                if let Some(entry) = self.sessions().lock().get_mut(&id) {
+                    entry.touched = self.store().clock().now();
+                }
+                Ok(Progress { id, offset })
             }
-            if let Some(length) = length.filter(|length| *length != chunk.bytes()) {
-                return Err(RegistryError::ChunkLength { session: id, said: chunk.bytes(), found: length });
+            Err(refusal @ RegistryError::Quota(_)) => {
+                self.drop_session(id).await?;
+                Err(refusal)
             }
+            Err(RegistryError::BodyBroken { .. }) => {
+                let offset = self.take(caller, repository, session).await?.1.offset();
+                busy.keep(offset);
+                Err(RegistryError::BodyBroken { offset })
+            }
+            Err(error) => Err(error),
         }
-        let said = chunk.map(|chunk| chunk.bytes());
-        self.admit(start, length.or(said))?;
-        let mark = said.map(|_| upload.mark());
-        let came = Arc::new(AtomicU64::new(0));
+    }
+
+    /// Adds a body to an upload, within what was said and what the quotas leave
+    /// room for; where it stands then.
+    async fn add_body(
+        &self,
+        busy: &Busy,
+        mut upload: Writing,
+        said: Said,
+        body: impl Body,
+    ) -> Result<u64, RegistryError> {
+        let (start, id) = (upload.offset(), upload.id());
+        let chunk = said.chunk.map(|chunk| chunk.bytes());
+        let mark = chunk.map(|_| upload.mark());
+        let is_open_ended = chunk.or(said.length).is_none() && self.quotas().any();
+        let (mut came, mut asked, mut refused) = (0, 0, None);
         // More than was said is not even written.
-        let fitting = body.take_while({
-            let came = Arc::clone(&came);
-            move |piece| {
-                let bytes = piece.as_ref().map_or(0, |piece| piece.len() as u64);
-                let all = came.fetch_add(bytes, Ordering::Relaxed) + bytes;
-                ready(said.is_none_or(|said| all <= said))
+        let fitting = body.take_while(|piece| {
+            came += piece.as_ref().map_or(0, |piece| piece.len() as u64);
+            if is_open_ended && came - asked >= limits::RESERVE_STEP_BYTES {
+                asked = came;
+                refused = self.reserve(busy, start + came, said.digest.as_ref()).err();
             }
+            ready(refused.is_none() && chunk.is_none_or(|chunk| came <= chunk))
         });
         upload = match append_stream(upload, fitting).await {
             Ok(upload) => upload,
-            Err(AppendError::Source(_)) => {
-                let offset = self.take(caller, repository, session).await?.1.offset();
-                return Err(RegistryError::BodyBroken { offset });
-            }
+            Err(AppendError::Source(_)) => return Err(RegistryError::BodyBroken { offset: start }),
             Err(AppendError::File(error)) => return Err(self.file_failed(error)),
         };
-        let found = came.load(Ordering::Relaxed);
-        if let (Some(said), Some(mark)) = (said.filter(|said| *said != found), mark) {
+        if let Some(refused) = refused {
+            return Err(refused);
+        }
+        if let (Some(said), Some(mark)) = (chunk.filter(|chunk| *chunk != came), mark) {
             let cut = crate::lifecycle::blocking(move || upload.rewind(mark)).await;
+            busy.keep(start);
             cut.map_err(|error| self.file_failed(error))?;
-            return Err(RegistryError::ChunkLength { session: id, said, found });
+            return Err(RegistryError::ChunkLength { session: id, said, found: came });
         }
-        let offset = upload.offset();
-        if let Some(entry) = self.sessions().lock().get_mut(&id) {
-            entry.touched = self.store().clock().now();
+        if is_open_ended {
+            self.reserve(busy, upload.offset(), said.digest.as_ref())?;
         }
-        Ok(Progress { id, offset })
+        Ok(upload.offset())
     }
 
     /// Ends a session: its bytes must hash to `digest`. A mismatch stores
@@ -314,7 +379,12 @@ impl Registry {
         digest: &Digest,
     ) -> Result<(), RegistryError> {
         let (id, mut upload) = self.take(caller, repository, session).await?;
-        let expected = *digest;
+        let (expected, busy) = (*digest, upload.busy.clone());
+        if let Err(refusal) = self.reserve(&busy, upload.offset(), Some(digest)) {
+            drop(upload);
+            self.drop_session(id).await?;
+            return Err(refusal);
+        }
         let sealed = crate::lifecycle::blocking(move || upload.verify_and_seal(&expected)).await;
         // The session stays listed until the commit: its id keeps the orphan
         // sweep away from the file that no row names yet.
@@ -323,7 +393,8 @@ impl Registry {
             Err(SealError::Mismatch { found }) => Err(RegistryError::DigestMismatch { expected, found }),
             Err(SealError::File(error)) => Err(self.file_failed(error)),
         };
-        if linked.is_ok() || matches!(linked, Err(RegistryError::DigestMismatch { .. })) {
+        // Whatever was refused for good would only lie there.
+        if matches!(linked, Ok(()) | Err(RegistryError::DigestMismatch { .. } | RegistryError::Quota(_))) {
             self.drop_session(id).await?;
         }
         linked
@@ -355,10 +426,41 @@ impl Registry {
     ) -> Result<u64, RegistryError> {
         caller.require(&self.store().snapshot()?, repository, Level::ReadWrite)??;
         self.admit(0, length)?;
+        let id = UploadId::new(self.store().chance());
+        let busy = self.quotas().reservation(id, repository, self.store().clock()).busy();
+        self.reserve(&busy, length.unwrap_or(0), Some(digest))?;
         let session = own_session(repository, digest, self.store().clock().now());
-        let (sealed, own) = self.receive(session, digest, body).await?;
+        let (body, refused) = self.bounded(&busy, (digest, length), body);
+        let received = self.receive(session, digest, body).await;
+        if let Some(refusal) = refused.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Err(refusal);
+        }
+        let (sealed, own) = received?;
         self.link_upload(caller, repository, sealed, Some(own)).await?;
         Ok(sealed.size)
+    }
+
+    /// A body that ends where the quotas leave no room for more, unless its
+    /// length was held against them before; and why it ended.
+    fn bounded(&self, busy: &Busy, (digest, length): (&Digest, Option<u64>), body: impl Body) -> (impl Body, Refused) {
+        let (registry, busy, digest, refused) = (self.clone(), busy.clone(), *digest, Refused::default());
+        let (mut came, mut asked, why) = (0, 0, Arc::clone(&refused));
+        let is_open_ended = length.is_none() && self.quotas().any();
+        let body = body.take_while(move |piece| {
+            came += piece.as_ref().map_or(0, |piece| piece.len() as u64);
+            let refusal = if is_open_ended && came - asked >= limits::RESERVE_STEP_BYTES {
+                asked = came;
+                registry.reserve(&busy, came, Some(&digest)).err()
+            } else {
+                None
+            };
+            let goes_on = refusal.is_none();
+            if !goes_on {
+                *why.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
+            }
+            ready(goes_on)
+        });
+        (body, refused)
     }
 
     /// Takes in bytes that must hash to `digest`, as an upload of the daemon's
@@ -441,7 +543,7 @@ impl Registry {
     ) -> Result<(UploadId, Writing), RegistryError> {
         caller.require(&self.store().snapshot()?, repository, Level::ReadWrite)??;
         let (id, entry) = self.sessions().find(caller, repository, session)?;
-        let settled = entry.settled;
+        let (settled, busy) = (entry.settled, entry.reservation.busy());
         let Ok(mut slot) = tokio::time::timeout(limits::UPLOAD_BUSY, entry.upload.lock_owned()).await else {
             return Err(RegistryError::UploadBusy { session: id });
         };
@@ -455,7 +557,7 @@ impl Registry {
             return Err(RegistryError::UploadUnknown { session: session.to_owned() });
         };
         settled.store(upload.offset(), Ordering::Release);
-        Ok((id, Writing(slot)))
+        Ok((id, Writing { slot, busy }))
     }
 
     /// A failed sync ends the daemon: nothing may be acknowledged any more.
@@ -468,19 +570,22 @@ impl Registry {
 }
 
 /// An upload under its session's lock.
-struct Writing(OwnedMutexGuard<Slot>);
+struct Writing {
+    slot: OwnedMutexGuard<Slot>,
+    busy: Busy,
+}
 
 impl std::ops::Deref for Writing {
     type Target = Upload;
 
     fn deref(&self) -> &Upload {
-        self.0.upload.as_ref().expect("`take` hands out sessions whose upload is open")
+        self.slot.upload.as_ref().expect("`take` hands out sessions whose upload is open")
     }
 }
 
 impl std::ops::DerefMut for Writing {
     fn deref_mut(&mut self) -> &mut Upload {
-        self.0.upload.as_mut().expect("`take` hands out sessions whose upload is open")
+        self.slot.upload.as_mut().expect("`take` hands out sessions whose upload is open")
     }
 }
 
@@ -572,7 +677,7 @@ mod tests {
         let registry = registry(folder.path(), Clock::system()).await;
         let name: RepoName = "dev/x".parse().expect("a name");
         let id = registry.begin_upload(&Caller::System, &name, Algorithm::Sha256).await.expect("begins").to_string();
-        let append = |body| registry.append_upload(&Caller::System, &name, &id, None, None, body);
+        let append = |body| registry.append_upload(&Caller::System, &name, &id, Said::default(), body);
         let progress = || registry.upload_progress(&Caller::System, &name, &id);
         append(futures_util::stream::iter([Ok(Bytes::from_static(b"first"))]).boxed()).await.expect("appends");
         assert_eq!(progress().await.expect("stands").offset, 5);

@@ -4,23 +4,27 @@
 //! under a lax check is never used under a strict one. Connection tasks run in
 //! the scope that was handed in and end with it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use http::header::WARNING;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioTimer;
 use rustls::RootCertStore;
 use tokio::sync::OnceCell;
 
+use super::answer::Answer;
 use super::body::SendBody;
 use super::connect::{Connector, Names};
-use super::{Reach, Subnet, Trust};
+use super::error::clean;
+use super::{Origin, Reach, Subnet, Trust};
 use crate::clock::Clock;
 use crate::lifecycle::{self, Scope};
 use crate::limits;
+use crate::oci::warning;
 
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
@@ -82,6 +86,8 @@ struct Shared {
     options: OutboundOptions,
     roots: OnceCell<RootCertStore>,
     pools: Mutex<HashMap<(Trust, bool), Pool>>,
+    /// What other registries warned of.
+    warned: Mutex<HashSet<(Origin, String)>>,
 }
 
 /// Connections under one trust and reach. It sends requests, and neither
@@ -91,7 +97,7 @@ pub(super) type Pool = Client<Connector, SendBody>;
 impl Outbound {
     /// A way out with no connection yet.
     pub fn new(options: OutboundOptions) -> Self {
-        Self(Arc::new(Shared { options, roots: OnceCell::new(), pools: Mutex::default() }))
+        Self(Arc::new(Shared { options, roots: OnceCell::new(), pools: Mutex::default(), warned: Mutex::default() }))
     }
 
     pub(super) fn options(&self) -> &OutboundOptions {
@@ -127,6 +133,23 @@ impl Outbound {
             pools.clear();
         }
         Ok(pools.entry(key).or_insert(pool).clone())
+    }
+
+    /// Logs what a registry warns of, each thing once: it says it with every
+    /// answer.
+    pub(super) fn tell_warnings(&self, answer: &Answer) {
+        for header in answer.headers(WARNING).take(limits::REMOTE_WARNINGS) {
+            let Some(text) = warning::text(header).map(|text| clean(&text)).filter(|text| !text.is_empty()) else {
+                continue;
+            };
+            let mut warned = self.0.warned.lock().unwrap_or_else(PoisonError::into_inner);
+            if warned.len() >= limits::REMOTE_WARNINGS_REMEMBERED {
+                warned.clear();
+            }
+            if warned.insert((answer.origin.clone(), text.clone())) {
+                tracing::warn!(remote.origin = %answer.origin, warning = text, "another registry warns");
+            }
+        }
     }
 
     fn reach(&self, private: bool) -> Reach {

@@ -192,7 +192,11 @@ impl Session {
         };
         match (response, progress.and_then(|progress| progress.failure())) {
             (_, Some(failure)) => Err(RemoteError::Source(failure)),
-            (Ok(response), None) => Ok(Answer::new(response, uri, origin, timing)),
+            (Ok(response), None) => {
+                let answer = Answer::new(response, uri, origin, timing);
+                self.outbound.tell_warnings(&answer);
+                Ok(answer)
+            }
             (Err(error), None) => Err(RemoteError::of_client(origin, error)),
         }
     }

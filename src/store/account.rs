@@ -6,6 +6,10 @@ use super::record::Account;
 use super::{Change, Key, Order, Read, Span, StoreError, Stored as _, Table};
 use crate::chance::Id;
 
+/// The organization that is there from the start and that nobody removes:
+/// DTR's tools make teams in it.
+pub const SYSTEM_ORGANIZATION: &str = "docker-datacenter";
+
 fn key(name: &str) -> Key {
     Key::new().text(name)
 }
@@ -24,6 +28,18 @@ pub fn name_of(read: &impl Read, id: &Id) -> Result<Option<String>, StoreError> 
 pub fn by_id(read: &impl Read, id: &Id) -> Result<Option<(String, Account)>, StoreError> {
     let Some(name) = name_of(read, id)? else { return Ok(None) };
     Ok(get(read, &name)?.map(|account| (name, account)))
+}
+
+/// The account with this name, or else with this id: a name may look like an
+/// id.
+pub fn find(read: &impl Read, name_or_id: &str) -> Result<Option<(String, Account)>, StoreError> {
+    if let Some(found) = get(read, name_or_id)? {
+        return Ok(Some((name_or_id.to_owned(), found)));
+    }
+    match name_or_id.parse() {
+        Ok(id) => by_id(read, &id),
+        Err(_) => Ok(None),
+    }
 }
 
 /// Accounts by name, from the one at or after `start`.

@@ -6,7 +6,6 @@
 //! is room; a failed sync may have lost what was written before, and only a
 //! restart can tell.
 
-use std::fs::File;
 use std::io;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -15,6 +14,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
 
+use super::medium::OpenFile;
 use crate::limits;
 
 /// What has failed on a file since it was opened. Clones share it.
@@ -68,14 +68,14 @@ impl Faults {
 #[derive(Debug)]
 pub(super) struct WatchedFile {
     inner: FileBackend,
-    file: File,
+    file: OpenFile,
     faults: Faults,
 }
 
 impl WatchedFile {
-    pub(super) fn new(file: File, faults: Faults) -> Result<Self, redb::DatabaseError> {
-        let other = file.try_clone().map_err(redb::StorageError::from)?;
-        Ok(Self { inner: FileBackend::new(file)?, file: other, faults })
+    pub(super) fn new(file: OpenFile, faults: Faults) -> Result<Self, redb::DatabaseError> {
+        let other = file.file().try_clone().map_err(redb::StorageError::from)?;
+        Ok(Self { inner: FileBackend::new(other)?, file, faults })
     }
 }
 
@@ -98,24 +98,23 @@ impl StorageBackend for WatchedFile {
     /// free inside the file can then be written on a disk that is full.
     fn set_len(&self, len: u64) -> io::Result<()> {
         let before = self.inner.len()?;
-        self.watch(self.faults.room().and_then(|()| self.inner.set_len(len)))?;
+        self.watch(self.faults.room().and_then(|()| self.file.set_len(len)))?;
         let more = len.saturating_sub(before);
         if more > 0 && more <= limits::DATABASE_AHEAD_BYTES {
             // Without it the file has holes, which are filled when written.
-            let ahead = rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::empty(), before, more);
-            if let Err(errno) = ahead {
-                tracing::debug!(error = %errno, "the database grows without room behind it");
+            if let Err(error) = self.file.allocate(before, more) {
+                tracing::debug!(error = %error, "the database grows without room behind it");
             }
         }
         Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.inner.sync_data().inspect_err(|_| self.faults.0.worst.store(FATAL, Ordering::Release))
+        self.file.sync_bytes().inspect_err(|_| self.faults.0.worst.store(FATAL, Ordering::Release))
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.watch(self.faults.room().and_then(|()| self.inner.write(offset, data)))
+        self.watch(self.faults.room().and_then(|()| self.file.write_all_at(data, offset)))
     }
 
     fn close(&self) -> io::Result<()> {

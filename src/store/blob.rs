@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use super::file::{BlobFile, UploadId};
 use super::quarantine::{self, Held};
 use super::record::{Blob, Linked};
-use super::{Change, Key, Order, Parts, Read, RepoId, StoreError, Table};
+use super::{Change, Key, Order, Parts, Read, RepoId, StoreError, Table, usage};
 use crate::oci::Digest;
 
 /// The blob's size and file, whoever may read it.
@@ -59,7 +59,9 @@ pub fn names_file(read: &impl Read, file: &BlobFile) -> Result<bool, StoreError>
 pub fn name(change: &mut Change<'_>, digest: &Digest, size: u64, upload: UploadId) -> Result<bool, StoreError> {
     match get(change, digest)? {
         None => {
-            change.put(Table::Blobs, &Key::new().digest(digest), &Blob { size, upload })?;
+            let key = Key::new().digest(digest);
+            change.put(Table::Blobs, &key, &Blob { size, upload })?;
+            usage::stored(change, Table::Blobs, &key, size)?;
             Ok(quarantine::lift(change, &Held::blob(*digest), Some(upload))?.is_some())
         }
         Some(blob) if blob.upload == upload => Ok(false),
@@ -69,8 +71,10 @@ pub fn name(change: &mut Change<'_>, digest: &Digest, size: u64, upload: UploadI
 
 /// Makes a blob readable in `repo`.
 pub fn link(change: &mut Change<'_>, repo: RepoId, digest: &Digest) -> Result<(), StoreError> {
-    let linked = Linked { at: change.now() };
-    change.put(Table::RepositoryBlobs, &Key::new().repo(repo).digest(digest), &linked)?;
+    let linked = Linked { at: change.age() };
+    if change.put_new(Table::RepositoryBlobs, &Key::new().repo(repo).digest(digest), &linked)? {
+        usage::linked(change, repo, Held::blob(*digest))?;
+    }
     change.put_mark(Table::BlobRepositories, &Key::new().digest(digest).repo(repo))?;
     super::hole::fill(change, repo, digest)
 }
@@ -78,7 +82,11 @@ pub fn link(change: &mut Change<'_>, repo: RepoId, digest: &Digest) -> Result<()
 /// Makes a blob unreadable in `repo`; whether it was readable.
 pub fn unlink(change: &mut Change<'_>, repo: RepoId, digest: &Digest) -> Result<bool, StoreError> {
     change.remove(Table::BlobRepositories, &Key::new().digest(digest).repo(repo))?;
-    change.remove(Table::RepositoryBlobs, &Key::new().repo(repo).digest(digest))
+    let was_linked = change.remove(Table::RepositoryBlobs, &Key::new().repo(repo).digest(digest))?;
+    if was_linked {
+        usage::unlinked(change, repo, Held::blob(*digest))?;
+    }
+    Ok(was_linked)
 }
 
 /// Writes down that a file has no name any more and has to go.

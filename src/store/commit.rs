@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError};
 
 use redb::Durability;
 
+use super::age;
 use super::error::{StoreError, error_chain};
 use super::gate::Pages;
 use super::guard::{Writing, guarded};
@@ -21,6 +22,8 @@ pub(super) struct Work {
     pub(super) shared: Arc<Shared>,
     pub(super) database: Arc<Pages>,
     pub(super) clock: Clock,
+    /// The latest moment on the store's own time line that was committed.
+    pub(super) age: Timestamp,
     pub(super) last: Timestamp,
     /// Whether the last commit left the file so that it opens at once.
     pub(super) quick: bool,
@@ -197,8 +200,9 @@ impl Work {
     fn attempt(&mut self, batch: &mut [Box<dyn Pending>]) -> Result<Option<Poison>, StoreError> {
         let mut transaction = self.begin()?;
         let now = self.clock.now().max(self.last.after(std::time::Duration::from_micros(1)));
-        let mut change = Change::open(&transaction, now)?;
-        let mut failed = None;
+        let at = batch.iter().map(|pending| pending.age()).max().map_or(self.age, |age| age.max(self.age));
+        let mut change = Change::open(&transaction, now, at)?;
+        let mut failed: Option<Poison> = None;
         for (at, pending) in batch.iter_mut().enumerate() {
             let error = match catch_unwind(AssertUnwindSafe(|| pending.run(&mut change))) {
                 Ok(Ok(())) => continue,
@@ -212,7 +216,11 @@ impl Work {
             failed = Some(Poison { at, error });
             break;
         }
+        let kept = if failed.is_none() { age::keep(&mut change) } else { Ok(()) };
         let closed = guarded(|| {
+            if failed.is_none() {
+                return change.finish();
+            }
             drop(change);
             Ok::<_, StoreError>(())
         });
@@ -227,13 +235,13 @@ impl Work {
                 }
             };
         }
-        closed?;
+        kept.and(closed)?;
         let quick = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
         transaction.set_quick_repair(quick);
         crate::store::crash::crash_point!("before-commit");
         transaction.commit()?;
         crate::store::crash::crash_point!("after-commit");
-        self.last = now;
+        (self.last, self.age) = (now, at);
         self.shared.last.store(now.micros(), Ordering::Release);
         self.quick = quick;
         self.shared.commits.send_modify(|count| *count += 1);

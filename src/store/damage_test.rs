@@ -75,7 +75,8 @@ fn rows(store: &Store) -> Result<Rows, StoreError> {
     let (read, mut rows) = (store.snapshot()?, Rows::new());
     for table in Table::ALL {
         read.walk(table, &Span::all(), Order::Forward, |key, value| {
-            if key != b"generation" {
+            // A start writes these anew.
+            if key != b"generation" && key != b"usage" {
                 rows.insert((table.name(), key.to_vec()), value.to_vec());
             }
             Ok(ControlFlow::Continue(()))
@@ -167,8 +168,16 @@ impl Disk {
     fn open(&self, root: &Path, cache_bytes: usize) -> Store {
         let (mut builder, chance) = (super::open::builder(), Chance::seeded(7));
         builder.set_cache_size(cache_bytes);
-        let opened = super::open::open_on(&builder, self.clone(), root, &chance).expect("opens");
-        Store::assemble(opened, root, crate::store::file::Keep::Usual, Clock::system(), chance).expect("opens")
+        let opened = super::open::open_on(&builder, self.clone(), root, Clock::system().now(), &chance).expect("opens");
+        Store::assemble(
+            opened,
+            crate::store::medium::Medium::default(),
+            root,
+            crate::store::file::Keep::Usual,
+            Clock::system(),
+            chance,
+        )
+        .expect("opens")
     }
 
     /// Gives back the pages that hold accounts as zeros from now on.

@@ -21,7 +21,7 @@ use std::ops::ControlFlow;
 use super::quarantine::{self, Held};
 use super::record::manifest::Bytes;
 use super::record::{Holder, Linked};
-use super::{Change, Key, Order, Parts, Read, RepoId, StoreError, Table, blob, manifest, referrer};
+use super::{Change, Key, Order, Parts, Read, RepoId, StoreError, Table, blob, manifest, referrer, usage};
 use crate::clock::Timestamp;
 use crate::oci::Digest;
 
@@ -208,6 +208,7 @@ pub fn forget_blob(change: &mut Change<'_>, digest: &Digest) -> Result<Option<u6
         return Ok(quarantine::lift(change, &Held::blob(*digest), None)?.map(|row| row.size));
     };
     change.remove(Table::Blobs, &Key::new().digest(digest))?;
+    usage::gone(change, Table::Blobs, &Key::new().digest(digest), blob.size)?;
     blob::drop_file(change, digest, blob.upload)?;
     Ok(Some(blob.size))
 }

@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use redb::{BackendError, DatabaseError, StorageBackend};
 
 use super::backend::{Faults, WatchedFile};
+use super::medium::{Medium, OpenFile};
 
 /// A file whose writes are held back until [`HeldFile::release`], or for ever.
 #[derive(Clone, Debug)]
@@ -50,18 +51,18 @@ enum Act {
 impl HeldFile {
     /// Opens the file at `path`, which is there and is not empty. What fails on
     /// it goes to `faults`.
-    pub(super) fn open(path: &Path, faults: Faults) -> std::result::Result<Self, DatabaseError> {
-        Self::over(File::options().read(true).write(true).open(path)?, faults, false)
+    pub(super) fn open(medium: &Medium, path: &Path, faults: Faults) -> std::result::Result<Self, DatabaseError> {
+        Self::over(medium.open(path)?, faults, false)
     }
 
     /// Opens the file at `path` to look at it: on a file system that takes no
     /// writes as well, and beside others who only look.
     pub(super) fn look(path: &Path) -> std::result::Result<Self, DatabaseError> {
-        Self::over(File::open(path)?, Faults::default(), true)
+        Self::over(OpenFile::unwatched(File::open(path)?), Faults::default(), true)
     }
 
-    fn over(file: File, faults: Faults, is_looked_at: bool) -> std::result::Result<Self, DatabaseError> {
-        let len = file.metadata()?.len();
+    fn over(file: OpenFile, faults: Faults, is_looked_at: bool) -> std::result::Result<Self, DatabaseError> {
+        let len = file.file().metadata()?.len();
         if len == 0 {
             let empty = Error::new(ErrorKind::InvalidData, "it is empty");
             return Err(empty.into());
@@ -217,7 +218,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         std::fs::write(&path, b"0123456789").unwrap();
-        let held = HeldFile::open(&path, Faults::default()).unwrap();
+        let held = HeldFile::open(&Medium::default(), &path, Faults::default()).unwrap();
         held.write(2, b"ab").unwrap();
         held.sync_data().unwrap();
         held.set_len(6).unwrap();
@@ -249,7 +250,7 @@ mod tests {
     fn an_empty_file_is_no_database() {
         let file = tempfile::NamedTempFile::new().unwrap();
         assert!(matches!(
-            HeldFile::open(file.path(), Faults::default()),
+            HeldFile::open(&Medium::default(), file.path(), Faults::default()),
             Err(DatabaseError::Storage(redb::StorageError::Io(_)))
         ));
     }

@@ -12,7 +12,7 @@ use crate::oci::{Digest, Tag};
 pub struct RepoId(pub u64);
 
 /// A key in the making.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key(Vec<u8>);
 
 impl Key {

@@ -6,7 +6,7 @@ use super::file::UploadId;
 use super::quarantine::{self, Held};
 use super::record::manifest::Bytes;
 use super::record::{Linked, ManifestBody, ManifestLinks};
-use super::{Change, Key, Order, Parts, Read, RepoId, StoreError, Table, hole};
+use super::{Change, Key, Order, Parts, Read, RepoId, StoreError, Table, hole, usage};
 use crate::oci::{Digest, Links};
 
 /// Kind and bytes, whoever may read it.
@@ -99,7 +99,9 @@ pub fn put(
     body: &ManifestBody,
     links: &ManifestLinks,
 ) -> Result<bool, StoreError> {
-    change.put(Table::Manifests, &Key::new().digest(digest), body)?;
+    let key = Key::new().digest(digest);
+    change.put(Table::Manifests, &key, body)?;
+    usage::stored(change, Table::Manifests, &key, body.size)?;
     change.put(Table::ManifestLinks, &Key::new().digest(digest), links)?;
     for named in named(&links.links) {
         change.put_mark(Table::Parents, &Key::new().digest(&named).digest(digest))?;
@@ -113,13 +115,17 @@ pub fn put(
 
 /// Removes a manifest that is readable nowhere: body, links and back indexes.
 pub fn remove(change: &mut Change<'_>, digest: &Digest) -> Result<(), StoreError> {
+    let key = Key::new().digest(digest);
+    if let Some(body) = body(change, digest)? {
+        usage::gone(change, Table::Manifests, &key, body.size)?;
+    }
     if let Some(record) = links(change, digest)? {
         for named in named(&record.links) {
             change.remove(Table::Parents, &Key::new().digest(&named).digest(digest))?;
         }
     }
     change.remove(Table::ManifestLinks, &Key::new().digest(digest))?;
-    change.remove(Table::Manifests, &Key::new().digest(digest))?;
+    change.remove(Table::Manifests, &key)?;
     Ok(())
 }
 
@@ -127,10 +133,11 @@ pub fn remove(change: &mut Change<'_>, digest: &Digest) -> Result<(), StoreError
 pub fn link(change: &mut Change<'_>, repo: RepoId, digest: &Digest) -> Result<bool, StoreError> {
     let key = Key::new().repo(repo).digest(digest);
     let is_new = !change.has(Table::RepositoryManifests, &key)?;
-    let linked = Linked { at: change.now() };
+    let linked = Linked { at: change.age() };
     change.put(Table::RepositoryManifests, &key, &linked)?;
     change.put_mark(Table::ManifestRepositories, &Key::new().digest(digest).repo(repo))?;
     if is_new {
+        usage::linked(change, repo, Held::manifest(*digest))?;
         hole::fill(change, repo, digest)?;
         if let Some(record) = links(change, digest)? {
             hole::mark(change, repo, digest, &record.links)?;
@@ -145,7 +152,7 @@ pub fn touch(change: &mut Change<'_>, repo: RepoId, digest: &Digest) -> Result<(
     if !is_linked(change, repo, digest)? {
         return Ok(());
     }
-    let linked = Linked { at: change.now() };
+    let linked = Linked { at: change.age() };
     change.put(Table::RepositoryManifests, &Key::new().repo(repo).digest(digest), &linked)
 }
 
@@ -154,6 +161,7 @@ pub fn unlink(change: &mut Change<'_>, repo: RepoId, digest: &Digest) -> Result<
     change.remove(Table::ManifestRepositories, &Key::new().digest(digest).repo(repo))?;
     let was_linked = change.remove(Table::RepositoryManifests, &Key::new().repo(repo).digest(digest))?;
     if was_linked {
+        usage::unlinked(change, repo, Held::manifest(*digest))?;
         hole::gone(change, repo, digest)?;
     }
     Ok(was_linked)

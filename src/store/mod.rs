@@ -12,6 +12,8 @@
 //! other way: commit first, unlink after the grace period. A crash leaves
 //! orphans, never dangling names.
 
+/// The store's own time.
+mod age;
 /// The database's file, watched.
 mod backend;
 /// All of it, elsewhere.
@@ -36,6 +38,8 @@ mod held;
 pub mod hole;
 /// Keys and stretches of keys.
 pub mod key;
+/// What the folder lies on.
+pub mod medium;
 /// Opening and creating a data folder.
 mod open;
 /// Snapshots and lookups.
@@ -55,8 +59,12 @@ pub mod account;
 pub mod blob;
 /// The event log.
 pub mod event;
+/// What teams may do.
+pub mod grant;
 /// Manifests, their links and where they are readable.
 pub mod manifest;
+/// Members of organizations.
+pub mod organization;
 /// Policies, their status, verdicts.
 pub mod policy;
 /// What is damaged here.
@@ -69,10 +77,16 @@ pub mod referrer;
 pub mod repo;
 /// What a pass over everything has to look at.
 pub mod scrub;
+/// What an operator sets.
+pub mod settings;
 /// Tags, their history and back index.
 pub mod tag;
+/// Teams of organizations.
+pub mod team;
 /// Transfers.
 pub mod transfer;
+/// How much is held, and how much may be.
+pub mod usage;
 /// Proof that all of it fits together.
 pub mod verify;
 
@@ -94,6 +108,7 @@ pub use writer::Writer;
 use crate::chance::{Chance, Id};
 use crate::clock::{Clock, Timestamp};
 use file::{Files, Keep};
+use medium::Medium;
 
 /// The store, open. Clones share it.
 #[derive(Clone, Debug)]
@@ -112,8 +127,7 @@ struct Inner {
     root: PathBuf,
     clock: Clock,
     chance: Chance,
-    /// The time of the wall clock and of the other one when this was opened.
-    opened: (Timestamp, tokio::time::Instant),
+    age: age::Age,
 }
 
 impl std::fmt::Debug for Inner {
@@ -130,8 +144,20 @@ impl Store {
 
     /// The same, with a high-water mark of the caller's.
     pub fn open_keeping(root: &Path, keep: Keep, clock: Clock, chance: Chance) -> Result<Self, OpenError> {
-        let opened = open::open(root, &chance)?;
-        Self::assemble(opened, root, keep, clock, chance)
+        Self::open_on_medium(Medium::default(), root, keep, clock, chance)
+    }
+
+    /// The same, on a medium of the caller's: for tests of what a power cut or a
+    /// broken disk leaves.
+    pub fn open_on_medium(
+        medium: Medium,
+        root: &Path,
+        keep: Keep,
+        clock: Clock,
+        chance: Chance,
+    ) -> Result<Self, OpenError> {
+        let opened = open::open(&medium, root, clock.now(), &chance)?;
+        Self::assemble(opened, medium, root, keep, clock, chance)
     }
 
     /// Opens the data folder `root` to look at it. Nothing in it changes, and
@@ -141,26 +167,15 @@ impl Store {
         Self::assemble_on(opened, root, Files::looking_at(root), clock, chance)
     }
 
-    /// Opens a database on a backend of the caller's, with blobs in `root`.
-    /// For tests that lose and tear what was not synced.
-    pub fn open_on(
-        backend: impl redb::StorageBackend,
-        root: &Path,
-        clock: Clock,
-        chance: Chance,
-    ) -> Result<Self, OpenError> {
-        let opened = open::open_on(&open::builder(), backend, root, &chance)?;
-        Self::assemble(opened, root, Keep::Usual, clock, chance)
-    }
-
     fn assemble(
         opened: open::Opened,
+        medium: Medium,
         root: &Path,
         keep: Keep,
         clock: Clock,
         chance: Chance,
     ) -> Result<Self, OpenError> {
-        Self::assemble_on(opened, root, Files::open_keeping(root, keep)?, clock, chance)
+        Self::assemble_on(opened, root, Files::open_on(medium, root, keep)?, clock, chance)
     }
 
     fn assemble_on(
@@ -170,11 +185,12 @@ impl Store {
         clock: Clock,
         chance: Chance,
     ) -> Result<Self, OpenError> {
-        let (writer, thread) = Writer::start(Arc::clone(&opened.database), files.disk().clone(), clock.clone())
+        let age = age::Age::of(&Snapshot::new(opened.database.begin_read()?), &clock)?;
+        let now = (clock.clone(), age.clone());
+        let (writer, thread) = Writer::start(Arc::clone(&opened.database), files.disk().clone(), now)
             .map_err(|source| OpenError::Folder { path: root.to_owned(), source })?;
-        let now = (clock.now(), clock.monotonic());
         Ok(Self(Arc::new(Inner {
-            opened: now,
+            age,
             database: opened.database,
             writer,
             thread: Mutex::new(Some(thread)),
@@ -238,7 +254,8 @@ impl Store {
             return Ok(());
         };
         let folder = self.0.root.join(open::MARKER);
-        open::write_marker(&self.0.root, newer).map_err(file::FileError::on("write", &folder))?;
+        open::write_marker(self.0.files.medium(), &self.0.root, newer)
+            .map_err(file::FileError::on("write", &folder))?;
         *marker = Some(newer);
         Ok(())
     }
@@ -254,12 +271,10 @@ impl Store {
         self.0.clock.now().max(self.0.writer.last())
     }
 
-    /// The time that the wall clock would show had nobody set it since this was
-    /// opened: what has to be of some age is measured against it, so that a
-    /// clock that jumps ahead makes nothing old.
+    /// Now, on the store's own time line: what has to be of some age is measured
+    /// on it, whatever is done to the wall clock, before a restart or after it.
     pub fn steady(&self) -> Timestamp {
-        let (wall, monotonic) = self.0.opened;
-        wall.after(self.0.clock.monotonic().duration_since(monotonic))
+        self.0.age.now()
     }
 
     /// The source of ids.

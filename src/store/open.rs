@@ -8,25 +8,29 @@
 //! A database that is refused, for whatever reason, lies there afterwards byte
 //! for byte as it was found.
 
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use redb::{Builder, Database, DatabaseError, Durability};
 
-use super::backend::Faults;
+use super::account::SYSTEM_ORGANIZATION;
+use super::age;
+use super::backend::{Faults, WatchedFile};
 use super::error::{Mismatch, OpenError, StoreError, error_chain};
 use super::gate::Pages;
 use super::guard::guarded;
 use super::held::HeldFile;
 use super::key::Key;
+use super::medium::Medium;
 use super::read::Read;
-use super::record::{Damage, Repository, Stored as _};
+use super::record::{Account, Damage, Repository, Stored as _};
 use super::repo::PUBLIC_LISTED;
 use super::tables::Table;
+use super::usage;
+use super::write::Change;
 use crate::chance::{Chance, Id};
+use crate::clock::Timestamp;
 use crate::limits;
 
 /// The database's file name.
@@ -58,8 +62,8 @@ pub(super) struct Marker {
 }
 
 /// Opens the database of `root`, creating it when the folder is empty.
-pub(super) fn open(root: &Path, chance: &Chance) -> Result<Opened, OpenError> {
-    make_folder(root)?;
+pub(super) fn open(medium: &Medium, root: &Path, wall: Timestamp, chance: &Chance) -> Result<Opened, OpenError> {
+    make_folder(medium, root)?;
     let path = root.join(DATABASE);
     let marker = read_marker(root)?;
     let exists = path.try_exists().map_err(|source| OpenError::Folder { path: path.clone(), source })?;
@@ -67,26 +71,26 @@ pub(super) fn open(root: &Path, chance: &Chance) -> Result<Opened, OpenError> {
         if marker.is_some() || has_blobs(root)? {
             return Err(OpenError::Mismatch { path: root.to_owned(), how: Mismatch::Missing });
         }
-        create(root, &path, chance)?;
+        create(medium, root, &path, chance)?;
     } else if marker.is_none() && has_blobs(root)? {
         return Err(OpenError::Mismatch { path: root.to_owned(), how: Mismatch::Unmarked });
     }
     let faults = Faults::default();
-    let held = HeldFile::open(&path, faults.clone()).map_err(|error| refuse(&path, root, error))?;
+    let held = HeldFile::open(medium, &path, faults.clone()).map_err(|error| refuse(&path, root, error))?;
     let database = load(&builder(), &held, &path, root)?;
     has_its_blobs(&database, root)?;
     for own in [&path, &marker_path(root)] {
-        keep_private(own);
+        keep_private(medium, own);
     }
     let again = {
-        let (path, root, faults) = (path.clone(), root.to_owned(), faults.clone());
-        move || open_again(&path, &root, faults.clone())
+        let (medium, path, root, faults) = (medium.clone(), path.clone(), root.to_owned(), faults.clone());
+        move || open_again(&medium, &path, &root, faults.clone())
     };
     let database = Pages::on_file(database, faults, Box::new(again));
-    let opened = enter(database, &path, root, marker)?;
+    let opened = enter(database, &path, root, marker, (wall, chance))?;
     held.release().map_err(|source| OpenError::Folder { path, source })?;
     let marker = Marker { instance: opened.instance, generation: opened.generation, event: opened.event };
-    write_marker(root, marker).map_err(|source| OpenError::Folder { path: marker_path(root), source })?;
+    write_marker(medium, root, marker).map_err(|source| OpenError::Folder { path: marker_path(root), source })?;
     Ok(Opened { database: opened.database, instance: opened.instance, marker: Some(marker) })
 }
 
@@ -113,19 +117,21 @@ fn is_there(path: &Path, root: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// Opens a database on a backend of the caller's: for tests that lose and tear
-/// what was not synced. The folder holds the blobs; there is no marker.
+/// Opens a database on a backend of the caller's: for tests of a disk that
+/// gives back something else. The folder holds the blobs; there is no marker.
+#[cfg(test)]
 pub(super) fn open_on(
     builder: &Builder,
     backend: impl redb::StorageBackend,
     root: &Path,
+    wall: Timestamp,
     chance: &Chance,
 ) -> Result<Opened, OpenError> {
-    make_folder(root)?;
+    make_folder(&Medium::default(), root)?;
     let refuse = |error| refuse(Path::new("(backend)"), root, error);
     let database = builder.create_with_backend(backend).map_err(refuse)?;
     initialise(&database, chance)?;
-    let entered = enter(Pages::new(database), Path::new("(backend)"), root, None)?;
+    let entered = enter(Pages::new(database), Path::new("(backend)"), root, None, (wall, chance))?;
     Ok(Opened { database: entered.database, instance: entered.instance, marker: None })
 }
 
@@ -160,8 +166,8 @@ fn load(builder: &Builder, held: &HeldFile, path: &Path, root: &Path) -> Result<
 
 /// Opens the file of a daemon that runs once more, after a write failed for
 /// want of room.
-fn open_again(path: &Path, root: &Path, faults: Faults) -> Result<Database, OpenError> {
-    let held = HeldFile::open(path, faults).map_err(|error| refuse(path, root, error))?;
+fn open_again(medium: &Medium, path: &Path, root: &Path, faults: Faults) -> Result<Database, OpenError> {
+    let held = HeldFile::open(medium, path, faults).map_err(|error| refuse(path, root, error))?;
     let database = load(&builder(), &held, path, root)?;
     held.release().map_err(|source| OpenError::Folder { path: path.to_owned(), source })?;
     Ok(database)
@@ -179,23 +185,23 @@ pub(super) fn builder() -> Builder {
 
 /// A cut inside redb's very first create leaves a file that can never be
 /// opened, so the file is made under another name and renamed.
-fn create(root: &Path, path: &Path, chance: &Chance) -> Result<(), OpenError> {
+fn create(medium: &Medium, root: &Path, path: &Path, chance: &Chance) -> Result<(), OpenError> {
     let made = root.join(format!("{DATABASE}.new"));
     let folder = |source| OpenError::Folder { path: made.clone(), source };
-    match std::fs::remove_file(&made) {
+    match medium.remove(&made) {
         Ok(()) => tracing::info!("an unfinished database of an earlier start was removed"),
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(folder(error)),
     }
-    let file = private_file(&made).map_err(folder)?;
-    let file = redb::backends::FileBackend::new(file).map_err(|error| refuse(&made, root, error))?;
+    let file = medium.create(&made).map_err(folder)?;
+    let file = WatchedFile::new(file, Faults::default()).map_err(|error| refuse(&made, root, error))?;
     let database = builder().create_with_backend(file).map_err(|error| refuse(&made, root, error))?;
     initialise(&database, chance)?;
     drop(database);
     crate::store::crash::crash_point!("database-created");
-    File::open(&made).and_then(|file| file.sync_all()).map_err(folder)?;
-    std::fs::rename(&made, path).map_err(folder)?;
-    sync_folder(root)?;
+    medium.open(&made).and_then(|file| file.sync_bytes()).map_err(folder)?;
+    medium.rename(&made, path).map_err(folder)?;
+    medium.sync_names(root).map_err(folder)?;
     crate::store::crash::crash_point!("database-renamed");
     Ok(())
 }
@@ -239,25 +245,13 @@ fn has_its_blobs(database: &Database, root: &Path) -> Result<(), OpenError> {
 
 /// Takes a file that was made under a lax umask from everybody else. Where
 /// that is not allowed it stays as it is: it may be somebody's wish.
-fn keep_private(path: &Path) {
-    let tightened = std::fs::metadata(path).and_then(|found| {
-        let mode = found.permissions().mode();
-        if mode & 0o077 == 0 {
-            return Ok(());
-        }
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode & 0o700))
-    });
-    match tightened {
+fn keep_private(medium: &Medium, path: &Path) {
+    match medium.keep_private(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
             tracing::warn!(error = %error, path = %path.display(), "others may read a file of the store");
         }
         Ok(()) | Err(_) => {}
     }
-}
-
-/// Makes a file for this user's eyes alone.
-pub(super) fn private_file(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 
 /// Checks format and marker; what the database says of itself.
@@ -282,7 +276,13 @@ fn accept(database: &Pages, path: &Path, root: &Path, marker: Option<Marker>) ->
 }
 
 /// Checks format and marker, and begins a new generation.
-fn enter(database: Pages, path: &Path, root: &Path, marker: Option<Marker>) -> Result<Entered, OpenError> {
+fn enter(
+    database: Pages,
+    path: &Path,
+    root: &Path,
+    marker: Option<Marker>,
+    (wall, chance): (Timestamp, &Chance),
+) -> Result<Entered, OpenError> {
     let Meta { instance, generation, event, .. } = accept(&database, path, root, marker)?;
     let generation = generation + 1;
     let begin = || -> Result<(), StoreError> {
@@ -295,6 +295,8 @@ fn enter(database: Pages, path: &Path, root: &Path, marker: Option<Marker>) -> R
             }
             let mut meta = transaction.open_table(Table::Meta.definition())?;
             meta.insert(b"generation".as_slice(), generation.to_be_bytes().as_slice())?;
+            make_system_organization(&transaction, wall, chance)?;
+            age::begin(&mut meta, &transaction.open_table(Table::Events.definition())?, wall)?;
             if meta.insert(PUBLIC_LISTED.as_bytes(), [].as_slice())?.is_none() {
                 let all = transaction.open_table(Table::Repositories.definition())?;
                 let mut public = transaction.open_table(Table::PublicRepositories.definition())?;
@@ -308,10 +310,40 @@ fn enter(database: Pages, path: &Path, root: &Path, marker: Option<Marker>) -> R
             }
             Ok::<_, StoreError>(())
         })?;
+        guarded(|| {
+            let mut change = Change::open(&transaction, Timestamp::EPOCH, Timestamp::EPOCH)?;
+            usage::begin(&mut change, generation)?;
+            change.finish()
+        })?;
         transaction.commit()
     };
     begin().map_err(|error| refuse_store(path, error))?;
     Ok(Entered { database: Arc::new(database), instance, generation, event })
+}
+
+/// Makes the organization that is there from the start, where it is not.
+fn make_system_organization(
+    transaction: &redb::WriteTransaction,
+    now: Timestamp,
+    chance: &Chance,
+) -> Result<(), StoreError> {
+    let mut accounts = transaction.open_table(Table::Accounts.definition())?;
+    if redb::ReadableTable::get(&accounts, SYSTEM_ORGANIZATION.as_bytes())?.is_some() {
+        return Ok(());
+    }
+    let record = Account {
+        id: chance.id(),
+        full_name: String::new(),
+        is_org: true,
+        is_admin: false,
+        is_active: true,
+        password_hash: None,
+        created_at: now,
+    };
+    accounts.insert(SYSTEM_ORGANIZATION.as_bytes(), record.encode().as_slice())?;
+    let mut ids = transaction.open_table(Table::AccountIds.definition())?;
+    ids.insert(record.id.bytes().as_slice(), SYSTEM_ORGANIZATION.as_bytes())?;
+    Ok(())
 }
 
 /// Format and generation, as a snapshot has them.
@@ -401,19 +433,29 @@ fn has_blobs(root: &Path) -> Result<bool, OpenError> {
     Ok(false)
 }
 
-fn make_folder(root: &Path) -> Result<(), OpenError> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(root);
-    made.map_err(|source| {
+fn make_folder(medium: &Medium, root: &Path) -> Result<(), OpenError> {
+    make_folders(medium, root).map_err(|source| {
         let path = root.to_owned();
         if root.is_file() { OpenError::NotAFolder { path } } else { OpenError::Folder { path, source } }
     })
 }
 
-fn sync_folder(folder: &Path) -> Result<(), OpenError> {
-    File::open(folder)
-        .and_then(|file| file.sync_all())
-        .map_err(|source| OpenError::Folder { path: folder.to_owned(), source })
+/// Makes a folder and those above it that are missing, each with a durable
+/// name: the deepest image is of no use in a folder whose parent is lost.
+fn make_folders(medium: &Medium, path: &Path) -> std::io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent {
+        make_folders(medium, parent)?;
+    }
+    match medium.make_folder(path) {
+        // Somebody else made it in between.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => {}
+        made => made?,
+    }
+    medium.sync_names(parent.unwrap_or(Path::new(".")))
 }
 
 fn marker_path(root: &Path) -> PathBuf {
@@ -440,19 +482,21 @@ fn read_marker(root: &Path) -> Result<Option<Marker>, OpenError> {
     })
 }
 
-pub(super) fn write_marker(root: &Path, marker: Marker) -> std::io::Result<()> {
+pub(super) fn write_marker(medium: &Medium, root: &Path, marker: Marker) -> std::io::Result<()> {
     let Marker { instance, generation, event } = marker;
     let path = marker_path(root);
     let made = path.with_extension("new");
-    let mut file = private_file(&made)?;
-    writeln!(file, "{instance} {generation} {event}")?;
-    file.sync_all()?;
-    std::fs::rename(&made, &path)?;
-    File::open(root)?.sync_all()
+    let file = medium.create(&made)?;
+    file.write_all_at(format!("{instance} {generation} {event}\n").as_bytes(), 0)?;
+    file.sync_bytes()?;
+    medium.rename(&made, &path)?;
+    medium.sync_names(root)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
     use crate::clock::Clock;
     use crate::store::Store;

@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 use super::file::{BlobFile, Flaw, UploadId};
 use super::record::manifest::Bytes;
 use super::record::{Holder, ManifestBody, Quarantined};
-use super::{Change, Key, Order, Parts, Read, StoreError, Table, blob, manifest};
+use super::{Change, Key, Order, Parts, Read, StoreError, Table, blob, manifest, usage};
 use crate::oci::Digest;
 
 /// Stored bytes, by what names them.
@@ -136,15 +136,18 @@ pub fn condemn(
         Holder::Blob => Table::Blobs,
         Holder::Manifest => Table::Manifests,
     };
-    change.remove(table, &Key::new().digest(&held.digest))?;
+    let key = Key::new().digest(&held.digest);
+    change.remove(table, &key)?;
+    usage::gone(change, table, &key, size)?;
     let (found_at, last_error) = (change.now(), String::new());
     let row =
         Quarantined { flaw: flaw.clone(), size, kind, upload, found_at, attempts: 0, next_at: found_at, last_error };
     put(change, held, &row)?;
+    usage::stored(change, Table::Quarantine, &held.key(), size)?;
     Ok(true)
 }
 
-/// Writes a row.
+/// Writes a row anew.
 pub fn put(change: &mut Change<'_>, held: &Held, row: &Quarantined) -> Result<(), StoreError> {
     change.put(Table::Quarantine, &held.key(), row)
 }
@@ -162,7 +165,9 @@ pub fn mend(change: &mut Change<'_>, held: &Held, bytes: Bytes) -> Result<bool, 
                 Bytes::Inline(_) => None,
             };
             let body = ManifestBody { kind, size: row.size, bytes };
-            change.put(Table::Manifests, &Key::new().digest(&held.digest), &body)?;
+            let key = Key::new().digest(&held.digest);
+            change.put(Table::Manifests, &key, &body)?;
+            usage::stored(change, Table::Manifests, &key, row.size)?;
             Ok(lift(change, held, file)?.is_some())
         }
         // A blob has a file, and a manifest a kind.
@@ -176,6 +181,7 @@ pub fn mend(change: &mut Change<'_>, held: &Held, bytes: Bytes) -> Result<bool, 
 pub fn lift(change: &mut Change<'_>, held: &Held, by: Option<UploadId>) -> Result<Option<Quarantined>, StoreError> {
     let Some(row) = get(change, held)? else { return Ok(None) };
     change.remove(Table::Quarantine, &held.key())?;
+    usage::gone(change, Table::Quarantine, &held.key(), row.size)?;
     if let Some(upload) = row.upload.filter(|upload| Some(*upload) != by) {
         blob::drop_file(change, &held.digest, upload)?;
     }

@@ -10,6 +10,7 @@ use super::guard::guarded_in;
 use super::key::{Key, Span};
 use super::record::Stored;
 use super::tables::Table;
+use super::usage::Tally;
 
 /// Something that tables can be read from.
 pub trait Read {
@@ -25,6 +26,11 @@ pub trait Read {
         order: Order,
         each: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StoreError>,
     ) -> Result<(), StoreError>;
+
+    /// Counters that are not written yet, where something is being written.
+    fn tally(&self) -> Option<&Tally> {
+        None
+    }
 
     /// The record under `key`.
     fn record<R: Stored>(&self, table: Table, key: &Key) -> Result<Option<R>, StoreError> {

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::record::{Counts, Repository};
-use super::{Change, Key, Order, Read, RepoId, Span, StoreError, Stored as _, Table};
+use super::{Change, Key, Order, Read, RepoId, Span, StoreError, Stored as _, Table, usage};
 use crate::limits;
 use crate::oci::RepoName;
 
@@ -156,5 +156,5 @@ pub fn remove(change: &mut Change<'_>, name: &RepoName, record: &Repository) -> 
     change.remove(Table::Repositories, &key(name))?;
     change.remove(Table::PublicRepositories, &key(name))?;
     change.remove(Table::RepositoryIds, &Key::new().repo(record.number))?;
-    Ok(())
+    usage::forget_repository(change, name, record.number)
 }

@@ -10,8 +10,18 @@
 //! | `meta` | name | integer or text | store | format, instance, generation, event sequence, cursor |
 //! | `accounts` | account name | `Account` | account calls | who exists |
 //! | `account_ids` | account id | account name | account calls | ids of the accounts API |
+//! | `organizations` | account id | `OrganizationSize` | member and team calls | how many members and teams an organization has |
+//! | `members` | organization id, user id | `Member` | member calls | who belongs to an organization |
+//! | `memberships` | user id, organization id | empty | same | back index |
+//! | `teams` | organization id, team id | `Team` | team calls | the teams of an organization |
+//! | `team_names` | organization id, team name | team id | same | names back to ids |
+//! | `team_members` | team id, user id | `Member` | member calls | who belongs to a team |
+//! | `user_teams` | user id, organization id, team id | empty | same | back index |
+//! | `namespace_grants` | organization id, team id | `Grant` | grant calls | what a team may do in the whole namespace |
+//! | `repository_grants` | repository, team id | `Grant` | same | what a team may do with a repository |
+//! | `team_grants` | team id, repository name | repository number | same | back index, in the order of listings |
 //! | `repositories` | repository name | `Repository` | repository calls | what exists, its settings |
-//! | `public_repositories` | repository name | empty | repository calls | what everyone who signed in may see |
+//! | `public_repositories` | repository name | empty | repository calls | what everyone may see |
 //! | `repository_ids` | repository number | repository name | repository calls | numbers back to names |
 //! | `repository_counts` | repository number | `Counts` | manifest put, sweep | pulls and pushes |
 //! | `tags` | repository, tag | `TagValue` | manifest put, promotion, mirror | the current value |
@@ -45,7 +55,10 @@
 //! | `job_logs` | job id, line | text | jobs | what a job says |
 //! | `quarantine` | digest, `blob` or `manifest` | `Quarantined` | scrub, reads, uploads | bytes that are damaged; then they are in neither `blobs` nor `manifests` |
 //! | `scrub` | `current` or `last` | `Pass` | scrub | where the pass over all bytes stands, and the last whole one |
-//! | `purges` | repository number or policy id | empty | deletions | rows still to be removed, in slices |
+//! | `usage` | `all`, or `namespace`, 0, name, or `repository`, 0, number | `Usage` | whatever links, stores and removes | bytes held |
+//! | `quotas` | the same | `Quota` | repository and quota calls | bytes that may be held |
+//! | `purges` | repository number, policy id, or `account` or `team` and its ids | empty | deletions | rows still to be removed, in slices |
+//! | `settings` | `registry` | `Settings` | settings call | what an operator sets while the daemon runs |
 //! | `crons` | policy id | `Cron` | schedule | last slot that ran |
 
 /// One table. The number is its place in the row of open tables, not stored.
@@ -92,11 +105,24 @@ pub enum Table {
     PublicRepositories,
     Quarantine,
     Scrub,
+    Usage,
+    Quotas,
+    Organizations,
+    Members,
+    Memberships,
+    Teams,
+    TeamNames,
+    TeamMembers,
+    UserTeams,
+    NamespaceGrants,
+    RepositoryGrants,
+    TeamGrants,
+    Settings,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 53] = [
         Self::Meta,
         Self::Accounts,
         Self::AccountIds,
@@ -137,6 +163,19 @@ impl Table {
         Self::PublicRepositories,
         Self::Quarantine,
         Self::Scrub,
+        Self::Usage,
+        Self::Quotas,
+        Self::Organizations,
+        Self::Members,
+        Self::Memberships,
+        Self::Teams,
+        Self::TeamNames,
+        Self::TeamMembers,
+        Self::UserTeams,
+        Self::NamespaceGrants,
+        Self::RepositoryGrants,
+        Self::TeamGrants,
+        Self::Settings,
     ];
 
     /// The name in the database file.
@@ -182,6 +221,19 @@ impl Table {
             Self::PublicRepositories => "public_repositories",
             Self::Quarantine => "quarantine",
             Self::Scrub => "scrub",
+            Self::Usage => "usage",
+            Self::Quotas => "quotas",
+            Self::Organizations => "organizations",
+            Self::Members => "members",
+            Self::Memberships => "memberships",
+            Self::Teams => "teams",
+            Self::TeamNames => "team_names",
+            Self::TeamMembers => "team_members",
+            Self::UserTeams => "user_teams",
+            Self::NamespaceGrants => "namespace_grants",
+            Self::RepositoryGrants => "repository_grants",
+            Self::TeamGrants => "team_grants",
+            Self::Settings => "settings",
         }
     }
 
@@ -229,6 +281,13 @@ mod tests {
             Table::Crons => Some(("Cron", r::Cron::VERSION)),
             Table::Quarantine => Some(("Quarantined", r::Quarantined::VERSION)),
             Table::Scrub => Some(("Pass", r::Pass::VERSION)),
+            Table::Usage => Some(("Usage", r::Usage::VERSION)),
+            Table::Quotas => Some(("Quota", r::Quota::VERSION)),
+            Table::Organizations => Some(("OrganizationSize", r::OrganizationSize::VERSION)),
+            Table::Members | Table::TeamMembers => Some(("Member", r::Member::VERSION)),
+            Table::Teams => Some(("Team", r::Team::VERSION)),
+            Table::NamespaceGrants | Table::RepositoryGrants => Some(("Grant", r::Grant::VERSION)),
+            Table::Settings => Some(("Settings", r::Settings::VERSION)),
             _ => None,
         };
         for table in Table::ALL {

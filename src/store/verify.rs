@@ -5,6 +5,9 @@
 //! What it reports as a finding breaks a promise. Files that no row names are
 //! counted, and are no finding: a crash leaves them, and the sweep takes them.
 
+/// Members, teams and grants.
+mod organization;
+
 use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
 
@@ -183,9 +186,11 @@ pub fn verify(read: &Snapshot, files: &Files, depth: Depth, live: &HashSet<Uploa
         Check::links,
         Check::blobs,
         Check::accounts,
+        Check::organizations,
         Check::policies,
         Check::work,
         Check::log,
+        Check::usage,
         // The last: what is known already hides nothing that is not.
         Check::quarantine,
     ];
@@ -670,6 +675,21 @@ impl Check<'_> {
         let newest = expected.map_or(last, |next| next - 1);
         if newest != last {
             self.report.find("event log and its number differ", format!("newest {newest}, number {last}"));
+        }
+        Ok(())
+    }
+
+    /// What repositories, namespaces and all hold, counted again.
+    fn usage(&mut self) -> Result<(), StoreError> {
+        for difference in super::usage::differences(self.read)? {
+            self.report.find("usage not in step", difference);
+        }
+        for table in [Table::Usage, Table::Quotas] {
+            let span = Span::all();
+            self.read.walk(table, &span, Order::Forward, |_, _| {
+                self.report.count(table.name());
+                Ok(ControlFlow::Continue(()))
+            })?;
         }
         Ok(())
     }

@@ -19,6 +19,7 @@ use super::key::{Key, Span};
 use super::read::{Order, Read, in_place, walk};
 use super::record::Stored;
 use super::tables::Table;
+use super::usage::{self, Tally};
 use crate::clock::Timestamp;
 
 /// A change to the store, as data. It may run more than once before it is
@@ -56,12 +57,21 @@ pub enum Lane {
 pub struct Change<'t> {
     tables: Vec<RedbTable<'t, &'static [u8], &'static [u8]>>,
     now: Timestamp,
+    age: Timestamp,
+    /// Counters that are in many hands: written once, when this ends.
+    pub(super) tally: Tally,
 }
 
 impl<'t> Change<'t> {
-    pub(super) fn open(transaction: &'t WriteTransaction, now: Timestamp) -> Result<Self, StoreError> {
+    pub(super) fn open(transaction: &'t WriteTransaction, now: Timestamp, age: Timestamp) -> Result<Self, StoreError> {
         let open = |table: Table| guarded(|| transaction.open_table(table.definition()));
-        Ok(Self { tables: Table::ALL.into_iter().map(open).collect::<Result<_, StoreError>>()?, now })
+        let tables = Table::ALL.into_iter().map(open).collect::<Result<_, StoreError>>()?;
+        Ok(Self { tables, now, age, tally: Tally::default() })
+    }
+
+    /// Writes what was kept back; before the transaction is committed.
+    pub(super) fn finish(mut self) -> Result<(), StoreError> {
+        usage::write(&mut self)
     }
 
     /// The time of this commit: later than every commit's before it.
@@ -69,9 +79,23 @@ impl<'t> Change<'t> {
         self.now
     }
 
+    /// The same on the store's own time line ([`Store::steady`](super::Store::steady)):
+    /// for what has to be of some age before something is done to it.
+    pub fn age(&self) -> Timestamp {
+        self.age
+    }
+
     /// Writes a record.
     pub fn put<R: Stored>(&mut self, table: Table, key: &Key, record: &R) -> Result<(), StoreError> {
         self.put_bytes(table, key, &record.encode())
+    }
+
+    /// Writes a record; whether there was none.
+    pub fn put_new<R: Stored>(&mut self, table: Table, key: &Key, record: &R) -> Result<bool, StoreError> {
+        let value = record.encode();
+        guarded_in(table, key.bytes(), || {
+            self.tables[table as usize].insert(key.bytes(), value.as_slice()).map(|was| was.is_none())
+        })
     }
 
     /// Writes a key that says it all.
@@ -96,6 +120,10 @@ impl<'t> Change<'t> {
 }
 
 impl Read for Change<'_> {
+    fn tally(&self) -> Option<&Tally> {
+        Some(&self.tally)
+    }
+
     fn with<T>(&self, table: Table, key: &Key, read: impl FnOnce(&[u8]) -> T) -> Result<Option<T>, StoreError> {
         let found = guarded_in(table, key.bytes(), || self.tables[table as usize].get(key.bytes()))?;
         in_place(table, key, found.as_ref(), read)

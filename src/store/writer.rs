@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use tokio::sync::{Semaphore, oneshot, watch};
 
+use super::age::Age;
 use super::commit::Work;
 use super::error::{StoreError, error_chain};
 use super::file::{Disk, Level};
@@ -33,6 +34,7 @@ pub(super) struct Shared {
     pub(super) last: AtomicI64,
     pub(super) failed: watch::Sender<Option<String>>,
     pub(super) disk: Disk,
+    pub(super) age: Age,
 }
 
 #[derive(Default)]
@@ -57,6 +59,8 @@ pub(super) trait Pending: Send {
     fn name(&self) -> &'static str;
     /// Whether it waits for room when the disk is full.
     fn adds(&self) -> bool;
+    /// When it was handed in, on the store's own time line.
+    fn age(&self) -> Timestamp;
     /// Checks and applies; the outcome is kept until `answer`.
     fn run(&mut self, tables: &mut Change<'_>) -> Result<(), StoreError>;
     /// Tells the waiter, with `failure` in place of the outcome if there is one.
@@ -67,6 +71,7 @@ type Outcome<O> = Result<Result<<O as Operation>::Done, <O as Operation>::Refusa
 
 struct Submitted<O: Operation> {
     operation: O,
+    age: Timestamp,
     outcome: Option<Result<O::Done, O::Refusal>>,
     waiter: oneshot::Sender<Outcome<O>>,
     _room: tokio::sync::OwnedSemaphorePermit,
@@ -81,6 +86,10 @@ impl<O: Operation> Pending for Submitted<O> {
         O::ADDS
     }
 
+    fn age(&self) -> Timestamp {
+        self.age
+    }
+
     fn run(&mut self, tables: &mut Change<'_>) -> Result<(), StoreError> {
         self.outcome = None;
         self.outcome = Some(match self.operation.check(tables)? {
@@ -91,7 +100,7 @@ impl<O: Operation> Pending for Submitted<O> {
     }
 
     fn answer(self: Box<Self>, failure: Option<StoreError>) {
-        let Self { operation, outcome, waiter, _room } = *self;
+        let Self { operation, outcome, waiter, _room, .. } = *self;
         // What an operation holds is given back before anybody hears of its end.
         drop(operation);
         let outcome = match (failure, outcome) {
@@ -108,7 +117,7 @@ impl Writer {
     pub(super) fn start(
         database: Arc<Pages>,
         disk: Disk,
-        clock: Clock,
+        (clock, age): (Clock, Age),
     ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
         let shared = Arc::new(Shared {
             inbox: Mutex::default(),
@@ -118,8 +127,16 @@ impl Writer {
             last: AtomicI64::new(0),
             failed: watch::Sender::new(None),
             disk,
+            age,
         });
-        let work = Work { shared: Arc::clone(&shared), database, clock, last: Timestamp::EPOCH, quick: true };
+        let work = Work {
+            shared: Arc::clone(&shared),
+            database,
+            clock,
+            age: Timestamp::EPOCH,
+            last: Timestamp::EPOCH,
+            quick: true,
+        };
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || work.run())?;
         Ok((Self { shared }, thread))
     }
@@ -132,7 +149,7 @@ impl Writer {
         let room = Arc::clone(&self.shared.room[lane as usize]);
         let room = room.acquire_owned().await.map_err(|_| StoreError::Stopped)?;
         let (waiter, answer) = oneshot::channel();
-        let pending = Box::new(Submitted { operation, outcome: None, waiter, _room: room });
+        let pending = Box::new(Submitted { operation, age: self.shared.age.now(), outcome: None, waiter, _room: room });
         {
             let mut inbox = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner);
             if inbox.closed {

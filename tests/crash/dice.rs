@@ -14,6 +14,11 @@ impl Dice {
         Self(Chance::seeded(seed))
     }
 
+    /// A seed for something of its own.
+    pub(crate) fn seed(&self) -> u64 {
+        self.0.next()
+    }
+
     /// 0 up to, not including, `end`.
     pub(crate) fn below(&self, end: usize) -> usize {
         usize::try_from(self.0.next() % u64::try_from(end).expect("small")).expect("below a usize")

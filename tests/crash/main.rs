@@ -1,7 +1,9 @@
 //! Death, and what is there afterwards.
 //!
 //! Three ways to die: a disk that keeps, drops, tears and reorders what was
-//! not synced (`storage`), an abort at every named crash point (`points`), and
+//! not synced, bytes and names alike (`storage`, the first start in `first`; that
+//! it finds what it should, in `holes`; a disk that breaks or is full, in
+//! `broken`), an abort at every named crash point (`points`), and
 //! `kill -9` at random moments under load (`kill`). After each of them the
 //! same law holds (`law`): what was acknowledged is there, whole; what was
 //! owed is done, once. Meanwhile what clients see of a tag fits one order
@@ -13,15 +15,22 @@
 
 #![cfg(debug_assertions)]
 
+mod broken;
 mod client;
 mod daemon;
 mod dice;
 mod disk;
+mod first;
+mod holes;
 mod image;
 mod kill;
+mod known;
 mod law;
 mod linear;
 mod points;
 mod race;
+mod recovery;
 mod register;
 mod storage;
+mod tape;
+mod world;

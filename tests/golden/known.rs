@@ -8,12 +8,14 @@ use tidegate::chance::Chance;
 use tidegate::clock::Clock;
 use tidegate::event::{Actor, Cause, Kind};
 use tidegate::identity::Passwords;
+use tidegate::jobs::counting;
 use tidegate::oci::{Algorithm, Digest, Reference, Tag};
 use tidegate::policy::Outcome;
 use tidegate::registry::{Caller, Registry};
 use tidegate::secret::Secret;
 use tidegate::store::Read as _;
 use tidegate::store::record::{Direction, JobAction, JobStatus, PolicyBody};
+use tidegate::store::usage::{self, Scope};
 use tidegate::store::{
     RepoId, Snapshot, Span, Store, Table, account, blob, event, manifest, policy, queue, referrer, repo, tag, transfer,
 };
@@ -21,7 +23,23 @@ use tidegate::store::{
 use crate::make::{BEGUN, JOB, LAYER, OLD_JOB, PASSWORD, first, name};
 
 /// Tables that came after the first golden database was written.
-const LATER: [Table; 2] = [Table::Quarantine, Table::Scrub];
+const LATER: [Table; 15] = [
+    Table::Quarantine,
+    Table::Scrub,
+    Table::Usage,
+    Table::Quotas,
+    Table::Organizations,
+    Table::Members,
+    Table::Memberships,
+    Table::Teams,
+    Table::TeamNames,
+    Table::TeamMembers,
+    Table::UserTeams,
+    Table::NamespaceGrants,
+    Table::RepositoryGrants,
+    Table::TeamGrants,
+    Table::Settings,
+];
 
 /// Of the first format.
 pub(crate) async fn v1(folder: &Path) {
@@ -40,6 +58,7 @@ pub(crate) async fn v1(folder: &Path) {
         policies(&read, number);
         work(&read);
     }
+    what_is_held_is_counted(&store).await;
     let registry = Registry::new(store).unwrap();
     a_history_is_told(&registry);
     blobs_are_read(&registry).await;
@@ -124,6 +143,25 @@ fn work(read: &Snapshot) {
     assert_eq!(queue::lines(read, &JOB, 1, 9).unwrap(), [(1, "and another".to_owned())]);
     let old = queue::get(read, &OLD_JOB).unwrap().unwrap();
     assert_eq!((old.action, old.attempts, old.last_error.as_str()), (JobAction::PollMirror, 1, ""));
+}
+
+/// Nothing was counted then. What is held is counted behind its back; until then
+/// quotas refuse nothing.
+async fn what_is_held_is_counted(store: &Store) {
+    let all = |read: &Snapshot| {
+        let number = repo::get(read, &name("dev/app")).unwrap().unwrap().number;
+        [Scope::All, Scope::Namespace("dev"), Scope::Repository(number)]
+            .map(|scope| usage::counted(read, scope).unwrap())
+    };
+    counting::count(store).await.unwrap();
+    let read = store.snapshot().unwrap();
+    assert!(usage::is_whole(&read).unwrap());
+    let [stored, namespace, repository] = all(&read);
+    assert!(
+        repository > 20_000 && namespace >= repository && stored >= repository,
+        "{stored} {namespace} {repository}"
+    );
+    assert_eq!(usage::differences(&read).unwrap(), Vec::<String>::new());
 }
 
 /// What a tag named before did not stand in its value then.

@@ -17,7 +17,7 @@ use tidegate::registry::account::NewAccount;
 use tidegate::registry::manifest::Sent;
 use tidegate::registry::policy::Saving;
 use tidegate::registry::repository::Settings;
-use tidegate::registry::upload::BrokenBody;
+use tidegate::registry::upload::{BrokenBody, Said};
 use tidegate::registry::{Caller, Registry};
 use tidegate::secret::Secret;
 use tidegate::store::record::{
@@ -209,7 +209,7 @@ impl Maker {
         let (caller, repository) = (Caller::System, name("dev/app"));
         let id = self.registry.begin_upload(&caller, &repository, Algorithm::Sha256).await.unwrap().to_string();
         let body = futures_util::stream::iter([Ok::<_, BrokenBody>(Bytes::from_static(b"half of"))]);
-        self.registry.append_upload(&caller, &repository, &id, None, None, body).await.unwrap();
+        self.registry.append_upload(&caller, &repository, &id, Said::default(), body).await.unwrap();
     }
 }
 

@@ -111,7 +111,7 @@ async fn strangers_are_served_nothing() {
     let _turn = turn().await;
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(folder.path(), None).await;
-    daemon.cli(&["repository", "create", "dev/website", "--public"]).good();
+    daemon.cli(&["repository", "create", "dev/website"]).good();
     push(&daemon);
     let nobody = daemon.stranger();
     for client in [nobody.clone(), nobody.signed_in("admin", "not the password"), nobody.signed_in("carol", PASSWORD)] {
@@ -121,7 +121,7 @@ async fn strangers_are_served_nothing() {
             ("/v2/dev/website/manifests/1.0", "UNAUTHORIZED"),
             ("/v2/Bad//Name/tags/list", "UNAUTHORIZED"),
             ("/v2/dev/nowhere/tags/list", "UNAUTHORIZED"),
-            ("/api/v0/repositories", "NOT_AUTHENTICATED"),
+            ("/api/v0/repositories/dev/website", "NOT_AUTHENTICATED"),
             ("/enzi/v0/accounts", "NOT_AUTHENTICATED"),
         ] {
             let answer = client.get(path).is(401);

@@ -1,29 +1,12 @@
 //! The Open Container Initiative's conformance program, pinned, in its strict
 //! form: the version under development, with sparse indexes.
 
-use std::path::{Path, PathBuf};
-
-use crate::support::{ADMIN, Daemon, PASSWORD, Run as _, bounded, measured, scratch, turn};
-
-const MODULE: &str = "github.com/opencontainers/distribution-spec/conformance";
-const VERSION: &str = "v0.0.0-20260831232431-97274622c111";
-
-/// The program, built from Go's module proxy when it is not there yet.
-fn conformance() -> PathBuf {
-    let folder = scratch().join("conformance").join(VERSION);
-    let path = folder.join("conformance");
-    if !path.exists() {
-        std::fs::create_dir_all(&folder).unwrap();
-        let wanted = format!("{MODULE}@{VERSION}");
-        bounded(Path::new("go")).args(["install", &wanted]).env("GOBIN", &folder).env_remove("GOFLAGS").run().good();
-    }
-    path
-}
+use crate::support::{ADMIN, Daemon, PASSWORD, Run as _, bounded, go_program, measured, turn};
 
 #[tokio::test]
 async fn the_conformance_program_finds_no_failure() {
     let _turn = turn().await;
-    let program = conformance();
+    let program = go_program("conformance");
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(folder.path(), None).await;
     for name in ["conformance/repo1", "conformance/repo2"] {

@@ -103,6 +103,8 @@ async fn a_disk_that_fills_up_is_met_with_words_and_writes_go_on_when_there_is_r
 
     // Filled by somebody else, to the last byte.
     let filler = disk.fill();
+    // A client is not asked to read and send a layer that has no room.
+    assert_full(&client.send("POST", &format!("{REPOSITORY}/blobs/uploads/"), &[], b""));
     assert_full(&push_blob(&client, &bytes(9, 1000)));
     for number in 0..40 {
         let path = format!("/api/v0/repositories/dev?name=more{number}");

@@ -1,5 +1,6 @@
 //! The daemon as a process, met by the programs that people use: a Docker
-//! engine, skopeo, a second registry, the conformance program, dpkg.
+//! engine, podman, buildah, skopeo, crane, oras, regctl, a second registry, the
+//! conformance program, dpkg.
 //!
 //! Needs root and Debian; programs that are missing are installed, and the
 //! test that needs one that cannot be had fails. What one program says to
@@ -7,11 +8,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
+mod accounts;
 mod backup;
 mod bad_input;
 mod clients;
 mod conformance;
 mod demo;
+mod descriptors;
 mod disk_full;
 mod package;
 mod pipeline;
@@ -19,3 +22,4 @@ mod readme;
 mod scrub;
 mod start_up;
 mod support;
+mod transport;

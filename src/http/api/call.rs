@@ -1,7 +1,7 @@
 //! What a call works with: the state, who asks, the query, and the body as
 //! lenient JSON.
 
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 
@@ -24,6 +24,8 @@ pub(super) struct Call<'a> {
     pub(super) state: &'a State,
     /// Who asks.
     pub(super) caller: &'a Caller,
+    /// The method.
+    pub(super) method: &'a Method,
     /// The query.
     pub(super) query: &'a Query,
     /// The headers.
@@ -126,12 +128,27 @@ impl<'a> Call<'a> {
     /// into each other's calls, so either name does; a size beyond the limit is
     /// capped, not refused, and none at all is DTR's ten.
     pub(super) fn paging(&self) -> Result<Paging, ApiError> {
-        let size = match self.number("pageSize")? {
+        self.paged("pageSize", "limit", "pageStart", "start")
+    }
+
+    /// The same for the accounts API, whose own words go first.
+    pub(super) fn account_paging(&self) -> Result<Paging, ApiError> {
+        self.paged("limit", "pageSize", "start", "pageStart")
+    }
+
+    fn paged(
+        &self,
+        size: &'static str,
+        other_size: &'static str,
+        start: &str,
+        other_start: &str,
+    ) -> Result<Paging, ApiError> {
+        let size = match self.number(size)? {
             Some(size) => Some(size),
-            None => self.number("limit")?,
+            None => self.number(other_size)?,
         };
         Ok(Paging {
-            start: self.query.filled("pageStart").or_else(|| self.query.filled("start")).map(str::to_owned),
+            start: self.query.filled(start).or_else(|| self.query.filled(other_start)).map(str::to_owned),
             size: size.filter(|size| *size > 0).unwrap_or(limits::API_PAGE_ENTRIES).min(limits::PAGE_ENTRIES),
             count: self.flag("count", false)?,
         })

@@ -4,7 +4,7 @@ use http::request::Parts;
 use http::{Method, Response};
 
 use crate::http::request_body::RequestBody;
-use crate::http::{Body, Query, RequestId, State, read_capped};
+use crate::http::{Body, Query, RequestId, SignInError, State, read_capped};
 use crate::limits;
 use crate::registry::Caller;
 
@@ -13,7 +13,8 @@ use super::call::Call;
 use super::error::ApiError;
 use super::route::ApiRoute;
 use super::{
-    account, backup, decisions, history, job, mirror, mirror_once, policy, promotion, repository, scrub, system, tag,
+    access, backup, decisions, enzi, history, job, mirror, mirror_once, namespace, policy, promotion, quota,
+    repository, scrub, settings, system, tag,
 };
 
 /// Answers a request below `/api/v0` or `/enzi/v0`; `path` is the whole path.
@@ -31,7 +32,7 @@ pub(in crate::http) async fn handle(
         let route = admit(state, &caller, &parts.method, path)?;
         let body = read_capped(body, limits::API_BODY_BYTES).await?;
         let (name, changes) = (route.name(), route.changes());
-        let call = Call { state, caller: &caller, query, headers: &parts.headers, body: &body };
+        let call = Call { state, caller: &caller, method: &parts.method, query, headers: &parts.headers, body: &body };
         let answered = answer(call, route).await?;
         if changes {
             tracing::info!(api.call = name, "changed");
@@ -49,19 +50,39 @@ pub(in crate::http) async fn handle(
     }
 }
 
-/// What is asked for, if it is something and the caller may ask.
+/// What is asked for, if it is something and the caller may ask. Who has no
+/// name is told to say one, and nothing else.
 pub(super) fn admit(state: &State, caller: &Caller, method: &Method, path: &str) -> Result<ApiRoute, ApiError> {
-    let route = ApiRoute::parse(method, path)?;
-    route.right().require(state, caller)?;
-    Ok(route)
+    let admitted = ApiRoute::parse(method, path).map_err(ApiError::from).and_then(|route| {
+        route.right().require(state, caller)?;
+        Ok(route)
+    });
+    if *caller == Caller::Anonymous && !admitted.as_ref().is_ok_and(ApiRoute::is_open) {
+        return Err(SignInError::Missing.into());
+    }
+    admitted
 }
 
 /// Answers a call that was admitted.
 pub(super) async fn answer(call: Call<'_>, route: ApiRoute) -> Result<Answer, ApiError> {
     match route {
-        ApiRoute::ListAccounts => account::list(call).await,
-        ApiRoute::CreateAccount => account::create(call).await,
-        ApiRoute::GetAccount(name) => account::get(call, &name),
+        ApiRoute::Enzi(route) => enzi::answer(call, route).await,
+        ApiRoute::ListTeamAccess(name) => access::of_repository(call, &name),
+        ApiRoute::GrantTeam(name, team) => access::grant(call, &name, &team).await,
+        ApiRoute::RevokeTeam(name, team) => access::revoke(call, &name, &team).await,
+        ApiRoute::ListNamespaceAccess(namespace) => access::of_namespace(call, &namespace),
+        ApiRoute::GetNamespaceAccess(namespace, team) => access::in_namespace(call, &namespace, &team),
+        ApiRoute::GrantNamespace(namespace, team) => access::grant_namespace(call, &namespace, &team).await,
+        ApiRoute::RevokeNamespace(namespace, team) => access::revoke_namespace(call, &namespace, &team).await,
+        ApiRoute::TeamRepositories(organization, team) => access::of_team(call, &organization, &team),
+        ApiRoute::UserAccess(user, name) => access::of_user(call, &user, &name),
+        ApiRoute::DeleteNamespace(namespace) => namespace::delete(call, &namespace).await,
+        ApiRoute::EmptyNamespace(namespace) => namespace::empty(call, &namespace).await,
+        ApiRoute::Language => Ok(settings::language()),
+        ApiRoute::UserSettings(_) => Ok(settings::of_user()),
+        ApiRoute::UpdateUserSettings(_) => settings::update_user(call),
+        ApiRoute::Settings => settings::get(call),
+        ApiRoute::UpdateSettings => settings::update(call).await,
         ApiRoute::Features => Ok(system::features()),
         ApiRoute::Version => Ok(system::version()),
         ApiRoute::Verify => system::verify(call).await,
@@ -73,6 +94,9 @@ pub(super) async fn answer(call: Call<'_>, route: ApiRoute) -> Result<Answer, Ap
         ApiRoute::GetRepository(name) => repository::get(call, &name),
         ApiRoute::UpdateRepository(name) => repository::update(call, &name).await,
         ApiRoute::DeleteRepository(name) => repository::delete(call, &name).await,
+        ApiRoute::ListQuotas => quota::list(call).await,
+        ApiRoute::SetQuota(namespace) => quota::set(call, namespace.as_deref()).await,
+        ApiRoute::GetQuotas(namespace) => quota::get(call, &namespace).await,
         ApiRoute::ListTags(name) => tag::list(call, name).await,
         ApiRoute::GetTag(name, tag) => tag::get(call, &name, &tag),
         ApiRoute::TagsOf(name, digest) => tag::of_digest(call, name, digest).await,

@@ -7,7 +7,8 @@
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
-use crate::http::{Body, BodyError, RequestId, condition};
+use crate::access::NoLevel;
+use crate::http::{Body, BodyError, CHALLENGE, RequestId, SignInError, condition, quota, told};
 use crate::identity::PasswordError;
 use crate::limits;
 use crate::oci::condition::ConditionError;
@@ -16,15 +17,18 @@ use crate::oci::tag::TagError;
 use crate::oci::{Reference, RepoName};
 use crate::policy::Kind;
 use crate::registry::RegistryError;
+use crate::store::StoreError;
 use crate::store::backup::BackupOver;
 use crate::store::file::BlobFile;
-use crate::store::{StoreError, error_chain};
 
 use super::route::RouteError;
 
 /// Why a call is not answered as it hoped.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ApiError {
+    /// Nobody knows who asks.
+    #[error(transparent)]
+    SignIn(#[from] SignInError),
     /// It is no call.
     #[error(transparent)]
     Route(#[from] RouteError),
@@ -68,12 +72,36 @@ pub(super) enum ApiError {
     /// Neither public nor private.
     #[error("the visibility is \"public\" or \"private\", not {0:?}")]
     Visibility(String),
+    /// No level.
+    #[error("`accessLevel`: {0}")]
+    Level(#[from] NoLevel),
+    /// Something that cannot be set here.
+    #[error("{0}")]
+    Settings(String),
+    /// A user's settings that cannot be.
+    #[error("there are no content caches: `contentCacheUUID` stays empty")]
+    UserSettings,
     /// A name that no tag can have.
     #[error("`targetTag`: {0}")]
     TagName(#[from] TagError),
     /// A user without a password.
     #[error("a user needs a password")]
     NoPassword,
+    /// The old password is another.
+    #[error("the old password is wrong")]
+    WrongPassword,
+    /// What another system has made of a password.
+    #[error(
+        "this registry cannot check passwords by the hashes of other systems (bcrypt, PBKDF2): leave `passwordHash` \
+         out, and set a password for each user that is to sign in"
+    )]
+    ForeignHash,
+    /// There is no directory.
+    #[error("this registry has no directory (LDAP, SAML): its accounts are its own")]
+    NoDirectory,
+    /// No such worker.
+    #[error("there is no such worker; the daemon is the only one")]
+    NoSuchWorker,
     /// A password that may not be set.
     #[error(transparent)]
     Password(#[from] PasswordError),
@@ -123,6 +151,12 @@ impl ApiError {
     /// Status and code. Total.
     pub(super) fn verdict(&self) -> (StatusCode, &'static str) {
         match self {
+            Self::SignIn(error) => match error {
+                SignInError::Missing | SignInError::Malformed | SignInError::Repeated | SignInError::Wrong => {
+                    (StatusCode::UNAUTHORIZED, "NOT_AUTHENTICATED")
+                }
+                SignInError::Store(_) => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR"),
+            },
             Self::Route(error) => match error {
                 RouteError::Nothing => (StatusCode::NOT_FOUND, "NOT_FOUND"),
                 RouteError::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "NOT_ALLOWED"),
@@ -141,8 +175,14 @@ impl ApiError {
             Self::Namespace { .. } => (StatusCode::FORBIDDEN, "NOT_AUTHORIZED"),
             Self::RepositoryName { .. } => (StatusCode::BAD_REQUEST, "INVALID_REPOSITORY_NAME"),
             Self::Visibility(_) => (StatusCode::BAD_REQUEST, "INVALID_REPOSITORY_VISIBILITY"),
+            Self::Level(_) => (StatusCode::BAD_REQUEST, "INVALID_ACCESS_LEVEL"),
+            Self::Settings(_) => (StatusCode::BAD_REQUEST, "INVALID_SETTINGS"),
+            Self::UserSettings => (StatusCode::BAD_REQUEST, "INVALID_USER_SETTINGS"),
             Self::TagName(_) => (StatusCode::BAD_REQUEST, "INVALID_TAG_NAME"),
-            Self::NoPassword => (StatusCode::BAD_REQUEST, "INVALID_PASSWORD"),
+            Self::NoPassword | Self::ForeignHash => (StatusCode::BAD_REQUEST, "INVALID_PASSWORD"),
+            Self::WrongPassword => (StatusCode::BAD_REQUEST, "PASSWORD_INCORRECT"),
+            Self::NoDirectory => (StatusCode::BAD_REQUEST, "LDAP_NOT_CONFIGURED"),
+            Self::NoSuchWorker => (StatusCode::NOT_FOUND, "NO_SUCH_WORKER"),
             Self::Password(PasswordError::TooShort { .. } | PasswordError::TooLong { .. }) => {
                 (StatusCode::BAD_REQUEST, "INVALID_PASSWORD")
             }
@@ -172,7 +212,8 @@ impl ApiError {
     pub(super) fn into_response(self, id: &RequestId) -> Response<Body> {
         let (status, code) = self.verdict();
         let error = if status.is_server_error() {
-            tracing::error!(error = error_chain(&self), "a request failed");
+            let is_ours = status == StatusCode::INTERNAL_SERVER_ERROR;
+            told::turned_away(&self, is_ours);
             let message = match status {
                 StatusCode::INTERNAL_SERVER_ERROR => {
                     "internal error; the log of the registry says more under this request's id".to_owned()
@@ -185,6 +226,9 @@ impl ApiError {
             let mut error = json!({ "code": code, "message": self.to_string() });
             if let Self::Registry(RegistryError::Condition(refused)) = &self {
                 error["detail"] = condition::detail(refused);
+            }
+            if let Self::Registry(RegistryError::Quota(exceeded)) = &self {
+                error["detail"] = quota::detail(exceeded);
             }
             error
         };
@@ -199,8 +243,11 @@ impl ApiError {
     fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         let wait = |time: std::time::Duration| Some((header::RETRY_AFTER, HeaderValue::from(time.as_secs())));
         match self {
+            Self::SignIn(_) => Some((header::WWW_AUTHENTICATE, CHALLENGE)),
             Self::Route(RouteError::Method { allow }) => Some((header::ALLOW, allow.parse().ok()?)),
-            Self::Registry(RegistryError::Store(StoreError::Stopped)) => wait(limits::RETRY_AFTER_BUSY),
+            Self::Registry(RegistryError::Exhausted | RegistryError::Store(StoreError::Stopped)) => {
+                wait(limits::RETRY_AFTER_BUSY)
+            }
             Self::Registry(RegistryError::Full) => wait(limits::RETRY_AFTER_FULL),
             Self::Backup(BackupOver::TooMany) | Self::Overtaken => wait(limits::RETRY_AFTER_BUSY),
             _ => None,
@@ -211,10 +258,24 @@ impl ApiError {
 fn of_registry(error: &RegistryError) -> (StatusCode, &'static str) {
     match error {
         RegistryError::RepositoryUnknown { .. } => (StatusCode::NOT_FOUND, "NO_SUCH_REPOSITORY"),
-        RegistryError::Denied { .. } | RegistryError::AdminOnly { .. } => (StatusCode::FORBIDDEN, "NOT_AUTHORIZED"),
-        RegistryError::NamespaceUnknown { .. } | RegistryError::AccountUnknown { .. } => {
-            (StatusCode::NOT_FOUND, "NO_SUCH_ACCOUNT")
-        }
+        RegistryError::Denied { .. }
+        | RegistryError::AdminOnly { .. }
+        | RegistryError::NotFor { .. }
+        | RegistryError::SystemAccount { .. } => (StatusCode::FORBIDDEN, "NOT_AUTHORIZED"),
+        RegistryError::NamespaceUnknown { .. }
+        | RegistryError::AccountUnknown { .. }
+        | RegistryError::OrganizationUnknown { .. }
+        | RegistryError::UserUnknown { .. } => (StatusCode::NOT_FOUND, "NO_SUCH_ACCOUNT"),
+        RegistryError::TeamUnknown { .. } => (StatusCode::NOT_FOUND, "NO_SUCH_TEAM"),
+        RegistryError::MemberUnknown { .. } => (StatusCode::NOT_FOUND, "NO_SUCH_MEMBER"),
+        RegistryError::GrantUnknown { .. } => (StatusCode::NOT_FOUND, "NO_SUCH_NAMESPACE_TEAM_ACCESS"),
+        RegistryError::NoAccess { .. } => (StatusCode::NOT_FOUND, "NO_SUCH_REPOSITORY_ACCESS"),
+        RegistryError::NoOrganization { .. } => (StatusCode::BAD_REQUEST, "NOT_AN_ORGANIZATION"),
+        RegistryError::TeamExists { .. } => (StatusCode::BAD_REQUEST, "TEAM_EXISTS"),
+        RegistryError::TeamName { .. } => (StatusCode::BAD_REQUEST, "INVALID_TEAM_NAME"),
+        RegistryError::TooManyTeams { .. } => (StatusCode::BAD_REQUEST, "TOO_MANY_TEAMS"),
+        RegistryError::TextTooLong => (StatusCode::BAD_REQUEST, "INVALID_PARAMETERS"),
+        RegistryError::Overtaken { .. } => (StatusCode::CONFLICT, "CONFLICT"),
         RegistryError::RepositoryExists { .. } => (StatusCode::BAD_REQUEST, "REPOSITORY_EXISTS"),
         RegistryError::AccountExists { .. } => (StatusCode::BAD_REQUEST, "ACCOUNT_EXISTS"),
         RegistryError::AccountName { .. } => (StatusCode::BAD_REQUEST, "INVALID_ACCOUNT_NAME"),
@@ -244,10 +305,13 @@ fn of_registry(error: &RegistryError) -> (StatusCode, &'static str) {
         RegistryError::BodyBroken { .. } | RegistryError::BlobBroken => (StatusCode::BAD_REQUEST, "INVALID_UPLOAD"),
         RegistryError::PolicyUnknown { .. } => (StatusCode::NOT_FOUND, "NO_SUCH_POLICY"),
         RegistryError::TooManyPolicies { .. } => (StatusCode::BAD_REQUEST, "TOO_MANY_POLICIES"),
+        RegistryError::Quota(_) => (StatusCode::FORBIDDEN, "QUOTA_EXCEEDED"),
         RegistryError::Full | RegistryError::Store(StoreError::Full) => {
             (StatusCode::INSUFFICIENT_STORAGE, "INSUFFICIENT_STORAGE")
         }
-        RegistryError::Store(StoreError::Stopped) => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
+        RegistryError::Exhausted | RegistryError::Store(StoreError::Stopped) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE")
+        }
         RegistryError::Store(
             StoreError::Database(_) | StoreError::File(_) | StoreError::Damaged { .. } | StoreError::Panicked(_),
         ) => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR"),

@@ -27,12 +27,14 @@ mod call;
 /// A request's fields from its JSON.
 mod form;
 
-/// Users and organizations.
-mod account;
+/// What teams and accounts may do.
+mod access;
 /// Backups: rows, files and keys on their way out.
 mod backup;
 /// Why a tag is where it is.
 mod decisions;
+/// The accounts API.
+mod enzi;
 /// What a tag was.
 mod history;
 /// Jobs.
@@ -43,14 +45,20 @@ mod mirror;
 mod mirror_form;
 /// One tag sent to another registry by hand.
 mod mirror_once;
+/// Namespaces that go.
+mod namespace;
 /// What the calls on policies of all kinds have in common.
 mod policy;
 /// Promotion policies, and promotion by hand.
 mod promotion;
+/// How much is held, and how much may be.
+mod quota;
 /// Repositories.
 mod repository;
 /// The pass over everything that is stored, and what is damaged.
 mod scrub;
+/// Settings.
+mod settings;
 /// The daemon itself.
 mod system;
 /// Tags and manifests.

@@ -7,6 +7,7 @@ use crate::lifecycle;
 use crate::limits;
 use crate::oci::RepoName;
 use crate::oci::page::Page;
+use crate::registry::quota::Standing;
 use crate::registry::repository::Settings;
 use crate::registry::{Caller, Registry, RegistryError};
 use crate::store::record::{Counts, Repository};
@@ -14,6 +15,7 @@ use crate::store::record::{Counts, Repository};
 use super::answer::Answer;
 use super::call::{Call, Paging};
 use super::error::ApiError;
+use super::quota;
 
 /// What a repository is made with or changed to. Tools post the object of a
 /// listing back: its other fields are passed over.
@@ -28,11 +30,13 @@ struct RepositoryForm {
     immutable_tags: Option<bool>,
     enable_manifest_lists: Option<bool>,
     tag_limit: Option<u64>,
+    quota_bytes: Option<u64>,
 }
 
+/// A repository as DTR shows one.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct RepositoryShape {
+pub(super) struct RepositoryShape {
     id: String,
     namespace: String,
     namespace_type: &'static str,
@@ -46,6 +50,11 @@ struct RepositoryShape {
     pulls: u64,
     pushes: u64,
     tag_limit: u64,
+    quota_bytes: u64,
+    used_bytes: u64,
+    /// What whoever changed it has to know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warnings: Option<[String; 1]>,
 }
 
 #[derive(Debug, Serialize)]
@@ -64,7 +73,7 @@ pub(super) async fn list(call: Call<'_>, namespace: Option<String>) -> Result<An
     let namespace = namespace.or_else(|| call.query.filled("namespace").map(str::to_owned));
     let (repositories, next, count) = lifecycle::blocking(move || {
         let namespace = match namespace {
-            Some(namespace) => Some(registry.account(&namespace)?.0),
+            Some(namespace) => Some(known(&registry, &caller, namespace)?),
             None => None,
         };
         gather(&registry, &caller, namespace.as_deref(), &page)
@@ -82,21 +91,35 @@ pub(super) async fn create(call: Call<'_>, namespace: &str) -> Result<Answer, Ap
     let made = call.registry().create_repository(call.caller, &name, settings(form)?).await?;
     let read = call.registry().store().snapshot()?;
     let is_org = call.registry().namespace_is_org(&read, namespace)?;
-    Ok(Answer::created(&shape(&name, made, is_org, Counts::default())))
+    let usage = call.registry().usage_of_repository(&read, &name, made.number)?;
+    Ok(Answer::created(&shape(&name, made, is_org, Counts::default(), &usage)))
 }
 
 /// `GET /api/v0/repositories/{namespace}/{reponame}`
 pub(super) fn get(call: Call<'_>, name: &RepoName) -> Result<Answer, ApiError> {
-    let (record, owner) = call.registry().repository(call.caller, name)?;
-    let counts = call.registry().counts(&call.registry().store().snapshot()?, record.number)?;
-    Ok(Answer::ok(&shape(name, record, owner.is_some_and(|owner| owner.is_org), counts)))
+    Ok(Answer::ok(&look(call, name)?.0))
 }
 
 /// `PATCH /api/v0/repositories/{namespace}/{reponame}`
 pub(super) async fn update(call: Call<'_>, name: &RepoName) -> Result<Answer, ApiError> {
     let settings = settings(call.form()?)?;
+    let sets_quota = settings.quota_bytes.is_some();
     call.registry().update_repository(call.caller, name, settings).await?;
-    get(call, name)
+    let (mut shown, usage) = look(call, name)?;
+    let warning = usage.warning().filter(|_| sets_quota);
+    shown.warnings = warning.clone().map(|warning| [warning]);
+    Ok(Answer::ok(&shown).warn(warning.as_slice()))
+}
+
+/// A repository as it stands now.
+fn look(call: Call<'_>, name: &RepoName) -> Result<(RepositoryShape, Standing), ApiError> {
+    let registry = call.registry();
+    let (record, owner) = registry.repository(call.caller, name)?;
+    let read = registry.store().snapshot()?;
+    let counts = registry.counts(&read, record.number)?;
+    let usage = registry.usage_of_repository(&read, name, record.number)?;
+    let is_org = owner.is_some_and(|owner| owner.is_org);
+    Ok((shape(name, record, is_org, counts, &usage), usage))
 }
 
 /// `DELETE /api/v0/repositories/{namespace}/{reponame}`: one that is gone is
@@ -118,6 +141,22 @@ pub(super) async fn delete(call: Call<'_>, name: &RepoName) -> Result<Answer, Ap
             }
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+/// The name of a namespace. Who has no name is not told whether there is one,
+/// and a system admin sees what the account of one that is gone has left.
+fn known(registry: &Registry, caller: &Caller, namespace: String) -> Result<String, RegistryError> {
+    match registry.account(&namespace) {
+        Ok((name, _)) => Ok(name),
+        Err(RegistryError::AccountUnknown { .. }) if *caller == Caller::Anonymous => Ok(namespace),
+        Err(unknown @ RegistryError::AccountUnknown { .. }) => {
+            let page = Page { entries: 1, last: None };
+            let is_left = registry.require_admin(caller, "see what is left").is_ok()
+                && !registry.repositories(caller, Some(&namespace), &page)?.0.is_empty();
+            if is_left { Ok(namespace) } else { Err(unknown) }
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -143,7 +182,8 @@ fn gather(
     for (name, record) in found {
         let is_org = registry.namespace_is_org(&read, name.namespace())?;
         let counts = registry.counts(&read, record.number)?;
-        shapes.push(shape(&name, record, is_org, counts));
+        let usage = registry.usage_of_repository(&read, &name, record.number)?;
+        shapes.push(shape(&name, record, is_org, counts, &usage));
     }
     let count = if page.count {
         let all = Page { entries: usize::MAX, last: None };
@@ -165,6 +205,9 @@ fn settings(form: RepositoryForm) -> Result<Settings, ApiError> {
         let why = format!("a repository keeps at most {} tags by a limit; 0 is no limit", limits::TAG_LIMIT);
         return Err(ApiError::Parameter { name: "tagLimit", why });
     }
+    if let Some(bytes) = form.quota_bytes {
+        quota::check(bytes)?;
+    }
     Ok(Settings {
         is_public,
         short_description: form.short_description,
@@ -172,11 +215,21 @@ fn settings(form: RepositoryForm) -> Result<Settings, ApiError> {
         immutable_tags: form.immutable_tags,
         scan_on_push: form.scan_on_push,
         tag_limit: form.tag_limit,
+        quota_bytes: form.quota_bytes,
         enable_manifest_lists: form.enable_manifest_lists,
     })
 }
 
-fn shape(name: &RepoName, record: Repository, is_org: bool, counts: Counts) -> RepositoryShape {
+/// A repository as it is shown inside of another answer.
+pub(super) fn shown(call: Call<'_>, name: &RepoName, record: Repository) -> Result<RepositoryShape, RegistryError> {
+    let read = call.registry().store().snapshot()?;
+    let is_org = call.registry().namespace_is_org(&read, name.namespace())?;
+    let counts = call.registry().counts(&read, record.number)?;
+    let usage = call.registry().usage_of_repository(&read, name, record.number)?;
+    Ok(shape(name, record, is_org, counts, &usage))
+}
+
+fn shape(name: &RepoName, record: Repository, is_org: bool, counts: Counts, usage: &Standing) -> RepositoryShape {
     RepositoryShape {
         id: record.id.to_string(),
         namespace: name.namespace().to_owned(),
@@ -191,5 +244,8 @@ fn shape(name: &RepoName, record: Repository, is_org: bool, counts: Counts) -> R
         pulls: counts.pulls,
         pushes: counts.pushes,
         tag_limit: record.tag_limit,
+        quota_bytes: usage.limit.unwrap_or(0),
+        used_bytes: usage.used,
+        warnings: None,
     }
 }

@@ -9,7 +9,8 @@ use crate::access::Level;
 use crate::http::State;
 use crate::oci::RepoName;
 use crate::policy::Kind;
-use crate::registry::{Caller, RegistryError};
+use crate::registry::{Caller, RegistryError, Role};
+use crate::store::account;
 
 use super::error::ApiError;
 use super::route::ApiRoute;
@@ -21,7 +22,15 @@ pub(super) enum Right<'a> {
     SignedIn,
     /// The whole system, to do this.
     SystemAdmin(&'static str),
-    /// A namespace.
+    /// To be this account, or an owner of this organization.
+    Account(&'a str),
+    /// To be this user.
+    User(&'a str),
+    /// This place in an organization.
+    Organization(&'a str, Role),
+    /// To lead this team of an organization.
+    Team(&'a str, &'a str),
+    /// A namespace, by its name or its account's id.
     Namespace(&'a str),
     /// This level on a repository.
     Repository(&'a RepoName, Level),
@@ -33,11 +42,22 @@ impl ApiRoute {
     /// The right that the call needs.
     pub(super) fn right(&self) -> Right<'_> {
         match self {
-            Self::ListAccounts | Self::GetAccount(_) | Self::Features | Self::Version => Right::SignedIn,
+            Self::Enzi(route) => route.right(),
+            Self::Features | Self::Version | Self::Language => Right::SignedIn,
+            Self::UserSettings(user) | Self::UpdateUserSettings(user) => Right::User(user),
+            Self::Settings | Self::UpdateSettings => Right::SystemAdmin("see and change the settings"),
+            Self::DeleteNamespace(_) => Right::SystemAdmin("delete accounts"),
+            Self::ListNamespaceAccess(_) | Self::GetNamespaceAccess(..) => {
+                Right::Decided("admin of the namespace, or member of its organization")
+            }
+            Self::EmptyNamespace(namespace)
+            | Self::GrantNamespace(namespace, _)
+            | Self::RevokeNamespace(namespace, _) => Right::Namespace(namespace),
+            Self::TeamRepositories(organization, _) => Right::Organization(organization, Role::Member),
+            Self::UserAccess(_, repository) => Right::Repository(repository, Level::ReadOnly),
             Self::CheckRemote => Right::SignedIn,
             // Lists hold what the caller may see.
             Self::ListRepositories(_) => Right::SignedIn,
-            Self::CreateAccount => Right::SystemAdmin("create accounts"),
             Self::Verify => Right::SystemAdmin("verify the store"),
             Self::ScrubStatus | Self::ListQuarantine => Right::SystemAdmin("see what is damaged"),
             Self::BeginBackup | Self::EndBackup(_) | Self::BackupFile(..) | Self::BackupKeys(_) => {
@@ -49,7 +69,9 @@ impl ApiRoute {
             | Self::DeleteJob(_)
             | Self::CancelJob(_)
             | Self::JobLogs(_) => Right::SystemAdmin("see and steer jobs"),
-            Self::CreateRepository(namespace) => Right::Namespace(namespace),
+            Self::ListQuotas => Right::SystemAdmin("see how much all namespaces hold"),
+            Self::SetQuota(_) => Right::SystemAdmin("set the quotas of namespaces and of all"),
+            Self::CreateRepository(namespace) | Self::GetQuotas(namespace) => Right::Namespace(namespace),
             Self::GetRepository(repository)
             | Self::ListTags(repository)
             | Self::GetTag(repository, _)
@@ -67,6 +89,9 @@ impl ApiRoute {
             | Self::CreatePolicy(_, repository)
             | Self::UpdatePolicy(_, repository, _)
             | Self::DeletePolicy(Kind::PushMirror | Kind::PullMirror, repository, _)
+            | Self::ListTeamAccess(repository)
+            | Self::GrantTeam(repository, _)
+            | Self::RevokeTeam(repository, _)
             | Self::TestPromotion(repository)
             | Self::RunPull(repository, _)
             | Self::DeleteMirrors(repository) => Right::Repository(repository, Level::Admin),
@@ -80,6 +105,22 @@ impl ApiRoute {
     }
 }
 
+impl ApiRoute {
+    /// Whether who says no name may ask, as far as things are public: to find
+    /// and see repositories and their images, and nothing beyond.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(
+            self,
+            Self::ListRepositories(_)
+                | Self::GetRepository(_)
+                | Self::ListTags(_)
+                | Self::GetTag(..)
+                | Self::TagsOf(..)
+                | Self::ListManifests(_)
+        )
+    }
+}
+
 impl Right<'_> {
     /// Refuses a caller that does not have it.
     pub(super) fn require(self, state: &State, caller: &Caller) -> Result<(), ApiError> {
@@ -87,8 +128,14 @@ impl Right<'_> {
         match self {
             Self::SignedIn | Self::Decided(_) => Ok(()),
             Self::SystemAdmin(action) => Ok(registry.require_admin(caller, action)?),
+            Self::Account(name_or_id) => Ok(registry.require_account(caller, name_or_id)?),
+            Self::User(name_or_id) => Ok(registry.require_user(caller, name_or_id)?),
+            Self::Organization(name_or_id, role) => Ok(registry.require_organization(caller, name_or_id, role)?),
+            Self::Team(organization, team) => Ok(registry.require_team(caller, organization, team)?),
             Self::Namespace(namespace) => {
                 let read = registry.store().snapshot().map_err(RegistryError::from)?;
+                let named = account::find(&read, namespace).map_err(RegistryError::from)?;
+                let namespace = named.as_ref().map_or(namespace, |(name, _)| name);
                 let level = caller.level(&read, namespace, None).map_err(RegistryError::from)?;
                 if level >= Some(Level::Admin) {
                     Ok(())

@@ -16,15 +16,45 @@ use crate::oci::{Digest, RepoName, Tag};
 use crate::policy::Kind;
 use crate::store::file::UploadId;
 
+use super::enzi::EnziRoute;
+
 /// A call of the management API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ApiRoute {
-    /// `GET /enzi/v0/accounts`
-    ListAccounts,
-    /// `POST /enzi/v0/accounts`
-    CreateAccount,
-    /// `GET /enzi/v0/accounts/{nameOrID}`
-    GetAccount(String),
+    /// The accounts API.
+    Enzi(EnziRoute),
+    /// `GET …/teamAccess`
+    ListTeamAccess(RepoName),
+    /// `PUT …/teamAccess/{team}`
+    GrantTeam(RepoName, String),
+    /// `DELETE …/teamAccess/{team}`
+    RevokeTeam(RepoName, String),
+    /// `GET /api/v0/repositoryNamespaces/{namespace}/teamAccess`
+    ListNamespaceAccess(String),
+    /// `GET …/teamAccess/{team}`
+    GetNamespaceAccess(String, String),
+    /// `PUT …/teamAccess/{team}`
+    GrantNamespace(String, String),
+    /// `DELETE …/teamAccess/{team}`
+    RevokeNamespace(String, String),
+    /// `GET /api/v0/accounts/{orgname}/teams/{teamname}/repositoryAccess`
+    TeamRepositories(String, String),
+    /// `GET /api/v0/accounts/{username}/repositoryAccess/{namespace}/{reponame}`
+    UserAccess(String, RepoName),
+    /// `DELETE /api/v0/accounts/{namespace}`
+    DeleteNamespace(String),
+    /// `DELETE /api/v0/accounts/{namespace}/repositories`
+    EmptyNamespace(String),
+    /// `GET /api/v0/accounts/language`
+    Language,
+    /// `GET /api/v0/accounts/{username}/settings`
+    UserSettings(String),
+    /// `PATCH /api/v0/accounts/{username}/settings`
+    UpdateUserSettings(String),
+    /// `GET /api/v0/meta/settings`
+    Settings,
+    /// `POST /api/v0/meta/settings`
+    UpdateSettings,
     /// `GET /api/v0/meta/features`
     Features,
     /// `GET /api/v0/admin/version`
@@ -47,6 +77,12 @@ pub(super) enum ApiRoute {
     UpdateRepository(RepoName),
     /// `DELETE …/{reponame}`
     DeleteRepository(RepoName),
+    /// `GET /api/v0/quotas`
+    ListQuotas,
+    /// `PUT /api/v0/quotas[/{namespace}]`
+    SetQuota(Option<String>),
+    /// `GET /api/v0/quotas/{namespace}`
+    GetQuotas(String),
     /// `GET …/tags`
     ListTags(RepoName),
     /// `GET …/tags/{tag}`
@@ -147,6 +183,9 @@ pub(super) enum RouteError {
 
 type Parsed = Result<ApiRoute, RouteError>;
 
+/// A method, and the call that it is for a path.
+pub(super) type Way<'a, R> = (Method, &'a dyn Fn() -> Result<R, RouteError>);
+
 impl ApiRoute {
     /// Reads a request below `/api/v0` or `/enzi/v0`; `path` is the whole path
     /// as it was sent. Total.
@@ -160,7 +199,7 @@ impl ApiRoute {
         let segments = segments.ok_or(RouteError::Nothing)?;
         let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
         match segments.as_slice() {
-            ["enzi", "v0", rest @ ..] => accounts(method, rest),
+            ["enzi", "v0", rest @ ..] => EnziRoute::parse(method, rest).map(Self::Enzi),
             ["api", "v0", "repositories"] => pick(method, &[(Method::GET, &|| Ok(Self::ListRepositories(None)))]),
             ["api", "v0", "repositories", namespace] => pick(
                 method,
@@ -170,6 +209,23 @@ impl ApiRoute {
                 ],
             ),
             ["api", "v0", "repositories", namespace, name, rest @ ..] => repository(method, namespace, name, rest),
+            ["api", "v0", "quotas"] => {
+                pick(method, &[(Method::GET, &|| Ok(Self::ListQuotas)), (Method::PUT, &|| Ok(Self::SetQuota(None)))])
+            }
+            ["api", "v0", "quotas", namespace] => pick(
+                method,
+                &[
+                    (Method::GET, &|| Ok(Self::GetQuotas((*namespace).to_owned()))),
+                    (Method::PUT, &|| Ok(Self::SetQuota(Some((*namespace).to_owned())))),
+                ],
+            ),
+            ["api", "v0", "repositoryNamespaces", namespace, "teamAccess", rest @ ..] => {
+                namespace_access(method, namespace, rest)
+            }
+            ["api", "v0", "accounts", rest @ ..] => accounts(method, rest),
+            ["api", "v0", "meta", "settings"] => {
+                pick(method, &[(Method::GET, &|| Ok(Self::Settings)), (Method::POST, &|| Ok(Self::UpdateSettings))])
+            }
             ["api", "v0", "jobs", rest @ ..] => jobs(method, rest),
             ["api", "v0", "backups", rest @ ..] => backups(method, rest),
             ["api", "v0", "meta", "features"] => pick(method, &[(Method::GET, &|| Ok(Self::Features))]),
@@ -185,9 +241,23 @@ impl ApiRoute {
     /// Its name in the log.
     pub(super) const fn name(&self) -> &'static str {
         match self {
-            Self::ListAccounts => "api.account.list",
-            Self::CreateAccount => "api.account.create",
-            Self::GetAccount(_) => "api.account.get",
+            Self::Enzi(route) => route.name(),
+            Self::ListTeamAccess(_) => "api.access.list",
+            Self::GrantTeam(..) => "api.access.grant",
+            Self::RevokeTeam(..) => "api.access.revoke",
+            Self::ListNamespaceAccess(_) => "api.access.namespace.list",
+            Self::GetNamespaceAccess(..) => "api.access.namespace.get",
+            Self::GrantNamespace(..) => "api.access.namespace.grant",
+            Self::RevokeNamespace(..) => "api.access.namespace.revoke",
+            Self::TeamRepositories(..) => "api.access.team",
+            Self::UserAccess(..) => "api.access.user",
+            Self::DeleteNamespace(_) => "api.namespace.delete",
+            Self::EmptyNamespace(_) => "api.namespace.empty",
+            Self::Language => "api.language",
+            Self::UserSettings(_) => "api.user.settings",
+            Self::UpdateUserSettings(_) => "api.user.settings.update",
+            Self::Settings => "api.settings",
+            Self::UpdateSettings => "api.settings.update",
             Self::Features => "api.features",
             Self::Version => "api.version",
             Self::Verify => "api.verify",
@@ -199,6 +269,9 @@ impl ApiRoute {
             Self::GetRepository(_) => "api.repository.get",
             Self::UpdateRepository(_) => "api.repository.update",
             Self::DeleteRepository(_) => "api.repository.delete",
+            Self::ListQuotas => "api.quota.list",
+            Self::SetQuota(_) => "api.quota.set",
+            Self::GetQuotas(_) => "api.quota.get",
             Self::ListTags(_) => "api.tag.list",
             Self::GetTag(..) => "api.tag.get",
             Self::TagsOf(..) => "api.tag.of_digest",
@@ -235,10 +308,18 @@ impl ApiRoute {
     /// Whether it changes something: worth a line to the operator.
     pub(super) const fn changes(&self) -> bool {
         match self {
-            Self::CreateAccount
-            | Self::CreateRepository(_)
+            Self::Enzi(route) => route.changes(),
+            Self::CreateRepository(_)
+            | Self::GrantTeam(..)
+            | Self::RevokeTeam(..)
+            | Self::GrantNamespace(..)
+            | Self::RevokeNamespace(..)
+            | Self::DeleteNamespace(_)
+            | Self::EmptyNamespace(_)
+            | Self::UpdateSettings
             | Self::UpdateRepository(_)
             | Self::DeleteRepository(_)
+            | Self::SetQuota(_)
             | Self::RestoreTag(..)
             | Self::DeleteTag(..)
             | Self::PromoteTag(..)
@@ -255,9 +336,16 @@ impl ApiRoute {
             | Self::BeginBackup
             | Self::EndBackup(_)
             | Self::BackupKeys(_) => true,
-            Self::ListAccounts
-            | Self::GetAccount(_)
-            | Self::Features
+            Self::Features
+            | Self::ListTeamAccess(_)
+            | Self::ListNamespaceAccess(_)
+            | Self::GetNamespaceAccess(..)
+            | Self::TeamRepositories(..)
+            | Self::UserAccess(..)
+            | Self::Language
+            | Self::UserSettings(_)
+            | Self::UpdateUserSettings(_)
+            | Self::Settings
             | Self::Version
             | Self::Verify
             | Self::ScrubStatus
@@ -265,6 +353,8 @@ impl ApiRoute {
             | Self::CheckRemote
             | Self::ListRepositories(_)
             | Self::GetRepository(_)
+            | Self::ListQuotas
+            | Self::GetQuotas(_)
             | Self::ListTags(_)
             | Self::GetTag(..)
             | Self::TagsOf(..)
@@ -284,21 +374,56 @@ impl ApiRoute {
 }
 
 fn accounts(method: &Method, rest: &[&str]) -> Parsed {
+    let text = |text: &str| text.to_owned();
     match rest {
-        ["accounts"] => pick(
+        ["language"] => pick(method, &[(Method::GET, &|| Ok(ApiRoute::Language))]),
+        [namespace] => pick(method, &[(Method::DELETE, &|| Ok(ApiRoute::DeleteNamespace(text(namespace))))]),
+        [namespace, "repositories"] => {
+            pick(method, &[(Method::DELETE, &|| Ok(ApiRoute::EmptyNamespace(text(namespace))))])
+        }
+        [user, "settings"] => pick(
             method,
-            &[(Method::GET, &|| Ok(ApiRoute::ListAccounts)), (Method::POST, &|| Ok(ApiRoute::CreateAccount))],
+            &[
+                (Method::GET, &|| Ok(ApiRoute::UserSettings(text(user)))),
+                (Method::PATCH, &|| Ok(ApiRoute::UpdateUserSettings(text(user)))),
+            ],
         ),
-        ["accounts", name] => pick(method, &[(Method::GET, &|| Ok(ApiRoute::GetAccount((*name).to_owned())))]),
+        [user, "repositoryAccess", namespace, name] => {
+            pick(method, &[(Method::GET, &|| Ok(ApiRoute::UserAccess(text(user), repo_name(namespace, name)?)))])
+        }
+        [organization, "teams", team, "repositoryAccess"] => {
+            pick(method, &[(Method::GET, &|| Ok(ApiRoute::TeamRepositories(text(organization), text(team))))])
+        }
         _ => Err(RouteError::Nothing),
     }
 }
 
+fn namespace_access(method: &Method, namespace: &str, rest: &[&str]) -> Parsed {
+    let namespace = || namespace.to_owned();
+    match rest {
+        [] => pick(method, &[(Method::GET, &|| Ok(ApiRoute::ListNamespaceAccess(namespace())))]),
+        [team] => {
+            let team = || (*team).to_owned();
+            pick(
+                method,
+                &[
+                    (Method::GET, &|| Ok(ApiRoute::GetNamespaceAccess(namespace(), team()))),
+                    (Method::PUT, &|| Ok(ApiRoute::GrantNamespace(namespace(), team()))),
+                    (Method::DELETE, &|| Ok(ApiRoute::RevokeNamespace(namespace(), team()))),
+                ],
+            )
+        }
+        _ => Err(RouteError::Nothing),
+    }
+}
+
+fn repo_name(namespace: &str, name: &str) -> Result<RepoName, RouteError> {
+    let name = format!("{namespace}/{name}");
+    name.parse::<RepoName>().map_err(|source| RouteError::Repository { name, source })
+}
+
 fn repository(method: &Method, namespace: &str, name: &str, rest: &[&str]) -> Parsed {
-    let repo = || {
-        let name = format!("{namespace}/{name}");
-        name.parse::<RepoName>().map_err(|source| RouteError::Repository { name, source })
-    };
+    let repo = || repo_name(namespace, name);
     let tag = |text: &str| text.parse::<Tag>().map_err(|source| RouteError::Tag { tag: text.to_owned(), source });
     match rest {
         [] => pick(
@@ -330,6 +455,14 @@ fn repository(method: &Method, namespace: &str, name: &str, rest: &[&str]) -> Pa
         ["tags", text, "pushMirroring"] => {
             pick(method, &[(Method::POST, &|| Ok(ApiRoute::PushTag(repo()?, tag(text)?)))])
         }
+        ["teamAccess"] => pick(method, &[(Method::GET, &|| Ok(ApiRoute::ListTeamAccess(repo()?)))]),
+        ["teamAccess", team] => pick(
+            method,
+            &[
+                (Method::PUT, &|| Ok(ApiRoute::GrantTeam(repo()?, (*team).to_owned()))),
+                (Method::DELETE, &|| Ok(ApiRoute::RevokeTeam(repo()?, (*team).to_owned()))),
+            ],
+        ),
         ["manifests"] => pick(method, &[(Method::GET, &|| Ok(ApiRoute::ListManifests(repo()?)))]),
         ["manifests", text] => {
             pick(method, &[(Method::DELETE, &|| Ok(ApiRoute::DeleteManifest(repo()?, text.parse()?)))])
@@ -414,7 +547,7 @@ fn kind_of(segment: &str) -> Option<Kind> {
 }
 
 /// The call that a path is for the method. HEAD is GET without the body.
-fn pick(method: &Method, calls: &[(Method, &dyn Fn() -> Parsed)]) -> Parsed {
+pub(super) fn pick<R>(method: &Method, calls: &[Way<'_, R>]) -> Result<R, RouteError> {
     let wanted = if *method == Method::HEAD { &Method::GET } else { method };
     match calls.iter().find(|(method, _)| method == wanted) {
         Some((_, call)) => call(),

@@ -18,7 +18,7 @@ async fn what_anyone_may_ask_and_nothing_else() {
     assert_eq!(site.expect(405, Ask::post("/ca")).await.header("allow"), "GET, HEAD");
     site.expect(404, Ask::get("/")).await;
     site.expect(401, Ask::get("/v2/")).await;
-    for path in ["/api/v0/repositories", "/enzi/v0/accounts"] {
+    for path in ["/api/v0/jobs", "/api/v0/nothing", "/enzi/v0/accounts"] {
         let answer = site.expect(401, Ask::get(path)).await;
         assert_eq!((answer.code().as_str(), answer.header("content-type")), ("NOT_AUTHENTICATED", "application/json"));
         assert!(answer.headers.contains_key("www-authenticate"));

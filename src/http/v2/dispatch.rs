@@ -5,15 +5,58 @@ use http::{HeaderName, Response, header};
 
 use super::answer::finish;
 use super::list::Referrers;
-use super::{Call, Error, blob, list, manifest, upload};
+use super::{Call, CallError, Error, blob, list, manifest, upload};
+use crate::access::Level;
 use crate::http::request_body::RequestBody;
-use crate::http::{Body, State};
+use crate::http::{Body, SignInError, State};
 use crate::registry::Caller;
 
 /// The header by which clients know a registry, on every answer below `/v2`.
 pub(in crate::http) const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 
-/// Answers one call of a caller who signed in.
+/// Refuses what nobody may ask without a name. A stranger is not told whether
+/// there is such a repository, or whether the request makes sense: it is told
+/// to sign in, which programs wait for before they say who they are. So do
+/// those that list repositories: what everyone may see is not all that they may.
+pub(in crate::http) fn admit(
+    state: &State,
+    caller: &Caller,
+    call: &Result<Call, CallError>,
+) -> Result<(), SignInError> {
+    if *caller != Caller::Anonymous {
+        return Ok(());
+    }
+    let repository = match call {
+        Ok(
+            Call::Tags { repository, .. }
+            | Call::Referrers { repository, .. }
+            | Call::GetManifest { repository, .. }
+            | Call::GetBlob { repository, .. },
+        ) => repository,
+        Ok(
+            Call::Base
+            | Call::Catalog { .. }
+            | Call::PutManifest { .. }
+            | Call::DeleteManifest { .. }
+            | Call::DeleteBlob { .. }
+            | Call::BeginUpload { .. }
+            | Call::PutBlob { .. }
+            | Call::Mount { .. }
+            | Call::UploadProgress(_)
+            | Call::AppendUpload(_)
+            | Call::FinishUpload(..)
+            | Call::CancelUpload(_),
+        )
+        | Err(_) => return Err(SignInError::Missing),
+    };
+    let read = state.registry().store().snapshot()?;
+    match caller.require(&read, repository, Level::ReadOnly)? {
+        Ok(_) => Ok(()),
+        Err(_) => Err(SignInError::Missing),
+    }
+}
+
+/// Answers one call of a caller that was admitted.
 pub(in crate::http) async fn handle(
     state: &State,
     caller: &Caller,
@@ -21,6 +64,13 @@ pub(in crate::http) async fn handle(
     parts: &Parts,
     body: RequestBody,
 ) -> Result<Response<Body>, Error> {
+    if let Call::PutManifest { repository, .. }
+    | Call::BeginUpload { repository, .. }
+    | Call::PutBlob { repository, .. }
+    | Call::Mount { repository, .. } = &call
+    {
+        state.registry().make_for_push(caller, repository).await?;
+    }
     match call {
         Call::Base => Ok(finish(Response::builder().header(header::CONTENT_TYPE, "application/json"), "{}")),
         Call::Catalog { page } => list::catalog(state, caller, page).await,

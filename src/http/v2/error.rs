@@ -14,8 +14,12 @@ use super::answer::{UPLOAD_UUID, progress_range, upload_location};
 use crate::http::Body;
 use crate::http::body::BodyError;
 use crate::http::condition;
+use crate::http::quota;
+use crate::http::rate::TooMany;
 use crate::http::request_id::RequestId;
+use crate::http::room::Crowded;
 use crate::http::sign_in::{CHALLENGE, SignInError};
+use crate::http::told;
 use crate::limits;
 use crate::oci::condition::ConditionError;
 use crate::oci::digest::DigestError;
@@ -27,8 +31,8 @@ use crate::oci::reference::ReferenceError;
 use crate::oci::{ErrorCode, RepoName};
 use crate::registry::RegistryError;
 use crate::registry::upload::Progress;
+use crate::store::StoreError;
 use crate::store::record::Holder;
-use crate::store::{StoreError, error_chain};
 
 /// Why a request of the registry API is not answered as it hoped.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +63,12 @@ pub enum Error {
         /// Where it stands.
         stands: Progress,
     },
+    /// One request too many.
+    #[error(transparent)]
+    TooMany(#[from] TooMany),
+    /// No memory for another large answer.
+    #[error(transparent)]
+    Crowded(#[from] Crowded),
     /// A `Range` outside the blob.
     #[error("the range lies outside the blob, which has {size} bytes")]
     Unsatisfiable {
@@ -100,6 +110,8 @@ impl Error {
                 }
                 BodyError::Broken(_) => (StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid),
             },
+            Self::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests),
+            Self::Crowded(_) => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unknown),
             Self::OffTrack { .. } | Self::Unsatisfiable { .. } => {
                 (StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeInvalid)
             }
@@ -110,11 +122,11 @@ impl Error {
     pub fn into_response(self, id: &RequestId) -> Response<Body> {
         let (status, code) = self.verdict();
         let body = if status == StatusCode::INTERNAL_SERVER_ERROR {
-            tracing::error!(error = error_chain(&self), "a request failed");
+            told::turned_away(&self, true);
             let message = "internal error; the log of the registry says more under this request's id";
             json!({ "errors": [{ "code": code.as_str(), "message": message, "detail": { "requestId": id.to_string() } }] })
         } else if status.is_server_error() {
-            tracing::warn!(error = error_chain(&self), "a request was turned away");
+            told::turned_away(&self, false);
             let detail = json!({ "requestId": id.to_string() });
             json!({ "errors": [{ "code": code.as_str(), "message": self.to_string(), "detail": detail }] })
         } else {
@@ -122,6 +134,9 @@ impl Error {
             let mut error = json!({ "code": code.as_str(), "message": self.to_string() });
             if let Self::Registry(RegistryError::Condition(refused)) = &self {
                 error["detail"] = condition::detail(refused);
+            }
+            if let Self::Registry(RegistryError::Quota(exceeded)) = &self {
+                error["detail"] = quota::detail(exceeded);
             }
             json!({ "errors": [error] })
         };
@@ -145,9 +160,11 @@ impl Error {
             ) => {
                 vec![(header::WWW_AUTHENTICATE, CHALLENGE)]
             }
-            Self::Registry(RegistryError::UploadBusy { .. } | RegistryError::Store(StoreError::Stopped)) => {
-                wait(limits::RETRY_AFTER_BUSY)
-            }
+            Self::Registry(
+                RegistryError::UploadBusy { .. } | RegistryError::Exhausted | RegistryError::Store(StoreError::Stopped),
+            ) => wait(limits::RETRY_AFTER_BUSY),
+            Self::TooMany(refused) => vec![(header::RETRY_AFTER, refused.retry_after())],
+            Self::Crowded(_) => wait(limits::RETRY_AFTER_BUSY),
             Self::Registry(RegistryError::Quarantined { .. }) => wait(limits::RETRY_AFTER_DAMAGED),
             Self::Registry(RegistryError::Full | RegistryError::TooManyUploads { .. }) => {
                 wait(limits::RETRY_AFTER_FULL)
@@ -200,12 +217,27 @@ fn of_registry(error: &RegistryError) -> (StatusCode, ErrorCode) {
         RegistryError::RepositoryUnknown { .. }
         | RegistryError::NamespaceUnknown { .. }
         | RegistryError::AccountUnknown { .. }
+        | RegistryError::OrganizationUnknown { .. }
+        | RegistryError::UserUnknown { .. }
+        | RegistryError::TeamUnknown { .. }
+        | RegistryError::MemberUnknown { .. }
+        | RegistryError::GrantUnknown { .. }
+        | RegistryError::NoAccess { .. }
         | RegistryError::PolicyUnknown { .. } => (StatusCode::NOT_FOUND, ErrorCode::NameUnknown),
-        RegistryError::Denied { .. } | RegistryError::AdminOnly { .. } => (StatusCode::FORBIDDEN, ErrorCode::Denied),
+        RegistryError::Denied { .. }
+        | RegistryError::AdminOnly { .. }
+        | RegistryError::NotFor { .. }
+        | RegistryError::SystemAccount { .. } => (StatusCode::FORBIDDEN, ErrorCode::Denied),
         RegistryError::RepositoryExists { .. }
         | RegistryError::AccountExists { .. }
+        | RegistryError::TeamExists { .. }
+        | RegistryError::TooManyTeams { .. }
+        | RegistryError::Overtaken { .. }
         | RegistryError::TooManyPolicies { .. } => (StatusCode::CONFLICT, ErrorCode::Denied),
-        RegistryError::AccountName { .. } => (StatusCode::BAD_REQUEST, ErrorCode::NameInvalid),
+        RegistryError::AccountName { .. }
+        | RegistryError::TeamName { .. }
+        | RegistryError::NoOrganization { .. }
+        | RegistryError::TextTooLong => (StatusCode::BAD_REQUEST, ErrorCode::NameInvalid),
         RegistryError::BlobUnknown { .. } => (StatusCode::NOT_FOUND, ErrorCode::BlobUnknown),
         // The state of the repository is in the way, not the caller's rights:
         // once the manifest is gone the same request succeeds.
@@ -243,7 +275,13 @@ fn of_registry(error: &RegistryError) -> (StatusCode, ErrorCode) {
             Holder::Blob => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::BlobQuarantined),
             Holder::Manifest => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::ManifestQuarantined),
         },
+        // What the field answers. docker gives up on DENIED and prints the
+        // words; on 413, 429 and 5xx, or under another code, clients send the
+        // whole layer again, some five times.
+        RegistryError::Quota(_) => (StatusCode::FORBIDDEN, ErrorCode::Denied),
         RegistryError::Full => (StatusCode::INSUFFICIENT_STORAGE, ErrorCode::Denied),
+        // The specification has no code for a server that lacks something.
+        RegistryError::Exhausted => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unknown),
         RegistryError::Store(error) => of_store(error),
     }
 }
@@ -261,6 +299,8 @@ fn of_store(error: &StoreError) -> (StatusCode, ErrorCode) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use http_body_util::BodyExt as _;
 
     use super::*;
@@ -271,6 +311,7 @@ mod tests {
     use crate::oci::tag::TagError;
     use crate::oci::{Digest, MediaType, Reference, Tag};
     use crate::registry::condition::{Refused, Subject};
+    use crate::registry::quota::{Bounded, Exceeded};
     use crate::store::file::{FileError, UploadId};
     use crate::store::quarantine::Held;
 
@@ -294,6 +335,7 @@ mod tests {
         let refused = R::from(Refused { unmet: Unmet::IfMatch, subject, repository: name(), there: Some(digest) });
         let reference = Reference::Digest(digest);
         let text = || "x".to_owned();
+        let exceeded = Exceeded { of: Bounded::All, limit: 5, used: 4, reserved: 0, needed: 2 };
         let stands = Progress { id: id(), offset: 7 };
         let cases: Vec<(Error, u16, &str, &[&str])> = vec![
             (CallError::Path(V2PathError::Shape).into(), 404, "UNSUPPORTED", &[]),
@@ -341,6 +383,20 @@ mod tests {
             (R::AccountExists { name: text() }.into(), 409, "DENIED", &[]),
             (R::AccountUnknown { name: text() }.into(), 404, "NAME_UNKNOWN", &[]),
             (R::AccountName { name: text() }.into(), 400, "NAME_INVALID", &[]),
+            (R::OrganizationUnknown { name: text() }.into(), 404, "NAME_UNKNOWN", &[]),
+            (R::UserUnknown { name: text() }.into(), 404, "NAME_UNKNOWN", &[]),
+            (R::TeamUnknown { team: text(), organization: text() }.into(), 404, "NAME_UNKNOWN", &[]),
+            (R::MemberUnknown { user: text(), of: text() }.into(), 404, "NAME_UNKNOWN", &[]),
+            (R::GrantUnknown { team: text(), namespace: text() }.into(), 404, "NAME_UNKNOWN", &[]),
+            (R::NoAccess { account: text(), repository: name() }.into(), 404, "NAME_UNKNOWN", &[]),
+            (R::TeamExists { team: text(), organization: text() }.into(), 409, "DENIED", &[]),
+            (R::TooManyTeams { organization: text() }.into(), 409, "DENIED", &[]),
+            (R::Overtaken { name: text() }.into(), 409, "DENIED", &[]),
+            (R::NotFor { who: "a system admin" }.into(), 403, "DENIED", &[]),
+            (R::SystemAccount { name: text() }.into(), 403, "DENIED", &[]),
+            (R::TeamName { name: text() }.into(), 400, "NAME_INVALID", &[]),
+            (R::NoOrganization { namespace: text() }.into(), 400, "NAME_INVALID", &[]),
+            (R::TextTooLong.into(), 400, "NAME_INVALID", &[]),
             (R::BlobUnknown { digest, repository: name() }.into(), 404, "BLOB_UNKNOWN", &[]),
             (R::StillNamed { digest, repository: name() }.into(), 409, "DENIED", &[]),
             (R::Quarantined { held: Held::blob(digest) }.into(), 503, "BLOB_QUARANTINED", &["retry-after"]),
@@ -370,7 +426,16 @@ mod tests {
             (R::BlobTooLarge.into(), 413, "SIZE_INVALID", &[]),
             (R::PolicyUnknown { repository: name() }.into(), 404, "NAME_UNKNOWN", &[]),
             (R::TooManyPolicies { repository: name() }.into(), 409, "DENIED", &[]),
+            (R::from(exceeded).into(), 403, "DENIED", &[]),
             (R::Full.into(), 507, "DENIED", &["retry-after"]),
+            (
+                TooMany { per_second: 1, wait: Duration::from_millis(1) }.into(),
+                429,
+                "TOOMANYREQUESTS",
+                &["retry-after"],
+            ),
+            (Crowded.into(), 503, "UNKNOWN", &["retry-after"]),
+            (R::Exhausted.into(), 503, "UNKNOWN", &["retry-after"]),
             (R::Store(StoreError::Stopped).into(), 503, "UNKNOWN", &["retry-after"]),
             (R::Store(StoreError::Panicked("x")).into(), 500, "UNKNOWN", &[]),
             (R::Store(FileError::Stopped.into()).into(), 500, "UNKNOWN", &[]),

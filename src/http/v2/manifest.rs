@@ -7,8 +7,9 @@ use super::Error;
 use super::answer::{CONTENT_DIGEST, etag, finish, status, unread};
 use crate::http::request_body::RequestBody;
 use crate::http::{Body, State, condition, read_capped};
+use crate::lifecycle;
 use crate::limits;
-use crate::oci::{Reference, RepoName, Tag};
+use crate::oci::{Digest, Reference, RepoName, Tag, warning};
 use crate::registry::manifest::Sent;
 use crate::registry::{Caller, RegistryError};
 
@@ -48,8 +49,9 @@ pub(super) async fn get(
     if is_head {
         return Ok(finish(answer, Body::empty()));
     }
+    let room = state.rooms().take(served.size).await?;
     let bytes = state.registry().manifest_bytes(served).await?;
-    Ok(finish(answer, bytes))
+    Ok(finish(answer, Body::held(bytes, room)))
 }
 
 /// `PUT …/manifests/<reference>`, with further tags as `?tag=`.
@@ -67,7 +69,8 @@ pub(super) async fn put(
     body: RequestBody,
 ) -> Result<Response<Body>, Error> {
     let condition = condition::to_change(&parts.headers)?;
-    let bytes = read_capped(body, limits::MANIFEST_BYTES).await?.into();
+    let bytes: Vec<u8> = read_capped(body, limits::MANIFEST_BYTES).await?.into();
+    let is_large = bytes.len() > limits::MANIFEST_INLINE_BYTES;
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let sent = Sent { content_type, bytes, tags: tags.clone(), condition };
     let (digest, subject) = state.registry().put_manifest(caller, repository, reference, sent).await?;
@@ -78,10 +81,35 @@ pub(super) async fn put(
     if let Some(subject) = subject {
         answer = answer.header("oci-subject", subject.to_string());
     }
+    if let Some(words) = absent(state, caller, repository, digest, is_large).await? {
+        answer = answer.header(header::WARNING, warning::header(&words));
+    }
     for tag in tags {
         answer = answer.header("oci-tag", tag.as_str());
     }
     Ok(finish(answer, Body::empty()))
+}
+
+/// What whoever pushed a manifest should know: a pull of what is not here fails.
+/// Where the manifest is large and names much, that is looked up elsewhere.
+async fn absent(
+    state: &State,
+    caller: &Caller,
+    repository: &RepoName,
+    digest: Digest,
+    is_large: bool,
+) -> Result<Option<String>, RegistryError> {
+    let found = if is_large {
+        let (registry, caller, repository) = (state.registry().clone(), caller.clone(), repository.clone());
+        lifecycle::blocking(move || registry.absent(&caller, &repository, &digest)).await?
+    } else {
+        state.registry().absent(caller, repository, &digest)?
+    };
+    let Some(absent) = found else { return Ok(None) };
+    let (count, of) = (absent.count, absent.named);
+    Ok(Some(format!(
+        "{count} of {of} that this manifest names are not in {repository}; a pull of them fails until they are pushed"
+    )))
 }
 
 /// `DELETE …/manifests/<reference>`: a tag alone, or a manifest with its tags.

@@ -29,5 +29,5 @@ mod dispatch;
 mod tests;
 
 pub use call::{Call, CallError};
-pub(super) use dispatch::{API_VERSION, handle};
+pub(super) use dispatch::{API_VERSION, admit, handle};
 pub use error::Error;

@@ -15,7 +15,7 @@ use crate::http::request_body::RequestBody;
 use crate::http::{Body, Chunks, State};
 use crate::oci::range::{Chunk, ChunkError};
 use crate::oci::{Algorithm, Digest, RepoName};
-use crate::registry::upload::{BrokenBody, Progress};
+use crate::registry::upload::{BrokenBody, Progress, Said};
 use crate::registry::{Caller, RegistryError};
 
 /// `POST …/blobs/uploads/`
@@ -75,7 +75,7 @@ pub(super) async fn append(
     parts: &Parts,
     body: RequestBody,
 ) -> Result<Response<Body>, Error> {
-    let stands_at = add(state, caller, session, parts, body).await?;
+    let stands_at = add(state, caller, (session, None), parts, body).await?;
     Ok(stands(StatusCode::ACCEPTED, &session.repository, stands_at))
 }
 
@@ -88,7 +88,7 @@ pub(super) async fn complete(
     body: RequestBody,
 ) -> Result<Response<Body>, Error> {
     if !body.is_end_stream() || parts.headers.contains_key(header::CONTENT_RANGE) {
-        add(state, caller, session, parts, body).await?;
+        add(state, caller, (session, Some(*digest)), parts, body).await?;
     }
     state.registry().finish_upload(caller, &session.repository, &session.id, digest).await?;
     Ok(stored(&session.repository, digest))
@@ -105,7 +105,7 @@ pub(super) async fn cancel(state: &State, caller: &Caller, session: &Session) ->
 async fn add(
     state: &State,
     caller: &Caller,
-    session: &Session,
+    (session, digest): (&Session, Option<Digest>),
     parts: &Parts,
     body: RequestBody,
 ) -> Result<Progress, Error> {
@@ -114,7 +114,7 @@ async fn add(
     let length = body.size_hint().exact();
     let added = match chunk_of(parts) {
         Ok(chunk) => registry
-            .append_upload(caller, repository, id, chunk, length, bytes_of(body))
+            .append_upload(caller, repository, id, Said { chunk, length, digest }, bytes_of(body))
             .await
             .map_err(OffTrack::Registry),
         Err(error) => Err(OffTrack::Header(error)),

@@ -12,5 +12,9 @@ mod measure;
 mod order;
 /// Pushes in, promotions and transfers out.
 mod promotion;
+/// Targets without room.
+mod quota;
+/// Policies whose owner loses the right.
+mod rights;
 /// A registry to try it on.
 mod world;

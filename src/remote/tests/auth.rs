@@ -113,6 +113,30 @@ async fn nothing_secret_is_logged_even_at_the_finest_level() {
     assert!(!shown.contains("hunter22"), "{shown}");
 }
 
+/// A registry says it with every answer; it is worth one line.
+#[tokio::test]
+async fn what_a_registry_warns_of_is_logged_once() {
+    let log = Log::default();
+    let sink = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || sink.clone()).finish();
+    let logging = tracing::subscriber::set_default(subscriber);
+    let fake = Fake::start(|_: &Seen| {
+        let reply = Reply::new(200).body(r#"{"tags":[]}"#).header("Warning", r#"299 - "goes \u001b[31maway soon""#);
+        reply.header("Warning", r#"199 - "of another kind""#).header("Warning", "299 - \"broken")
+    })
+    .await;
+    let registry = fake.registry();
+    for _ in 0..3 {
+        registry.tags().await.expect("tags");
+    }
+    drop(logging);
+    let logged = String::from_utf8_lossy(&log.0.lock().expect("not poisoned")).into_owned();
+    let lines: Vec<&str> = logged.lines().filter(|line| line.contains("another registry warns")).collect();
+    assert_eq!(lines.len(), 1, "{logged}");
+    assert!(lines[0].contains("WARN") && lines[0].contains("away soon"), "{logged}");
+    assert!(!logged.contains("of another kind") && !logged.contains("broken"), "{logged}");
+}
+
 #[tokio::test]
 async fn a_token_that_ends_at_once_is_used_once() {
     let given = Arc::new(AtomicUsize::new(0));

@@ -16,8 +16,10 @@ use super::stream::{Frame, Head, Reader, StreamError, moment, pull_row};
 use crate::chance::Id;
 use crate::clock::Timestamp;
 use crate::oci::Digest;
+use crate::store::backend::{Faults, WatchedFile};
 use crate::store::gate::Pages;
 use crate::store::guard::guarded;
+use crate::store::medium::Medium;
 use crate::store::{Key, Read as _, Snapshot, StoreError, Table, open};
 
 /// What a backup is: the row `backup` in its database, and `backup.json`
@@ -117,8 +119,8 @@ impl Draft {
             database_bytes: None,
             keys: Vec::new(),
         };
-        let file = open::private_file(path).map_err(BackupError::on("create", path))?;
-        let file = redb::backends::FileBackend::new(file).map_err(BackupError::of(path))?;
+        let file = Medium::default().create(path).map_err(BackupError::on("create", path))?;
+        let file = WatchedFile::new(file, Faults::default()).map_err(BackupError::of(path))?;
         let database = guarded(|| open::builder().create_with_backend(file)).map_err(BackupError::of(path))?;
         let mut transaction = guarded(|| database.begin_write()).map_err(BackupError::of(path))?;
         transaction.set_durability(Durability::Immediate).map_err(BackupError::of(path))?;

@@ -32,6 +32,7 @@ use crate::oci::Hasher;
 use crate::store::file::{BlobFile, Files, UploadId};
 use crate::store::gate::Pages;
 use crate::store::guard::{Writing, guarded};
+use crate::store::medium::Medium;
 use crate::store::quarantine::{self, Held};
 use crate::store::record::PolicyBody;
 use crate::store::record::manifest::Bytes;
@@ -202,7 +203,7 @@ impl<'a> Site<'a> {
     /// Writes the marker: from now on no daemon takes the folder for a new one.
     fn mark(&self, instance: Id, generation: u64) -> Result<(), BackupError> {
         let path = self.how.data.join(open::MARKER);
-        open::write_marker(&self.how.data, open::Marker { instance, generation, event: 0 })
+        open::write_marker(&Medium::default(), &self.how.data, open::Marker { instance, generation, event: 0 })
             .map_err(|source| BackupError::Io { action: "write", path, source })
     }
 
@@ -382,7 +383,7 @@ impl Copied<'_> {
         transaction.set_quick_repair(true);
         let mut paused = 0;
         {
-            let mut change = Change::open(&transaction, now)?;
+            let mut change = Change::open(&transaction, now, now)?;
             change.remove(Table::Meta, &Key::new().text(ROW))?;
             for (held, upload) in self.whole {
                 quarantine::mend(&mut change, held, Bytes::File(*upload))?;
@@ -391,6 +392,7 @@ impl Copied<'_> {
                 change.put_bytes(Table::Meta, &Key::new().text("instance"), instance.bytes())?;
                 paused = pause_mirrors(&mut change, now)?;
             }
+            change.finish()?;
         }
         transaction.commit()?;
         Ok(paused)

@@ -10,13 +10,12 @@
 //! Nothing remembers that the disk was full: the file system is asked each
 //! time, which takes a microsecond, so writing resumes when there is room.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::limits;
+use crate::store::medium::Medium;
 
 use super::{FileError, Room};
 
@@ -48,6 +47,7 @@ pub struct Disk(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    medium: Medium,
     folder: PathBuf,
     keep: Keep,
     /// The level that was told last, as its number.
@@ -67,8 +67,8 @@ impl Keep {
 
 impl Disk {
     /// Watches the file system of `folder`.
-    pub(super) fn new(folder: PathBuf, keep: Keep) -> Self {
-        Self(Arc::new(Inner { folder, keep, level: AtomicU8::new(Level::Plenty as u8) }))
+    pub(super) fn new(medium: Medium, folder: PathBuf, keep: Keep) -> Self {
+        Self(Arc::new(Inner { medium, folder, keep, level: AtomicU8::new(Level::Plenty as u8) }))
     }
 
     /// What the file system has left.
@@ -140,19 +140,16 @@ impl Disk {
         if room.free_bytes < keep.saturating_add(bytes) || path.exists() {
             return;
         }
-        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).and_then(|file| {
-            rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes)?;
-            Ok(())
-        });
+        let made = self.0.medium.create_new(&path).and_then(|file| file.allocate(0, bytes));
         if let Err(error) = made {
             tracing::debug!(error = %error, "no bytes were set aside for a full disk");
-            let _ = std::fs::remove_file(&path);
+            let _ = self.0.medium.remove(&path);
         }
     }
 
     /// Gives back what was set aside; whether there was any.
     pub fn give_back(&self) -> bool {
-        let given = std::fs::remove_file(self.reserve()).is_ok();
+        let given = self.0.medium.remove(&self.reserve()).is_ok();
         if given {
             tracing::warn!("the disk is full; what was set aside for that is given back, so that deletes go on");
         }
@@ -188,7 +185,7 @@ mod tests {
     use super::*;
 
     fn disk(keep: Keep) -> Disk {
-        Disk::new(PathBuf::from("/"), keep)
+        Disk::new(Medium::default(), PathBuf::from("/"), keep)
     }
 
     #[test]
@@ -227,7 +224,7 @@ mod tests {
     #[test]
     fn the_reserve_is_set_aside_once_and_given_back() {
         let folder = tempfile::tempdir().expect("a folder");
-        let disk = Disk::new(folder.path().to_owned(), Keep::Bytes(1 << 20));
+        let disk = Disk::new(Medium::default(), folder.path().to_owned(), Keep::Bytes(1 << 20));
         disk.set_aside();
         disk.set_aside();
         let length = std::fs::metadata(folder.path().join("reserve")).expect("there").len();

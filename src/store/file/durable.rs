@@ -1,19 +1,20 @@
-//! The calls that make things durable; no other file of this folder syncs.
+//! The calls that make things durable, with this folder's errors; no other file
+//! of it syncs.
 //!
 //! A name is durable when its directory is synced, bytes when their file is.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io;
 use std::num::NonZeroU64;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use super::FileError;
+use crate::store::medium::{Medium, OpenFile};
 
 /// Makes the folder `path` for this user alone, unless it is there. The name
 /// is durable once the parent is synced.
-pub(super) fn make_folder(path: &Path) -> Result<(), FileError> {
-    match DirBuilder::new().mode(0o700).create(path) {
+pub(super) fn make_folder(medium: &Medium, path: &Path) -> Result<(), FileError> {
+    match medium.make_folder(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match fs::metadata(path) {
             Ok(found) if found.is_dir() => Ok(()),
             Ok(_) => Err(FileError::NotAFolder { path: path.to_owned() }),
@@ -25,13 +26,13 @@ pub(super) fn make_folder(path: &Path) -> Result<(), FileError> {
 
 /// Syncs the bytes of `file`, and of its length what is needed to read them.
 /// Never call it again on a file for which it failed.
-pub(super) fn sync_bytes(file: &File, path: &Path) -> Result<(), FileError> {
-    file.sync_data().map_err(|source| FileError::Sync { path: path.to_owned(), source })
+pub(super) fn sync_bytes(file: &OpenFile, path: &Path) -> Result<(), FileError> {
+    file.sync_bytes().map_err(|source| FileError::Sync { path: path.to_owned(), source })
 }
 
 /// Syncs the names in the folder `path`.
-pub(super) fn sync_names(path: &Path) -> Result<(), FileError> {
-    Folder::open(path)?.sync_names()
+pub(super) fn sync_names(medium: &Medium, path: &Path) -> Result<(), FileError> {
+    Folder::open(medium, path)?.sync_names()
 }
 
 /// A folder held open, so that syncing it after a rename cannot fail for want
@@ -39,13 +40,14 @@ pub(super) fn sync_names(path: &Path) -> Result<(), FileError> {
 pub(super) struct Folder {
     file: File,
     path: PathBuf,
+    medium: Medium,
 }
 
 impl Folder {
     /// Opens the folder `path`.
-    pub(super) fn open(path: &Path) -> Result<Self, FileError> {
+    pub(super) fn open(medium: &Medium, path: &Path) -> Result<Self, FileError> {
         let file = File::open(path).map_err(FileError::on("open", path))?;
-        Ok(Self { file, path: path.to_owned() })
+        Ok(Self { file, path: path.to_owned(), medium: medium.clone() })
     }
 
     /// Its path.
@@ -55,7 +57,8 @@ impl Folder {
 
     /// Syncs the names in it.
     pub(super) fn sync_names(&self) -> Result<(), FileError> {
-        self.file.sync_all().map_err(|source| FileError::Sync { path: self.path.clone(), source })
+        let synced = self.medium.sync_names_of(&self.file, &self.path);
+        synced.map_err(|source| FileError::Sync { path: self.path.clone(), source })
     }
 }
 
@@ -81,7 +84,8 @@ mod tests {
         // A socket cannot be synced: EINVAL, the one way to a failing sync
         // without a broken disk.
         let (socket, _peer) = std::os::unix::net::UnixStream::pair().expect("a pair");
-        let error = sync_bytes(&File::from(std::os::fd::OwnedFd::from(socket)), Path::new("/d/x")).unwrap_err();
+        let socket = OpenFile::unwatched(File::from(std::os::fd::OwnedFd::from(socket)));
+        let error = sync_bytes(&socket, Path::new("/d/x")).unwrap_err();
         assert!(error.is_fatal(), "{error:?}");
         assert!(FileError::Stopped.is_fatal());
     }
@@ -91,12 +95,13 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let root = tempfile::tempdir().expect("a folder");
         let path = root.path().join("a");
-        make_folder(&path).expect("made");
-        make_folder(&path).expect("there already");
+        let medium = Medium::default();
+        make_folder(&medium, &path).expect("made");
+        make_folder(&medium, &path).expect("there already");
         assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o700);
         let file = root.path().join("file");
         fs::write(&file, b"").expect("written");
-        assert!(matches!(make_folder(&file), Err(FileError::NotAFolder { path }) if path == file));
-        assert!(matches!(make_folder(&file.join("b")), Err(FileError::NotAFolder { .. })));
+        assert!(matches!(make_folder(&medium, &file), Err(FileError::NotAFolder { path }) if path == file));
+        assert!(matches!(make_folder(&medium, &file.join("b")), Err(FileError::NotAFolder { .. })));
     }
 }

@@ -109,6 +109,14 @@ impl FileError {
         matches!(self, Self::Full { .. })
     }
 
+    /// Whether the system has no descriptor or no memory for this now, and may
+    /// have one soon.
+    pub fn is_exhausted(&self) -> bool {
+        use rustix::io::Errno;
+        let Self::Io { source, .. } = self else { return false };
+        Errno::from_io_error(source).is_some_and(|errno| [Errno::MFILE, Errno::NFILE, Errno::NOMEM].contains(&errno))
+    }
+
     /// For `map_err`: `action` on `path` failed.
     pub(in crate::store) fn on(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();

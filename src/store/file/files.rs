@@ -1,9 +1,9 @@
 //! The folder itself: opening it, its room, and taking files away.
 
 use std::collections::HashSet;
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::limits;
 use crate::oci::{Algorithm, Digest};
 use crate::store::crash::crash_point;
+use crate::store::medium::Medium;
 
 use super::disk::{Disk, Keep};
 use super::durable::{Folder, make_folder, sync_names};
@@ -30,6 +31,7 @@ pub struct Files(Arc<Inner>);
 struct Inner {
     blobs: PathBuf,
     uploads: PathBuf,
+    medium: Medium,
     /// Blob directories whose own name this process has made durable. One that
     /// is merely there may be the work of a process that died before it did.
     ready: Mutex<HashSet<(Algorithm, u8)>>,
@@ -70,20 +72,20 @@ impl Files {
     /// When a folder cannot be made or written to, something else stands in
     /// its place, or uploads and blobs lie on two file systems.
     pub fn open(root: &Path) -> Result<Self, FileError> {
-        Self::open_keeping(root, Keep::Usual)
+        Self::open_on(Medium::default(), root, Keep::Usual)
     }
 
-    /// The same, with a high-water mark of the caller's.
+    /// The same, on a medium and with a high-water mark of the caller's.
     ///
     /// # Errors
     /// As [`Files::open`].
-    pub fn open_keeping(root: &Path, keep: Keep) -> Result<Self, FileError> {
+    pub fn open_on(medium: Medium, root: &Path, keep: Keep) -> Result<Self, FileError> {
         let (blobs, uploads) = (root.join("blobs"), root.join("uploads"));
-        make_folder(root)?;
-        make_folder(&blobs)?;
-        make_folder(&uploads)?;
+        make_folder(&medium, root)?;
+        make_folder(&medium, &blobs)?;
+        make_folder(&medium, &uploads)?;
         for algorithm in ALGORITHMS {
-            make_folder(&blobs.join(algorithm.as_str()))?;
+            make_folder(&medium, &blobs.join(algorithm.as_str()))?;
         }
         let device = |path: &Path| Ok(fs::metadata(path).map_err(FileError::on("look at", path))?.dev());
         for algorithm in ALGORITHMS {
@@ -91,25 +93,27 @@ impl Files {
             if device(&folder)? != device(&uploads)? {
                 return Err(FileError::TwoFileSystems { uploads, blobs: folder });
             }
-            writable(&folder)?;
+            writable(&medium, &folder)?;
         }
-        writable(&uploads)?;
-        sync_names(&blobs)?;
-        sync_names(root)?;
-        sync_names(&parent(root))?;
-        Ok(Self::over(blobs, uploads, Disk::new(root.to_owned(), keep)))
+        writable(&medium, &uploads)?;
+        sync_names(&medium, &blobs)?;
+        sync_names(&medium, root)?;
+        sync_names(&medium, &parent(root))?;
+        let disk = Disk::new(medium.clone(), root.to_owned(), keep);
+        Ok(Self::over(medium, blobs, uploads, disk))
     }
 
     /// The blob files below `root`, to be looked at: nothing is made or checked.
     pub(in crate::store) fn looking_at(root: &Path) -> Self {
         let (blobs, uploads) = (root.join("blobs"), root.join("uploads"));
-        Self::over(blobs, uploads, Disk::new(root.to_owned(), Keep::Usual))
+        let disk = Disk::new(Medium::default(), root.to_owned(), Keep::Usual);
+        Self::over(Medium::default(), blobs, uploads, disk)
     }
 
-    fn over(blobs: PathBuf, uploads: PathBuf, disk: Disk) -> Self {
+    fn over(medium: Medium, blobs: PathBuf, uploads: PathBuf, disk: Disk) -> Self {
         let (ready, stopped, missing) = (Mutex::default(), AtomicBool::new(false), Mutex::default());
         let traffic = Traffic::default();
-        Self(Arc::new(Inner { blobs, uploads, ready, stopped, disk, traffic, missing }))
+        Self(Arc::new(Inner { blobs, uploads, medium, ready, stopped, disk, traffic, missing }))
     }
 
     /// Logs that a file which is named is not there; one line a while for all
@@ -143,7 +147,7 @@ impl Files {
     /// When the system refuses.
     pub fn unlink(&self, file: &BlobFile) -> Result<bool, FileError> {
         let path = self.blob_path(file);
-        let removed = match fs::remove_file(&path) {
+        let removed = match self.medium().remove(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             removed => removed.map(|()| true).map_err(FileError::on("remove", &path))?,
         };
@@ -159,7 +163,7 @@ impl Files {
     /// When the system refuses.
     pub fn drop_upload(&self, id: UploadId) -> Result<(), FileError> {
         let path = self.upload_folder(id);
-        match fs::remove_dir_all(&path) {
+        match self.medium().remove_folder(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             removed => removed.map_err(FileError::on("remove", &path)),
         }
@@ -177,6 +181,11 @@ impl Files {
             self.0.stopped.store(true, Ordering::SeqCst);
         }
         result
+    }
+
+    /// What the folders lie on.
+    pub(in crate::store) fn medium(&self) -> &Medium {
+        &self.0.medium
     }
 
     /// The folder of all blobs.
@@ -208,12 +217,12 @@ impl Files {
         // be able to rely on it. It happens once for each of 512.
         let mut ready = self.0.ready.lock().unwrap_or_else(PoisonError::into_inner);
         if !ready.contains(&(digest.algorithm(), first)) {
-            make_folder(&path)?;
+            make_folder(self.medium(), &path)?;
             crash_point!("blob-shard-created");
-            sync_names(&parent)?;
+            sync_names(self.medium(), &parent)?;
             ready.insert((digest.algorithm(), first));
         }
-        Folder::open(&path)
+        Folder::open(self.medium(), &path)
     }
 }
 
@@ -228,10 +237,10 @@ fn parent(path: &Path) -> PathBuf {
 
 /// Fails where a file cannot be made and removed in the folder `path`. Tried
 /// and not asked for: rights, mounts and quotas all have a say.
-fn writable(path: &Path) -> Result<(), FileError> {
+fn writable(medium: &Medium, path: &Path) -> Result<(), FileError> {
     let probe = path.join(".writable");
-    let made = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&probe);
-    made.and_then(|_| fs::remove_file(&probe)).map_err(FileError::on("write to the folder", path))
+    let made = medium.create(&probe);
+    made.and_then(|_| medium.remove(&probe)).map_err(FileError::on("write to the folder", path))
 }
 
 #[cfg(test)]
@@ -269,7 +278,10 @@ mod tests {
         let error = Files::open(Path::new("/proc/self")).unwrap_err();
         assert!(matches!(&error, FileError::Io { action: "create the folder", .. }), "{error:?}");
         assert!(std::error::Error::source(&error).is_some());
-        assert!(matches!(writable(Path::new("/sys/kernel")), Err(FileError::Io { action: "write to the folder", .. })));
+        assert!(matches!(
+            writable(&Medium::default(), Path::new("/sys/kernel")),
+            Err(FileError::Io { action: "write to the folder", .. })
+        ));
     }
 
     #[test]

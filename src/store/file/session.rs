@@ -5,14 +5,14 @@
 //! take a session, or the end of its bytes; the offset is always the length
 //! of the file, and the hash is computed anew from it.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use crate::clock::Timestamp;
 use crate::limits;
 use crate::oci::{Algorithm, RepoName};
+use crate::store::medium::Medium;
 
 use super::{FileError, Files, UploadId};
 
@@ -156,7 +156,7 @@ impl Files {
 }
 
 /// Writes the session file into an upload's folder.
-pub(super) fn write(folder: &Path, session: &Session) -> Result<(), FileError> {
+pub(super) fn write(medium: &Medium, folder: &Path, session: &Session) -> Result<(), FileError> {
     let path = folder.join(SESSION);
     let stored = Stored {
         version: VERSION,
@@ -166,15 +166,8 @@ pub(super) fn write(folder: &Path, session: &Session) -> Result<(), FileError> {
         created_micros: session.created.micros(),
     };
     let text = serde_json::to_vec(&stored).expect("strings and numbers have a JSON form");
-    let mut file = create(&path)?;
-    file.write_all(&text).map_err(FileError::on("write", &path))
-}
-
-/// Makes a file that was not there, for this user alone.
-pub(super) fn create(path: &Path) -> Result<File, FileError> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create_new(true).mode(0o600);
-    options.open(path).map_err(FileError::on("create", path))
+    let file = medium.create_new(&path).map_err(FileError::on("create", &path))?;
+    file.write_all_at(&text, 0).map_err(FileError::on("write", &path))
 }
 
 /// Reads a session file.
@@ -228,7 +221,7 @@ mod tests {
             let folder = files.upload_folder(id(byte));
             fs::create_dir(&folder).expect("made");
             if with_session {
-                write(&folder, &session()).expect("written");
+                write(files.medium(), &folder, &session()).expect("written");
             }
             if with_data {
                 fs::write(folder.join(DATA), b"12345").expect("written");

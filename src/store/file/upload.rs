@@ -3,14 +3,13 @@
 //! An [`Upload`] has one user at a time; the layer above keeps it behind a
 //! lock. Its calls block. Dropping the value changes nothing on the disk.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
 use std::path::PathBuf;
 
 use crate::limits;
 use crate::oci::{Algorithm, Digest, Hasher};
 use crate::store::crash::crash_point;
+use crate::store::medium::OpenFile;
 
 use super::durable::{begin_writeback, sync_bytes};
 use super::hash::absorb;
@@ -24,7 +23,7 @@ pub struct Upload {
     id: UploadId,
     algorithm: Algorithm,
     /// The file with the bytes; `None` once the upload has ended.
-    data: Option<File>,
+    data: Option<OpenFile>,
     path: PathBuf,
     offset: u64,
     /// The hash of the first `offset` bytes; `None` after a restart, until it
@@ -70,9 +69,8 @@ impl Files {
     pub fn resume_upload(&self, id: UploadId) -> Result<Option<Upload>, FileError> {
         let Ok(found) = self.session(id)? else { return Ok(None) };
         let path = self.upload_folder(id).join(DATA);
-        let opened = OpenOptions::new().read(true).write(true).open(&path);
-        let data = opened.map_err(FileError::on("open", &path))?;
-        let offset = data.metadata().map_err(FileError::on("look at", &path))?.len();
+        let data = self.medium().open(&path).map_err(FileError::on("open", &path))?;
+        let offset = data.file().metadata().map_err(FileError::on("look at", &path))?.len();
         let algorithm = found.session.algorithm;
         let hasher = (offset == 0).then(|| Hasher::new(algorithm));
         Ok(Some(Upload { files: self.clone(), id, algorithm, data: Some(data), path, offset, hasher, started: offset }))
@@ -99,12 +97,12 @@ impl Files {
     fn begin(&self, id: UploadId, algorithm: Algorithm, session: Option<&Session>) -> Result<Upload, FileError> {
         self.disk().take(0)?;
         let folder = self.upload_folder(id);
-        DirBuilder::new().mode(0o700).create(&folder).map_err(FileError::on("create the folder", &folder))?;
+        self.medium().make_folder(&folder).map_err(FileError::on("create the folder", &folder))?;
         crash_point!("upload-folder-created");
         let path = folder.join(DATA);
-        let filled = session.map_or(Ok(()), |session| session::write(&folder, session)).and_then(|()| {
+        let filled = session.map_or(Ok(()), |session| session::write(self.medium(), &folder, session)).and_then(|()| {
             crash_point!("upload-session-written");
-            session::create(&path)
+            self.medium().create_new(&path).map_err(FileError::on("create", &path))
         });
         if filled.is_err() {
             // Half a session is of no use; what cannot be removed now is
@@ -161,7 +159,7 @@ impl Upload {
         if let Some(data) = &self.data
             && self.offset - self.started >= limits::UPLOAD_WRITEBACK_BYTES
         {
-            begin_writeback(data, self.started, self.offset);
+            begin_writeback(data.file(), self.started, self.offset);
             self.started = self.offset;
         }
         written
@@ -216,7 +214,7 @@ impl Upload {
             return Err(FileError::Stopped);
         }
         let data = self.data.as_ref().ok_or(FileError::Ended { id: self.id })?;
-        let found = data.metadata().map_err(FileError::on("look at", &self.path))?.len();
+        let found = data.file().metadata().map_err(FileError::on("look at", &self.path))?.len();
         if found != self.offset {
             return Err(FileError::Length { path: self.path.clone(), expected: self.offset, found });
         }
@@ -224,7 +222,7 @@ impl Upload {
         sync_bytes(data, &self.path)?;
         crash_point!("upload-data-synced");
         let place = shard.path().join(file.file_name());
-        fs::rename(&self.path, &place).map_err(|error| match error.kind() {
+        self.files.medium().rename(&self.path, &place).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => FileError::Ended { id: self.id },
             _ => FileError::on("rename", &self.path)(error),
         })?;
@@ -244,7 +242,7 @@ impl Upload {
         }
         let mut hasher = Hasher::new(algorithm);
         let data = self.data.as_ref().ok_or(FileError::Ended { id: self.id })?;
-        absorb(data, &self.path, self.offset, &mut hasher)?;
+        absorb(data.file(), &self.path, self.offset, &mut hasher)?;
         Ok(hasher.finish())
     }
 
@@ -256,13 +254,15 @@ impl Upload {
             return Ok(hasher);
         }
         let mut hasher = Hasher::new(self.algorithm);
-        absorb(data, &self.path, self.offset, &mut hasher)?;
+        absorb(data.file(), &self.path, self.offset, &mut hasher)?;
         Ok(hasher)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, File, OpenOptions};
+
     use super::*;
     use crate::chance::Chance;
     use crate::clock::Timestamp;
@@ -452,7 +452,7 @@ mod tests {
         let empty = Digest::sha256_of(b"");
         // A socket in place of the file: its sync fails.
         let (socket, _peer) = std::os::unix::net::UnixStream::pair().expect("a pair");
-        let real = upload.data.replace(File::from(std::os::fd::OwnedFd::from(socket)));
+        let real = upload.data.replace(OpenFile::unwatched(File::from(std::os::fd::OwnedFd::from(socket))));
         let error = upload.verify_and_seal(&empty).unwrap_err();
         assert!(matches!(error, SealError::File(FileError::Sync { .. })) && error.is_fatal(), "{error:?}");
         // A sync would work now; it is not asked for.
@@ -471,7 +471,7 @@ mod tests {
         let (_files, mut upload) = begin(&root, Algorithm::Sha256);
         upload.append(b"hello").expect("appended");
         let full = OpenOptions::new().read(true).write(true).open("/dev/full").expect("every Linux has it");
-        let real = upload.data.replace(full);
+        let real = upload.data.replace(OpenFile::unwatched(full));
         let error = upload.append(b" world").unwrap_err();
         assert!(error.is_full() && !error.is_fatal(), "{error:?}");
         assert_eq!(upload.offset(), 5);

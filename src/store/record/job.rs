@@ -44,19 +44,31 @@ pub enum JobAction {
     Scrub,
     /// Get the right bytes of what is damaged back.
     Heal,
+    /// Keep accounts in step with a directory, which there is none of.
+    LdapSync,
+    /// Clean up the accounts' database, which needs none.
+    CleanupDb,
 }
 
 impl JobAction {
     /// All kinds.
-    pub const ALL: [Self; 6] =
-        [Self::PollMirror, Self::PullMirrorTag, Self::PushMirrorTag, Self::OnlineGc, Self::Scrub, Self::Heal];
+    pub const ALL: [Self; 8] = [
+        Self::PollMirror,
+        Self::PullMirrorTag,
+        Self::PushMirrorTag,
+        Self::OnlineGc,
+        Self::Scrub,
+        Self::Heal,
+        Self::LdapSync,
+        Self::CleanupDb,
+    ];
 
     /// Whether the job itself waits in the queue; the others only show how a
     /// transfer fares, which has a row of its own.
     pub const fn is_queued(self) -> bool {
         match self {
             Self::PollMirror | Self::OnlineGc | Self::Scrub | Self::Heal => true,
-            Self::PullMirrorTag | Self::PushMirrorTag => false,
+            Self::PullMirrorTag | Self::PushMirrorTag | Self::LdapSync | Self::CleanupDb => false,
         }
     }
 
@@ -76,6 +88,8 @@ impl JobAction {
             Self::OnlineGc => "onlinegc",
             Self::Scrub => "scrub",
             Self::Heal => "heal",
+            Self::LdapSync => "ldap-sync",
+            Self::CleanupDb => "cleanup-db",
         }
     }
 }

@@ -184,7 +184,7 @@ pub struct Blob {
 /// Since when something is readable in a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Linked {
-    /// When it was linked last.
+    /// When it was linked last, on the store's own time line.
     pub at: Timestamp,
 }
 

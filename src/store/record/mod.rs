@@ -13,16 +13,22 @@ pub mod event;
 pub mod job;
 /// Manifests, blobs and what links them to repositories.
 pub mod manifest;
+/// Organizations: members, teams, grants.
+pub mod organization;
 /// Policies, their status, and walks over existing tags.
 pub mod policy;
 /// What is damaged, and the passes that look for it.
 pub mod quarantine;
 /// Repositories.
 pub mod repository;
+/// What an operator sets while the daemon runs.
+pub mod settings;
 /// Tags and their history.
 pub mod tag;
 /// Transfers to and from other registries.
 pub mod transfer;
+/// How much is held, and how much may be.
+pub mod usage;
 /// What was decided about a tag.
 pub mod verdict;
 
@@ -32,11 +38,14 @@ use serde::de::DeserializeOwned;
 pub use account::Account;
 pub use job::{Cron, Job, JobAction, JobStatus};
 pub use manifest::{Blob, Linked, ManifestBody, ManifestLinks, Referrer};
+pub use organization::{Grant, Member, OrganizationSize, Team};
 pub use policy::{Evaluation, Owner, Policy, PolicyBody, PolicyStatus, Remote};
 pub use quarantine::{Holder, Pass, Quarantined};
 pub use repository::{Counts, Repository};
+pub use settings::Settings;
 pub use tag::{Removal, TagPast, TagRemoved, TagValue};
 pub use transfer::{Direction, Transfer};
+pub use usage::{Quota, Usage};
 pub use verdict::{Decided, Verdict};
 
 /// Why stored bytes are no record.

@@ -12,7 +12,7 @@ pub struct Repository {
     pub number: RepoId,
     /// Its id in the management API.
     pub id: Id,
-    /// Everyone who signed in may read it.
+    /// Everyone may read it.
     pub is_public: bool,
     /// A line about it.
     pub short_description: String,

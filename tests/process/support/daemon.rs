@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 
 use super::curl::Client;
 use super::namespace::Namespace;
@@ -116,6 +116,19 @@ impl Daemon {
     /// The same, with a password on standard input.
     pub(crate) fn cli_with(&self, words: &[&str], input: &str) -> Ran {
         self.command(words).run_with(input.as_bytes())
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> Pid {
+        self.running.id()
+    }
+
+    /// The bytes that it has in memory.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.id().as_raw_nonzero());
+        let status = std::fs::read_to_string(path).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it runs");
+        line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap() * 1024
     }
 
     /// What it logged.

@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 /// Every program the tests run, and Debian's package of it.
 const PACKAGES: &[(&str, &str)] = &[
+    ("buildah", "buildah"),
     ("chroot", "coreutils"),
     ("curl", "curl"),
     ("debootstrap", "debootstrap"),
@@ -24,6 +25,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("mkfs.ext4", "e2fsprogs"),
     ("mount", "mount"),
     ("nsenter", "util-linux"),
+    ("openssl", "openssl"),
+    ("podman", "podman"),
     ("setpriv", "util-linux"),
     ("sh", "dash"),
     ("sha256sum", "coreutils"),

@@ -60,10 +60,14 @@ impl Running {
         }
     }
 
+    /// Its id.
+    pub(crate) fn id(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed()).expect("a process has an id")
+    }
+
     /// Sends it `signal`.
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(self.child.id().cast_signed()).expect("a process has an id");
-        kill_process(pid, signal).unwrap();
+        kill_process(self.id(), signal).unwrap();
     }
 
     /// Asks it to stop and waits; gives its exit code.

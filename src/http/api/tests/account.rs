@@ -71,28 +71,28 @@ async fn accounts_are_listed_in_pages_and_by_kind() {
             .iter()
             .map(|account: &Value| account["name"].as_str().unwrap().to_owned())
             .collect();
-        assert_eq!((&json["usersCount"], &json["orgsCount"]), (&json!(4), &json!(1)), "counts ignore the filter");
+        assert_eq!((&json["usersCount"], &json["orgsCount"]), (&json!(4), &json!(2)), "counts ignore the filter");
         let next = answer.headers.get("x-next-page-start").map_or("", |value| value.to_str().unwrap());
         assert_eq!(json["nextPageStart"], next);
         (names.join(" "), next.to_owned(), json["resourceCount"].as_u64().unwrap())
     };
     let row = |names: &str, next: &str, count| (names.to_owned(), next.to_owned(), count);
-    assert_eq!(list("").await, row("ann bob dev gone root", "", 5));
-    assert_eq!(list("?limit=2").await, row("ann bob", "dev", 5));
-    assert_eq!(list("?pageSize=2&start=dev").await, row("dev gone", "root", 5));
-    assert_eq!(list("?limit=100000&start=gone&order=%2Bname").await, row("gone root", "", 5));
+    assert_eq!(list("").await, row("ann bob dev docker-datacenter gone root", "", 6));
+    assert_eq!(list("?limit=2").await, row("ann bob", "dev", 6));
+    assert_eq!(list("?pageSize=2&start=dev").await, row("dev docker-datacenter", "gone", 6));
+    assert_eq!(list("?limit=100000&start=gone&order=%2Bname").await, row("gone root", "", 6));
     for (filter, names, count) in [
         ("users", "ann bob gone root", 4),
-        ("orgs", "dev", 1),
+        ("orgs", "dev docker-datacenter", 2),
         ("admins", "gone root", 2),
         ("non-admins", "ann bob", 2),
         ("active-users", "ann bob root", 3),
         ("inactive-users", "gone", 1),
-        ("inactive", "ann bob dev gone root", 5),
+        ("inactive", "ann bob dev docker-datacenter gone root", 6),
     ] {
         assert_eq!(list(&format!("?filter={filter}")).await, row(names, "", count), "{filter}");
     }
-    assert_eq!(list("?contains=O").await, row("bob gone root", "", 3));
+    assert_eq!(list("?contains=O").await, row("bob docker-datacenter gone root", "", 4));
     assert_eq!(
         site.expect(400, Ask::get(&format!("{ACCOUNTS}?limit=ten")).user("ann")).await.code(),
         "INVALID_PARAMETERS"

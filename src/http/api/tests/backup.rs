@@ -113,7 +113,7 @@ fn rows(store: &Store) -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
     let mut rows = Vec::new();
     for table in Table::ALL {
         read.walk(table, &Span::all(), Order::Forward, |key, value| {
-            let is_own = table == Table::Meta && [&b"generation"[..], b"instance"].contains(&key);
+            let is_own = table == Table::Meta && [&b"generation"[..], b"instance", b"usage"].contains(&key);
             if !is_own {
                 rows.push((table.name(), key.to_vec(), value.to_vec()));
             }

@@ -1,6 +1,8 @@
 //! The management API over real connections, with a second registry where a
 //! mirror needs one.
 
+/// What teams and accounts may do.
+mod access;
 /// Users and organizations.
 mod account;
 /// Backups.
@@ -9,10 +11,14 @@ mod backup;
 mod history;
 /// Jobs, and the daemon itself.
 mod job;
+/// Members and teams.
+mod member;
 /// Mirror policies.
 mod mirror;
 /// Promotion policies, decisions, promotion by hand.
 mod promotion;
+/// Quotas.
+mod quota;
 /// Repositories, tags, manifests.
 mod repository;
 /// Every path, and who may call it.

@@ -2,12 +2,14 @@
 
 use http::Method;
 
+use super::super::enzi::EnziRoute;
 use super::super::right::Right;
 use super::super::route::{ApiRoute, RouteError};
 use crate::access::Level;
 use crate::http::harness::{Ask, Site};
 use crate::oci::{Digest, RepoName};
 use crate::policy::Kind;
+use crate::registry::{Caller, Role};
 
 const ID: &str = "6ca8bea5-0993-48f2-b279-9b3cbe3da042";
 
@@ -25,9 +27,27 @@ fn calls() -> Vec<(Method, String, ApiRoute, &'static str)> {
         calls.push((method, path.to_owned(), route, right));
     };
     let (get, post, delete) = (Method::GET, Method::POST, Method::DELETE);
-    add(get.clone(), "/enzi/v0/accounts", ApiRoute::ListAccounts, "signed in");
-    add(post.clone(), "/enzi/v0/accounts", ApiRoute::CreateAccount, "system");
-    add(get.clone(), "/enzi/v0/accounts/ann", ApiRoute::GetAccount("ann".into()), "signed in");
+    for (method, path, route, right) in accounts() {
+        add(method, &format!("/enzi/v0{path}"), ApiRoute::Enzi(route), right);
+    }
+    let (bob, dev, web) = (|| "bob".to_owned(), || "dev".to_owned(), || "web".to_owned());
+    add(get.clone(), "/api/v0/accounts/language", ApiRoute::Language, "signed in");
+    add(delete.clone(), "/api/v0/accounts/bob", ApiRoute::DeleteNamespace(bob()), "system");
+    add(delete.clone(), "/api/v0/accounts/bob/repositories", ApiRoute::EmptyNamespace(bob()), "namespace");
+    add(get.clone(), "/api/v0/accounts/bob/settings", ApiRoute::UserSettings(bob()), "user");
+    add(Method::PATCH, "/api/v0/accounts/bob/settings", ApiRoute::UpdateUserSettings(bob()), "user");
+    let access = "/api/v0/accounts/ann/repositoryAccess/bob/app";
+    add(get.clone(), access, ApiRoute::UserAccess("ann".into(), repo()), "read-only");
+    let of_team = "/api/v0/accounts/dev/teams/web/repositoryAccess";
+    add(get.clone(), of_team, ApiRoute::TeamRepositories(dev(), web()), "member");
+    let namespace = "/api/v0/repositoryNamespaces/dev/teamAccess";
+    let one = format!("{namespace}/web");
+    add(get.clone(), namespace, ApiRoute::ListNamespaceAccess(dev()), "decided");
+    add(get.clone(), &one, ApiRoute::GetNamespaceAccess(dev(), web()), "decided");
+    add(Method::PUT, &one, ApiRoute::GrantNamespace(dev(), web()), "namespace");
+    add(delete.clone(), &one, ApiRoute::RevokeNamespace(dev(), web()), "namespace");
+    add(get.clone(), "/api/v0/meta/settings", ApiRoute::Settings, "system");
+    add(post.clone(), "/api/v0/meta/settings", ApiRoute::UpdateSettings, "system");
     add(get.clone(), "/api/v0/meta/features", ApiRoute::Features, "signed in");
     add(get.clone(), "/api/v0/admin/version", ApiRoute::Version, "signed in");
     add(post.clone(), "/api/v0/admin/verify", ApiRoute::Verify, "system");
@@ -37,6 +57,10 @@ fn calls() -> Vec<(Method, String, ApiRoute, &'static str)> {
     add(get.clone(), "/api/v0/repositories", ApiRoute::ListRepositories(None), "signed in");
     add(get.clone(), "/api/v0/repositories/bob", ApiRoute::ListRepositories(Some("bob".into())), "signed in");
     add(post.clone(), "/api/v0/repositories/bob", ApiRoute::CreateRepository("bob".into()), "namespace");
+    add(get.clone(), "/api/v0/quotas", ApiRoute::ListQuotas, "system");
+    add(Method::PUT, "/api/v0/quotas", ApiRoute::SetQuota(None), "system");
+    add(get.clone(), "/api/v0/quotas/bob", ApiRoute::GetQuotas("bob".into()), "namespace");
+    add(Method::PUT, "/api/v0/quotas/bob", ApiRoute::SetQuota(Some("bob".into())), "system");
     let below = |rest: &str| format!("/api/v0/repositories/bob/app{rest}");
     add(get.clone(), &below(""), ApiRoute::GetRepository(repo()), "read-only");
     add(Method::PATCH, &below(""), ApiRoute::UpdateRepository(repo()), "admin");
@@ -51,6 +75,9 @@ fn calls() -> Vec<(Method, String, ApiRoute, &'static str)> {
     add(get.clone(), &below("/tags/1.0/decisions"), ApiRoute::Decisions(repo(), tag()), "read-only");
     add(post.clone(), &below("/tags/1.0/promotion"), ApiRoute::PromoteTag(repo(), tag()), "read-only");
     add(post.clone(), &below("/tags/1.0/pushMirroring"), ApiRoute::PushTag(repo(), tag()), "read-only");
+    add(get.clone(), &below("/teamAccess"), ApiRoute::ListTeamAccess(repo()), "admin");
+    add(Method::PUT, &below("/teamAccess/web"), ApiRoute::GrantTeam(repo(), web()), "admin");
+    add(delete.clone(), &below("/teamAccess/web"), ApiRoute::RevokeTeam(repo(), web()), "admin");
     add(get.clone(), &below("/manifests"), ApiRoute::ListManifests(repo()), "read-only");
     let manifest = below(&format!("/manifests/{digest}"));
     add(delete.clone(), &manifest, ApiRoute::DeleteManifest(repo(), digest), "read-write");
@@ -88,6 +115,61 @@ fn calls() -> Vec<(Method, String, ApiRoute, &'static str)> {
     calls
 }
 
+/// The calls of the accounts API, in the same form.
+fn accounts() -> Vec<(Method, &'static str, EnziRoute, &'static str)> {
+    use EnziRoute as R;
+    let (get, put, post, patch, delete) = (Method::GET, Method::PUT, Method::POST, Method::PATCH, Method::DELETE);
+    let (bob, dev, web) = (|| "bob".to_owned(), || "dev".to_owned(), || "web".to_owned());
+    let id = || ID.parse().ok();
+    vec![
+        (get.clone(), "/accounts", R::ListAccounts, "signed in"),
+        (post.clone(), "/accounts", R::CreateAccount, "system"),
+        (patch.clone(), "/accounts", R::ChangeAccounts, "system"),
+        (get.clone(), "/accounts/bob", R::GetAccount(bob()), "signed in"),
+        (patch.clone(), "/accounts/bob", R::UpdateAccount(bob()), "account"),
+        (delete.clone(), "/accounts/bob", R::DeleteAccount(bob()), "system"),
+        (post.clone(), "/accounts/bob/changePassword", R::ChangePassword(bob()), "user"),
+        (get.clone(), "/accounts/bob/organizations", R::OrganizationsOf(bob()), "user"),
+        (get.clone(), "/id", R::WhoAmI, "signed in"),
+        (post.clone(), "/admin/importAccounts", R::ImportAccounts, "system"),
+        (get.clone(), "/accounts/dev/members", R::ListMembers(dev()), "member"),
+        (get.clone(), "/accounts/dev/members/bob", R::GetMember(dev(), bob()), "decided"),
+        (put.clone(), "/accounts/dev/members/bob", R::PutMember(dev(), bob()), "owner"),
+        (patch.clone(), "/accounts/dev/members/bob", R::PutMember(dev(), bob()), "owner"),
+        (delete.clone(), "/accounts/dev/members/bob", R::RemoveMember(dev(), bob()), "owner"),
+        (get.clone(), "/accounts/dev/members/bob/teams", R::TeamsOf(dev(), bob()), "member"),
+        (get.clone(), "/accounts/dev/teams", R::ListTeams(dev()), "member"),
+        (post.clone(), "/accounts/dev/teams", R::CreateTeam(dev()), "owner"),
+        (get.clone(), "/accounts/dev/teams/web", R::GetTeam(dev(), web()), "member"),
+        (patch.clone(), "/accounts/dev/teams/web", R::UpdateTeam(dev(), web()), "team"),
+        (delete.clone(), "/accounts/dev/teams/web", R::DeleteTeam(dev(), web()), "owner"),
+        (get.clone(), "/accounts/dev/teams/web/members", R::ListTeamMembers(dev(), web()), "member"),
+        (get.clone(), "/accounts/dev/teams/web/members/bob", R::GetTeamMember(dev(), web(), bob()), "member"),
+        (put.clone(), "/accounts/dev/teams/web/members/bob", R::PutTeamMember(dev(), web(), bob()), "team"),
+        (patch, "/accounts/dev/teams/web/members/bob", R::PutTeamMember(dev(), web(), bob()), "team"),
+        (delete.clone(), "/accounts/dev/teams/web/members/bob", R::RemoveTeamMember(dev(), web(), bob()), "team"),
+        (get.clone(), "/accounts/dev/teams/web/memberSyncConfig", R::TeamSync(dev(), web(), false), "team"),
+        (put.clone(), "/accounts/dev/teams/web/memberSyncConfig", R::TeamSync(dev(), web(), true), "team"),
+        (get.clone(), "/accounts/dev/teams/web/groupLinkConfig", R::TeamGroup(dev(), web(), false), "team"),
+        (put.clone(), "/accounts/dev/teams/web/groupLinkConfig", R::TeamGroup(dev(), web(), true), "team"),
+        (get.clone(), "/accounts/dev/adminMemberSyncConfig", R::OwnerSync(dev(), false), "owner"),
+        (put.clone(), "/accounts/dev/adminMemberSyncConfig", R::OwnerSync(dev(), true), "owner"),
+        (get.clone(), "/config/auth", R::AuthConfig(false), "system"),
+        (put.clone(), "/config/auth", R::AuthConfig(true), "system"),
+        (get.clone(), "/config/auth/ldap", R::LdapConfig(false), "system"),
+        (put, "/config/auth/ldap", R::LdapConfig(true), "system"),
+        (get.clone(), "/config/accounts", R::AccountsConfig, "system"),
+        (get.clone(), "/jobs", R::ListJobs, "system"),
+        (post.clone(), "/jobs", R::CreateJob, "system"),
+        (get.clone(), "/jobs/6ca8bea5-0993-48f2-b279-9b3cbe3da042", R::GetJob(id()), "system"),
+        (delete, "/jobs/6ca8bea5-0993-48f2-b279-9b3cbe3da042", R::CancelJob(id()), "system"),
+        (get.clone(), "/jobs/6ca8bea5-0993-48f2-b279-9b3cbe3da042/logs", R::JobLogs(id()), "system"),
+        (post, "/jobs/6ca8bea5-0993-48f2-b279-9b3cbe3da042/cancel", R::CancelJob(id()), "system"),
+        (get.clone(), "/workers", R::ListWorkers, "system"),
+        (get, "/workers/6ca8bea5-0993-48f2-b279-9b3cbe3da042/ping", R::PingWorker(id()), "system"),
+    ]
+}
+
 #[test]
 fn every_call_is_read_and_has_a_right() {
     let mut names = std::collections::BTreeSet::new();
@@ -98,8 +180,13 @@ fn every_call_is_read_and_has_a_right() {
         let found = match route.right() {
             Right::SignedIn => "signed in",
             Right::SystemAdmin(_) => "system",
+            Right::Account(_) => "account",
+            Right::User(_) => "user",
+            Right::Organization(_, Role::Member) => "member",
+            Right::Organization(_, Role::Owner) => "owner",
+            Right::Team(..) => "team",
             Right::Namespace(name) => {
-                assert_eq!(name, "bob");
+                assert!(name == "bob" || name == "dev");
                 "namespace"
             }
             Right::Repository(name, level) => {
@@ -112,8 +199,9 @@ fn every_call_is_read_and_has_a_right() {
         names.insert(route.name());
     }
     // One for each arm of `name`; the compiler sees that no arm is missing.
-    let page = include_str!("../route.rs");
-    assert_eq!(names.len(), page.matches("=> \"api.").count(), "a call is missing in the table of this test");
+    let (page, accounts) = (include_str!("../route.rs"), include_str!("../enzi/route.rs"));
+    let arms = page.matches("=> \"api.").count() + accounts.matches("=> \"enzi.").count();
+    assert_eq!(names.len(), arms, "a call is missing in the table of this test");
 }
 
 #[test]
@@ -161,16 +249,31 @@ fn what_is_no_call_says_why() {
 async fn the_table_of_rights_holds_for_strangers_and_the_nameless() {
     let site = Site::open().await;
     site.push_image("bob", "bob/app", "1.0", b"layer").await;
+    let registry = site.state.registry().clone();
+    registry.create_team(&Caller::System, "dev", ("web".into(), String::new())).await.unwrap();
     let absent = |path: &str| path.replace("bob/app", "bob/xyz");
     for (method, path, route, _) in calls() {
-        let nameless = site.expect(401, Ask::new(method.clone(), &path)).await;
-        assert_eq!(nameless.code(), "NOT_AUTHENTICATED");
+        let nameless = site.send(Ask::new(method.clone(), &path)).await;
+        if matches!(route, ApiRoute::ListRepositories(_)) {
+            assert_eq!(nameless.json(), serde_json::json!({ "repositories": [] }), "nothing is public");
+        } else {
+            assert_eq!((nameless.status.as_u16(), nameless.code().as_str()), (401, "NOT_AUTHENTICATED"), "{path}");
+            assert!(nameless.headers.contains_key("www-authenticate"));
+        }
         site.expect(401, Ask::new(method.clone(), &path).user("gone")).await;
         let ask = |path: &str| Ask::new(method.clone(), path).user("ann").body("not json");
         let answer = site.send(ask(&path)).await;
         match route.right() {
             Right::SignedIn => assert_ne!(answer.status, 403, "{method} {path}"),
-            Right::SystemAdmin(_) | Right::Namespace(_) => {
+            Right::SystemAdmin(_)
+            | Right::Namespace(_)
+            | Right::Account(_)
+            | Right::User(_)
+            | Right::Organization(..)
+            | Right::Team(..) => {
+                assert_eq!((answer.status.as_u16(), answer.code().as_str()), (403, "NOT_AUTHORIZED"), "{path}");
+            }
+            Right::Decided(_) if !path.contains("bob/app") => {
                 assert_eq!((answer.status.as_u16(), answer.code().as_str()), (403, "NOT_AUTHORIZED"), "{path}");
             }
             Right::Repository(_, Level::ReadOnly | Level::ReadWrite | Level::Admin) | Right::Decided(_) => {

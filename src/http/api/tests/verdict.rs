@@ -4,9 +4,9 @@ use http::StatusCode;
 
 use super::super::error::ApiError;
 use super::super::route::RouteError;
-use crate::access::Level;
+use crate::access::{Level, NoLevel};
 use crate::chance::Chance;
-use crate::http::{BodyError, RequestId};
+use crate::http::{BodyError, RequestId, SignInError};
 use crate::identity::PasswordError;
 use crate::limits;
 use crate::oci::condition::{ConditionError, Unmet};
@@ -15,6 +15,7 @@ use crate::oci::{Digest, Reference, RepoName, Tag};
 use crate::policy::Kind;
 use crate::registry::RegistryError;
 use crate::registry::condition::{Refused, Subject};
+use crate::registry::quota::{Bounded, Exceeded};
 use crate::store::StoreError;
 use crate::store::backup::BackupOver;
 use crate::store::file::BlobFile;
@@ -30,6 +31,8 @@ fn refusals() -> Vec<(ApiError, u16, &'static str)> {
     let name_error = || "x".parse::<RepoName>().unwrap_err();
     let tag_error = || ".".parse::<Tag>().unwrap_err();
     let mut table: Vec<(ApiError, u16, &'static str)> = vec![
+        (SignInError::Missing.into(), 401, "NOT_AUTHENTICATED"),
+        (SignInError::Store(StoreError::Stopped).into(), 500, "INTERNAL_ERROR"),
         (RouteError::Nothing.into(), 404, "NOT_FOUND"),
         (RouteError::Method { allow: "GET".into() }.into(), 405, "NOT_ALLOWED"),
         (RouteError::Repository { name: "x".into(), source: name_error() }.into(), 404, "NO_SUCH_REPOSITORY"),
@@ -45,8 +48,15 @@ fn refusals() -> Vec<(ApiError, u16, &'static str)> {
         (ApiError::Namespace { namespace: "dev".into() }, 403, "NOT_AUTHORIZED"),
         (ApiError::RepositoryName { name: "x".into(), source: name_error() }, 400, "INVALID_REPOSITORY_NAME"),
         (ApiError::Visibility("hidden".into()), 400, "INVALID_REPOSITORY_VISIBILITY"),
+        (NoLevel("owner".into()).into(), 400, "INVALID_ACCESS_LEVEL"),
+        (ApiError::Settings("no".into()), 400, "INVALID_SETTINGS"),
+        (ApiError::UserSettings, 400, "INVALID_USER_SETTINGS"),
         (ApiError::TagName(tag_error()), 400, "INVALID_TAG_NAME"),
         (ApiError::NoPassword, 400, "INVALID_PASSWORD"),
+        (ApiError::ForeignHash, 400, "INVALID_PASSWORD"),
+        (ApiError::WrongPassword, 400, "PASSWORD_INCORRECT"),
+        (ApiError::NoDirectory, 400, "LDAP_NOT_CONFIGURED"),
+        (ApiError::NoSuchWorker, 404, "NO_SUCH_WORKER"),
         (PasswordError::TooShort { chars: 1 }.into(), 400, "INVALID_PASSWORD"),
         (PasswordError::TooLong { bytes: 9_999 }.into(), 400, "INVALID_PASSWORD"),
         (ApiError::Policy { kind: Kind::Promotion, why: "no".into() }, 400, "INVALID_PROMOTION_POLICY"),
@@ -63,6 +73,7 @@ fn refusals() -> Vec<(ApiError, u16, &'static str)> {
         (ApiError::NoSuchFile(BlobFile { digest, upload: session }), 404, "NO_SUCH_FILE"),
         (ApiError::KeysLocal, 403, "NOT_AUTHORIZED"),
     ];
+    let exceeded = Exceeded { of: Bounded::All, limit: 5, used: 4, reserved: 0, needed: 2 };
     let subject = Subject::Tag(tag.clone());
     let refused = Refused { unmet: Unmet::IfMatch, subject, repository: repo(), there: Some(digest) };
     let of_registry = [
@@ -74,6 +85,24 @@ fn refusals() -> Vec<(ApiError, u16, &'static str)> {
         (RegistryError::AccountExists { name: "ann".into() }, 400, "ACCOUNT_EXISTS"),
         (RegistryError::AccountUnknown { name: "ann".into() }, 404, "NO_SUCH_ACCOUNT"),
         (RegistryError::AccountName { name: "Ann".into() }, 400, "INVALID_ACCOUNT_NAME"),
+        (RegistryError::OrganizationUnknown { name: "ann".into() }, 404, "NO_SUCH_ACCOUNT"),
+        (RegistryError::UserUnknown { name: "dev".into() }, 404, "NO_SUCH_ACCOUNT"),
+        (RegistryError::TeamUnknown { team: "qa".into(), organization: "dev".into() }, 404, "NO_SUCH_TEAM"),
+        (RegistryError::TeamExists { team: "qa".into(), organization: "dev".into() }, 400, "TEAM_EXISTS"),
+        (RegistryError::TeamName { name: "".into() }, 400, "INVALID_TEAM_NAME"),
+        (RegistryError::TooManyTeams { organization: "dev".into() }, 400, "TOO_MANY_TEAMS"),
+        (RegistryError::MemberUnknown { user: "ann".into(), of: "dev".into() }, 404, "NO_SUCH_MEMBER"),
+        (RegistryError::NoOrganization { namespace: "ann".into() }, 400, "NOT_AN_ORGANIZATION"),
+        (
+            RegistryError::GrantUnknown { team: "qa".into(), namespace: "dev".into() },
+            404,
+            "NO_SUCH_NAMESPACE_TEAM_ACCESS",
+        ),
+        (RegistryError::NoAccess { account: "ann".into(), repository: repo() }, 404, "NO_SUCH_REPOSITORY_ACCESS"),
+        (RegistryError::NotFor { who: "a system admin" }, 403, "NOT_AUTHORIZED"),
+        (RegistryError::SystemAccount { name: "dev".into() }, 403, "NOT_AUTHORIZED"),
+        (RegistryError::TextTooLong, 400, "INVALID_PARAMETERS"),
+        (RegistryError::Overtaken { name: "ann".into() }, 409, "CONFLICT"),
         (RegistryError::BlobUnknown { digest, repository: repo() }, 404, "NO_SUCH_REF"),
         (RegistryError::Quarantined { held: crate::store::quarantine::Held::blob(digest) }, 409, "QUARANTINED"),
         (RegistryError::StillNamed { digest, repository: repo() }, 409, "STILL_REFERENCED"),
@@ -104,7 +133,9 @@ fn refusals() -> Vec<(ApiError, u16, &'static str)> {
         (RegistryError::BlobTooLarge, 413, "TOO_LARGE"),
         (RegistryError::PolicyUnknown { repository: repo() }, 404, "NO_SUCH_POLICY"),
         (RegistryError::TooManyPolicies { repository: repo() }, 400, "TOO_MANY_POLICIES"),
+        (exceeded.into(), 403, "QUOTA_EXCEEDED"),
         (RegistryError::Full, 507, "INSUFFICIENT_STORAGE"),
+        (RegistryError::Exhausted, 503, "UNAVAILABLE"),
         (RegistryError::Store(StoreError::Stopped), 503, "UNAVAILABLE"),
         (RegistryError::Store(StoreError::Panicked("here")), 500, "INTERNAL_ERROR"),
     ];

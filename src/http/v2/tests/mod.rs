@@ -13,9 +13,13 @@ mod list;
 mod pull;
 /// Every way to get bytes and manifests in.
 mod push;
+/// Quotas.
+mod quota;
 /// Bad input, one refusal each.
 mod refuse;
 /// Who may do what, and what the others are told.
 mod rights;
 /// What a server needs, row by row.
 mod rows;
+/// What a server has too little of: room on the disk, memory, patience.
+mod scarce;

@@ -204,7 +204,7 @@ async fn an_operator_may_refuse_what_lacks_parts() {
     for (sparse, image_status, index_status) in
         [(Sparse::Images, 201, 201), (Sparse::Indexes, 404, 201), (Sparse::Refused, 404, 404)]
     {
-        let site = Site::open_with(Options { sparse }).await;
+        let site = Site::open_with(Options { sparse, ..Options::default() }).await;
         let config = site.push_blob("ann", "ann/app", b"{}").await;
         let here = site.push_blob("ann", "ann/app", b"layer").await;
         let put = |tag: &str, kind: MediaType, body: serde_json::Value| {

@@ -1,10 +1,13 @@
 //! Who may do what, and what the others are told: nothing that a repository
 //! which is not there would not tell.
 
+use crate::access::Level;
 use crate::http::harness::{Ask, Site};
 use crate::oci::Digest;
 use crate::registry::Caller;
+use crate::registry::grant::Place;
 use crate::registry::repository::Settings;
+use crate::registry::settings::SettingsChange;
 
 #[tokio::test]
 async fn a_strangers_repository_and_a_missing_one_answer_alike() {
@@ -142,5 +145,138 @@ async fn an_immutable_tag_is_refused_in_dtrs_words() {
         assert_eq!((answer.code().as_str(), answer.message().as_str()), ("UNKNOWN", expected));
     }
     site.expect(404, Ask::head("/v2/ann/app/manifests/new").user("ann")).await;
+    site.close().await;
+}
+
+/// An anonymous one reads what is public and is told to sign in for anything
+/// else, whatever it is: programs wait for that before they say who they are.
+#[tokio::test]
+async fn who_says_no_name_reads_what_is_public_and_is_told_to_sign_in_for_the_rest() {
+    let site = Site::open().await;
+    let manifest = site.push_image("bob", "bob/app", "1.0", b"layer").await;
+    let blob = Digest::sha256_of(b"layer");
+    let public = |is_public| {
+        let settings = Settings { is_public: Some(is_public), ..Settings::default() };
+        let registry = site.state.registry().clone();
+        async move { registry.update_repository(&Caller::System, &"bob/app".parse().unwrap(), settings).await.unwrap() }
+    };
+    let reads = |repository: &str| {
+        let path = |rest: &str| format!("/v2/{repository}/{rest}");
+        [
+            Ask::get(&path("tags/list")),
+            Ask::get(&path("manifests/1.0")),
+            Ask::head(&path(&format!("manifests/{manifest}"))),
+            Ask::get(&path(&format!("blobs/{blob}"))),
+            Ask::get(&path(&format!("referrers/{manifest}"))),
+        ]
+    };
+    for ask in reads("bob/app").into_iter().chain(reads("bob/xyz")) {
+        let answer = site.expect(401, ask).await;
+        assert!(answer.headers.contains_key("www-authenticate"));
+    }
+    public(true).await;
+    for ask in reads("bob/app") {
+        site.expect(200, ask.clone()).await;
+        // What programs send that were given nothing to send.
+        site.expect(200, ask.clone().header("authorization", "Basic Og==")).await;
+        // A name that is wrong is not as good as none.
+        site.expect(401, ask.header("authorization", &crate::http::harness::basic("ann", "wrong horse"))).await;
+    }
+    let listed = site.expect(200, Ask::get("/api/v0/repositories")).await.json();
+    assert_eq!(listed["repositories"][0]["name"], "app");
+    assert_eq!(listed["repositories"].as_array().unwrap().len(), 1);
+    site.expect(200, Ask::get("/api/v0/repositories/bob/app/tags")).await;
+    for ask in [
+        Ask::get("/v2/"),
+        Ask::get("/v2/_catalog"),
+        Ask::post("/v2/bob/app/blobs/uploads/"),
+        Ask::put("/v2/bob/app/manifests/1.0").body("{"),
+        Ask::delete("/v2/bob/app/manifests/1.0"),
+        Ask::get("/api/v0/repositories/bob/app/promotionPolicies"),
+        Ask::delete("/api/v0/repositories/bob/app"),
+        Ask::get("/api/v0/repositories/bob/other"),
+    ] {
+        site.expect(401, ask).await;
+    }
+    public(false).await;
+    for ask in reads("bob/app") {
+        site.expect(401, ask).await;
+    }
+    site.close().await;
+}
+
+#[tokio::test]
+async fn an_operator_may_want_everyone_to_sign_in() {
+    let options = crate::registry::Options { signed_in_only: true, ..Default::default() };
+    let site = Site::open_with(options).await;
+    site.push_image("bob", "bob/app", "1.0", b"layer").await;
+    let public = Settings { is_public: Some(true), ..Settings::default() };
+    site.state.registry().update_repository(&Caller::System, &"bob/app".parse().unwrap(), public).await.unwrap();
+    for path in ["/v2/bob/app/manifests/1.0", "/api/v0/repositories"] {
+        site.expect(401, Ask::get(path)).await;
+        site.expect(401, Ask::get(path).header("authorization", "Basic Og==")).await;
+        site.expect(200, Ask::get(path).user("ann")).await;
+    }
+    site.close().await;
+}
+
+/// A member of a team pushes and pulls as its grant says, and no longer from
+/// the request on that comes after it was taken out.
+#[tokio::test]
+async fn a_teams_grant_holds_while_one_is_in_the_team() {
+    let site = Site::open().await;
+    let registry = site.state.registry().clone();
+    let system = &Caller::System;
+    registry.create_repository(system, &"dev/app".parse().unwrap(), Settings::default()).await.unwrap();
+    registry.create_team(system, "dev", ("web".into(), String::new())).await.unwrap();
+    let place = || Place::Repository("dev/app".parse().unwrap());
+    let read = || Ask::get("/v2/dev/app/tags/list").user("ann");
+    registry.grant(system, place(), "web", Level::ReadOnly).await.unwrap();
+    site.expect(404, read()).await;
+    registry.put_team_member(system, ("dev", "web"), "ann", None).await.unwrap();
+    site.expect(200, read()).await;
+    site.expect(403, Ask::post("/v2/dev/app/blobs/uploads/").user("ann")).await;
+    registry.grant(system, place(), "web", Level::ReadWrite).await.unwrap();
+    site.push_image("ann", "dev/app", "1.0", b"layer").await;
+    let catalog = site.expect(200, Ask::get("/v2/_catalog").user("ann")).await.json();
+    assert_eq!(catalog, serde_json::json!({ "repositories": ["ann/app", "ann/other", "dev/app"] }));
+    let session = site.expect(202, Ask::post("/v2/dev/app/blobs/uploads/").user("ann")).await;
+    registry.remove_member(system, "dev", "ann").await.unwrap();
+    site.expect(404, read()).await;
+    site.expect(404, Ask::patch(session.header("location")).user("ann").body("x")).await;
+    let catalog = site.expect(200, Ask::get("/v2/_catalog").user("ann")).await.json();
+    assert_eq!(catalog, serde_json::json!({ "repositories": ["ann/app", "ann/other"] }));
+    site.close().await;
+}
+
+#[tokio::test]
+async fn a_push_makes_a_repository_where_that_is_allowed_and_nowhere_else() {
+    let site = Site::open().await;
+    let registry = site.state.registry().clone();
+    let begin = |repository: &str, user: &str| Ask::post(&format!("/v2/{repository}/blobs/uploads/")).user(user);
+    site.expect(404, begin("ann/new", "ann")).await;
+    let change = SettingsChange { create_on_push: Some(true) };
+    assert!(registry.update_settings(&Caller::System, change).await.unwrap().create_on_push);
+    // A layer, the whole image, and a manifest alone.
+    site.push_image("ann", "ann/new/deep", "1.0", b"layer").await;
+    let made = registry.repository(&Caller::System, &"ann/new/deep".parse().unwrap()).unwrap().0;
+    assert!(!made.is_public);
+    let empty = Digest::sha256_of(b"mounted");
+    site.expect(202, Ask::post(&format!("/v2/ann/mount/blobs/uploads/?mount={empty}&from=ann/app")).user("ann")).await;
+    let index = serde_json::json!({ "schemaVersion": 2, "mediaType": crate::oci::MediaType::OciIndex.as_str(), "manifests": [] });
+    site.push_manifest("ann", "ann/index", "1.0", &index).await;
+    // Not for others, not where there is nobody, not by reading.
+    site.expect(404, begin("ann/eves", "bob")).await;
+    site.expect(404, begin("dev/app", "ann")).await;
+    site.expect(404, begin("nobody/app", "root")).await;
+    site.expect(404, Ask::get("/v2/ann/read/tags/list").user("ann")).await;
+    for name in ["ann/eves", "dev/app", "nobody/app", "ann/read"] {
+        assert!(registry.repository(&Caller::System, &name.parse().unwrap()).is_err(), "{name}");
+    }
+    // An owner of the organization may; a member may not.
+    registry.put_member(&Caller::System, "dev", "ann", None).await.unwrap();
+    site.expect(404, begin("dev/app", "ann")).await;
+    registry.put_member(&Caller::System, "dev", "ann", Some(true)).await.unwrap();
+    site.expect(202, begin("dev/app", "ann")).await;
     site.close().await;
 }

@@ -12,6 +12,7 @@ const ROWS: &[(&str, &[&str])] = &[
         &["push: a_blob_in_chunks_and_what_an_early_late_or_lying_chunk_is_told"],
     ),
     ("a session without bytes stands at 0-0", &["rows: a_session_without_bytes_stands_at_zero"]),
+    ("Content-Range has the specification's form alone", &["push: a_chunk_whose_range_is_of_another_form_is_refused"]),
     (
         "Content-Range agrees with the length, or 416; none is a stream",
         &["push: a_chunk_that_is_refused_leaves_the_session_as_it_was", "push: a_blob_as_docker_streams_it"],
@@ -63,6 +64,7 @@ const ROWS: &[(&str, &[&str])] = &[
         "HEAD has length and digest",
         &["pull: a_manifest_is_served_as_stored_whatever_is_accepted", "rows: a_blobs_head_has_length_and_digest"],
     ),
+    ("schema 1 is refused in words", &["refuse: manifests_that_are_none"]),
     ("blob ranges: 206, 416", &["pull: a_blob_in_whole_and_in_part"]),
     (
         "tags/list: order, n=0, Link, last, 404",
@@ -74,7 +76,18 @@ const ROWS: &[(&str, &[&str])] = &[
     ),
     ("DELETE: 202, then 404 at once", &["push: what_was_deleted_is_gone_at_once"]),
     ("every 401 has a challenge", &["refuse: nobody_is_told_anything_before_signing_in"]),
-    ("429 has Retry-After", &["error: every_refusal_has_its_status_code_and_headers"]),
+    (
+        "429 has Retry-After",
+        &[
+            "error: every_refusal_has_its_status_code_and_headers",
+            "scarce: a_client_that_asks_too_much_is_told_when_to_come_back",
+        ],
+    ),
+    (
+        "507 has Retry-After, and comes before the bytes",
+        &["scarce: an_upload_is_refused_before_it_begins_when_there_is_no_room"],
+    ),
+    ("Warning where there is something to say", &["scarce: whoever_pushes_what_is_not_whole_is_warned"]),
     ("?ns= leads nowhere else", &["rows: ns_is_a_word_of_the_clients_own"]),
     ("Location is a path", &["push: a_blob_in_one_request", "rows: a_session_without_bytes_stands_at_zero"]),
 ];
@@ -89,6 +102,7 @@ fn every_row_has_a_test() {
         ("refuse", include_str!("refuse.rs")),
         ("rights", include_str!("rights.rs")),
         ("rows", include_str!("rows.rs")),
+        ("scarce", include_str!("scarce.rs")),
     ];
     for (row, tests) in ROWS {
         assert!(!tests.is_empty(), "{row}");

@@ -4,7 +4,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::support::{ADMIN, Daemon, Image, Layout, PASSWORD, Run as _, program, sha256, turn, until};
+use super::assert_same_blobs;
+use crate::support::{ADMIN, Daemon, Image, Layout, PASSWORD, Run as _, program, turn, until};
 
 /// What skopeo is told of the registry, on the side that is `src` or `dest`.
 fn signed_in(daemon: &Daemon, side: &str) -> Vec<String> {
@@ -25,20 +26,6 @@ fn pull(daemon: &Daemon, from: &str, layout: &Path) {
     let (from, to) = (format!("docker://{}/{from}", daemon.address()), format!("oci:{}", layout.display()));
     let flags = signed_in(daemon, "src");
     program("skopeo").args(["copy", "--all", "--preserve-digests"]).args(flags).args([from, to]).run().good();
-}
-
-/// Every blob of `sent` is in `got`, under the same name and hashing to it.
-fn assert_same_blobs(sent: &Path, got: &Path) {
-    let names = |layout: &Path| {
-        let entries = std::fs::read_dir(layout.join("blobs/sha256")).unwrap();
-        let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    };
-    assert_eq!(names(got), names(sent));
-    for name in names(got) {
-        assert_eq!(sha256(&got.join("blobs/sha256").join(&name)), name);
-    }
 }
 
 #[tokio::test]
