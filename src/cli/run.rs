@@ -14,8 +14,8 @@ use super::error::CliError;
 use super::locate::locate;
 use super::terminal::{Exit, Terminal, cell, rows};
 use super::{
-    account, backup, daemon, gc, generate, job, promotion, pull_mirror, push_mirror, repository, restore, scrub, tag,
-    verify, why,
+    account, backup, certificate, daemon, gc, generate, job, promotion, pull_mirror, push_mirror, repository, restore,
+    robot, scrub, tag, token, verify, why,
 };
 use crate::config::Environment;
 
@@ -136,6 +136,9 @@ async fn dispatch(
         Command::Backup(wanted) => backup::run(wanted, arguments, environment, terminal).await?,
         Command::Restore(wanted) => restore::run(wanted, arguments, environment, terminal).await?,
         Command::Account(_)
+        | Command::Token(_)
+        | Command::Robot(_)
+        | Command::Certificate(_)
         | Command::Repository(_)
         | Command::Tag(_)
         | Command::Promotion(_)
@@ -156,6 +159,9 @@ async fn dispatch(
 async fn ask(command: &Command, session: &mut Session<'_, '_>) -> Result<(), CliError> {
     match command {
         Command::Account(command) => account::run(command, session).await,
+        Command::Token(command) => token::run(command, session).await,
+        Command::Robot(command) => robot::run(command, session).await,
+        Command::Certificate(command) => certificate::run(command, session).await,
         Command::Repository(command) => repository::run(command, session).await,
         Command::Tag(command) => tag::run(command, session).await,
         Command::Promotion(command) => promotion::run(command, session).await,

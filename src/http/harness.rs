@@ -29,7 +29,8 @@ use tokio::net::{TcpStream, UnixStream};
 use super::{Options, Parts, Spec, State, bind, handle, serve};
 use crate::chance::Chance;
 use crate::clock::{Clock, Timestamp};
-use crate::identity::{Keyring, Passwords};
+use crate::identity::token::TOKEN_KEY;
+use crate::identity::{Guesses, Keyring, Passwords, Signer};
 use crate::jobs::Remotes;
 use crate::lifecycle::Scope;
 use crate::oci::{Digest, MediaType};
@@ -84,6 +85,12 @@ impl Site {
 
     /// The same, set up by an operator.
     pub(crate) async fn open_with(options: registry::Options) -> Self {
+        // A table of refusals is full of wrong passwords.
+        Self::open_counting(options, Guesses::allowing(u32::MAX, Duration::ZERO)).await
+    }
+
+    /// The same, with a count of wrong passwords.
+    pub(crate) async fn open_counting(options: registry::Options, guesses: Guesses) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let chance = Chance::system();
         let clock = Clock::manual(Timestamp::from_micros(1_700_000_000_000_000));
@@ -97,7 +104,9 @@ impl Site {
         let state = {
             let key_files = vec![("sealing.key", folder.path().join("sealing-keys"))];
             let scrub = crate::jobs::scrub::Settings { schedule: "@every 30h".parse().ok(), ..Default::default() };
-            State::new(Parts { registry, passwords, ca_pem, remotes, key_files, scrub })
+            let instance = registry.store().instance();
+            let signer = Signer::open_or_create(&folder.path().join(TOKEN_KEY), instance, &chance).unwrap();
+            State::new(Parts { registry, passwords, signer, guesses, ca_pem, remotes, key_files, scrub })
         };
         state.set_ready(true);
         let tcp = Spec::Tcp { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), tls: None };

@@ -40,6 +40,9 @@ pub mod state;
 /// Who is calling.
 pub mod sign_in;
 
+/// Docker's token service, and sessions.
+pub mod token;
+
 /// Conditions of requests.
 mod condition;
 
@@ -70,7 +73,7 @@ pub use query::Query;
 pub use request_id::RequestId;
 pub use route::Route;
 pub use serve::handle;
-pub use sign_in::{CHALLENGE, SignInError, sign_in};
+pub use sign_in::{CHALLENGE, ShownCertificate, SignInError, SignedIn, sign_in};
 pub use socket::SocketError;
 pub use state::{Parts, State, Trouble};
 pub use tls::Tls;

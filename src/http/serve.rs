@@ -13,8 +13,10 @@ use super::query::Query;
 use super::request_body::{RequestBody, lend};
 use super::request_id::{self, RequestId};
 use super::route::Route;
-use super::sign_in::{CHALLENGE, SignInError, sign_in};
-use super::{Body, State, api, health, v2};
+use super::sign_in::{CHALLENGE, SignInError, sign_in, sign_in_to_manage};
+use super::token::challenge;
+use super::{Body, State, api, health, token, v2};
+use crate::registry::Caller;
 use crate::store::error_chain;
 
 /// What every answer carries, unless a handler knows better: this origin shows
@@ -95,13 +97,15 @@ async fn routed(
 ) -> Response<Body> {
     match route {
         Route::V2(call) => registry(state, call, parts, body, peer).await,
-        Route::Api => match sign_in(state, &parts.headers, peer).await {
-            Ok(caller) => {
+        Route::Api => match sign_in_to_manage(state, parts, query, peer).await {
+            Ok(known) => {
+                let caller = known.caller;
                 tracing::Span::current().record("caller.name", caller.label());
                 api::handle(state, caller, peer.local, parts, parts.uri.path(), query, body).await
             }
             Err(error) => unknown_caller(&error),
         },
+        Route::Auth(auth) => token::handle(state, auth, parts, query, body, peer).await,
         Route::Ca => health::ca(state),
         Route::Ping => health::ping(state),
         Route::Health => health::health(state),
@@ -127,27 +131,52 @@ async fn registry(
     body: RequestBody,
     peer: Peer,
 ) -> Response<Body> {
-    let answered = async {
-        let caller = sign_in(state, &parts.headers, peer).await?;
-        tracing::Span::current().record("caller.name", caller.label());
-        v2::handle(state, &caller, call?, parts, body).await
+    let refuse = |error: v2::Error| {
+        let id = parts.extensions.get::<RequestId>().expect("`handle` puts it there");
+        error.into_response(id)
     };
-    let mut response = match answered.await {
-        Ok(response) => response,
+    let mut response = match admit(state, call.as_ref(), parts, peer).await {
+        Ok(caller) => {
+            let answered = async { v2::handle(state, &caller, call?, parts, body).await };
+            answered.await.unwrap_or_else(refuse)
+        }
         Err(error) => {
-            let id = parts.extensions.get::<RequestId>().expect("`handle` puts it there");
-            v2::Error::into_response(error, id)
+            let challenge = challenge::to(parts, peer, call.as_ref().ok(), &error);
+            let mut response = refuse(error.into());
+            if response.status() == StatusCode::UNAUTHORIZED {
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+            }
+            response
         }
     };
     response.headers_mut().insert(v2::API_VERSION, HeaderValue::from_static("registry/2.0"));
     response
 }
 
+/// Who calls the registry API, if it may be called so.
+async fn admit(
+    state: &State,
+    _call: Result<&v2::Call, &v2::CallError>,
+    parts: &Parts,
+    peer: Peer,
+) -> Result<Caller, SignInError> {
+    let caller = sign_in(state, parts, peer).await?.caller;
+    tracing::Span::current().record("caller.name", caller.label());
+    Ok(caller)
+}
+
 /// The management API's words for a caller without a name, in DTR's shape.
 fn unknown_caller(error: &SignInError) -> Response<Body> {
     let mut response = match error {
-        SignInError::Missing | SignInError::Malformed | SignInError::Repeated | SignInError::Wrong => {
-            plain(StatusCode::UNAUTHORIZED, "NOT_AUTHENTICATED", &error.to_string())
+        SignInError::Missing
+        | SignInError::Malformed
+        | SignInError::Repeated
+        | SignInError::Wrong
+        | SignInError::Token => plain(StatusCode::UNAUTHORIZED, "NOT_AUTHENTICATED", &error.to_string()),
+        SignInError::TooMany { .. } => {
+            let mut response = plain(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS", &error.to_string());
+            response.headers_mut().extend(error.retry_after().map(|wait| (header::RETRY_AFTER, wait)));
+            return response;
         }
         SignInError::Store(_) => {
             tracing::error!(error = error_chain(error), "a request failed");

@@ -9,6 +9,7 @@ use crate::oci::page::Page;
 use crate::store::record::Repository;
 use crate::store::{Snapshot, StoreError, repo};
 
+use super::caller::ROBOT_MARK;
 use super::{Caller, Registry, RegistryError};
 
 impl Registry {
@@ -35,8 +36,11 @@ impl Registry {
             ControlFlow::Continue(())
         };
         let last = page.last.as_deref();
-        if caller.is_admin(&read)? {
-            repo::walk(&read, namespace, last, |name, record| Ok(take(name, record)))?;
+        if caller.is_admin_somewhere(&read)? {
+            repo::walk(&read, namespace, last, |name, record| {
+                let is_seen = caller.level(&read, name.namespace(), Some(&record))?.is_some();
+                Ok(if is_seen { take(name, record) } else { ControlFlow::Continue(()) })
+            })?;
             return Ok((found, more));
         }
         // What the caller may see is looked up, not what is there: a page costs
@@ -65,7 +69,10 @@ fn seen(
 ) -> Result<BTreeSet<RepoName>, StoreError> {
     let most = entries.saturating_add(1);
     let mut names = BTreeSet::new();
-    let own = caller.label();
+    let own = match caller {
+        Caller::System | Caller::Account { .. } => caller.label(),
+        Caller::Robot { name, .. } => name.split(ROBOT_MARK).next().unwrap_or_default(),
+    };
     if namespace.is_none_or(|asked| asked == own) {
         repo::walk(read, Some(own), last, |name, _| {
             names.insert(name);

@@ -7,6 +7,8 @@
 //! for the store's writer: their `check` refuses with a [`RegistryError`],
 //! their `apply` keeps links, tags and events in step in one commit.
 
+/// Access tokens, and who shows one.
+pub mod access_token;
 /// Users and organizations.
 pub mod account;
 /// Blobs: read, mount, delete.
@@ -15,6 +17,8 @@ pub mod blob;
 pub mod caller;
 /// The list of repositories.
 pub mod catalog;
+/// Which account a client certificate stands for.
+pub mod certified;
 /// What clients have been told is here.
 mod claims;
 /// Removing what nothing needs.
@@ -41,6 +45,8 @@ pub mod quarantine;
 pub mod referrer;
 /// Repositories: made, changed, removed.
 pub mod repository;
+/// Robots: made, changed, removed.
+pub mod robot;
 /// Tags: the one way to set one.
 pub mod tag;
 /// Repositories that keep so many tags and no more.

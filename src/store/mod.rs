@@ -53,6 +53,8 @@ pub mod writer;
 pub mod account;
 /// Blobs and where they are readable.
 pub mod blob;
+/// Names in client certificates.
+pub mod certified;
 /// The event log.
 pub mod event;
 /// Manifests, their links and where they are readable.
@@ -67,10 +69,14 @@ pub mod queue;
 pub mod referrer;
 /// Repositories.
 pub mod repo;
+/// Robots.
+pub mod robot;
 /// What a pass over everything has to look at.
 pub mod scrub;
 /// Tags, their history and back index.
 pub mod tag;
+/// Access tokens.
+pub mod token;
 /// Transfers.
 pub mod transfer;
 /// Proof that all of it fits together.
@@ -105,6 +111,7 @@ struct Inner {
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     files: Files,
     pulls: repo::Pulls,
+    token_uses: token::Uses,
     leases: backup::Leases,
     instance: Id,
     /// What stands beside the blobs.
@@ -180,6 +187,7 @@ impl Store {
             thread: Mutex::new(Some(thread)),
             files,
             pulls: repo::Pulls::default(),
+            token_uses: token::Uses::default(),
             leases: backup::Leases::default(),
             instance: opened.instance,
             marker: Mutex::new(opened.marker),
@@ -216,6 +224,11 @@ impl Store {
     /// Pulls that are not written down yet.
     pub fn pulls(&self) -> &repo::Pulls {
         &self.0.pulls
+    }
+
+    /// Uses of access tokens that are not written down yet.
+    pub fn token_uses(&self) -> &token::Uses {
+        &self.0.token_uses
     }
 
     /// What backups hold on to.

@@ -47,6 +47,11 @@
 //! | `scrub` | `current` or `last` | `Pass` | scrub | where the pass over all bytes stands, and the last whole one |
 //! | `purges` | repository number or policy id | empty | deletions | rows still to be removed, in slices |
 //! | `crons` | policy id | `Cron` | schedule | last slot that ran |
+//! | `tokens` | SHA-256 of its text | `Token` | token calls, sign-in | access tokens |
+//! | `held_tokens` | account or robot id, SHA-256 | empty | same | whose they are |
+//! | `robots` | account id of the namespace, name | `Robot` | robot calls | names for programs |
+//! | `robot_ids` | robot id | account id of the namespace, name | same | ids back to names |
+//! | `certified` | name in a certificate | `Certified` | certificate calls | which account it stands for |
 
 /// One table. The number is its place in the row of open tables, not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,11 +97,16 @@ pub enum Table {
     PublicRepositories,
     Quarantine,
     Scrub,
+    Tokens,
+    HeldTokens,
+    Robots,
+    RobotIds,
+    Certified,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 45] = [
         Self::Meta,
         Self::Accounts,
         Self::AccountIds,
@@ -137,6 +147,11 @@ impl Table {
         Self::PublicRepositories,
         Self::Quarantine,
         Self::Scrub,
+        Self::Tokens,
+        Self::HeldTokens,
+        Self::Robots,
+        Self::RobotIds,
+        Self::Certified,
     ];
 
     /// The name in the database file.
@@ -182,6 +197,11 @@ impl Table {
             Self::PublicRepositories => "public_repositories",
             Self::Quarantine => "quarantine",
             Self::Scrub => "scrub",
+            Self::Tokens => "tokens",
+            Self::HeldTokens => "held_tokens",
+            Self::Robots => "robots",
+            Self::RobotIds => "robot_ids",
+            Self::Certified => "certified",
         }
     }
 
@@ -229,6 +249,9 @@ mod tests {
             Table::Crons => Some(("Cron", r::Cron::VERSION)),
             Table::Quarantine => Some(("Quarantined", r::Quarantined::VERSION)),
             Table::Scrub => Some(("Pass", r::Pass::VERSION)),
+            Table::Tokens => Some(("Token", r::Token::VERSION)),
+            Table::Robots => Some(("Robot", r::Robot::VERSION)),
+            Table::Certified => Some(("Certified", r::Certified::VERSION)),
             _ => None,
         };
         for table in Table::ALL {

@@ -21,7 +21,15 @@ use tidegate::store::{
 use crate::make::{BEGUN, JOB, LAYER, OLD_JOB, PASSWORD, first, name};
 
 /// Tables that came after the first golden database was written.
-const LATER: [Table; 2] = [Table::Quarantine, Table::Scrub];
+const LATER: [Table; 7] = [
+    Table::Quarantine,
+    Table::Scrub,
+    Table::Tokens,
+    Table::HeldTokens,
+    Table::Robots,
+    Table::RobotIds,
+    Table::Certified,
+];
 
 /// Of the first format.
 pub(crate) async fn v1(folder: &Path) {

@@ -17,5 +17,6 @@ mod package;
 mod pipeline;
 mod readme;
 mod scrub;
+mod sign_in;
 mod start_up;
 mod support;

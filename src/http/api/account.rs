@@ -107,6 +107,13 @@ pub(super) fn get(call: Call<'_>, name_or_id: &str) -> Result<Answer, ApiError> 
     Ok(Answer::ok(&shape(name, account)))
 }
 
+/// `GET /enzi/v0/id`, `GET /id`: the caller's own.
+pub(super) fn own(call: Call<'_>) -> Result<Answer, ApiError> {
+    let unknown = || RegistryError::AccountUnknown { name: call.caller.label().to_owned() };
+    let id = call.caller.id().ok_or_else(unknown)?;
+    get(call, &id.to_string()).map_err(|_| unknown().into())
+}
+
 /// `GET /enzi/v0/accounts`
 pub(super) async fn list(call: Call<'_>) -> Result<Answer, ApiError> {
     let page = call.paging()?;

@@ -99,6 +99,9 @@ pub(super) enum ApiError {
     /// Others changed the policy each time that this change was merged into it.
     #[error("the policy is being changed by others all the time; try again")]
     Overtaken,
+    /// No such user.
+    #[error("there is no user {0}")]
+    NoSuchUser(String),
     /// No such job.
     #[error("there is no such job")]
     NoSuchJob,
@@ -159,6 +162,7 @@ impl ApiError {
                 Kind::PullMirror => (StatusCode::NOT_FOUND, "NO_SUCH_POLL_MIRRORING_POLICY"),
             },
             Self::Overtaken => (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS"),
+            Self::NoSuchUser(_) => (StatusCode::NOT_FOUND, "NO_SUCH_USER"),
             Self::NoSuchJob => (StatusCode::NOT_FOUND, "NO_SUCH_JOB"),
             Self::Backup(BackupOver::Ended) => (StatusCode::NOT_FOUND, "NO_SUCH_BACKUP"),
             Self::Backup(BackupOver::TooMany) => (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS"),
@@ -211,7 +215,19 @@ impl ApiError {
 fn of_registry(error: &RegistryError) -> (StatusCode, &'static str) {
     match error {
         RegistryError::RepositoryUnknown { .. } => (StatusCode::NOT_FOUND, "NO_SUCH_REPOSITORY"),
-        RegistryError::Denied { .. } | RegistryError::AdminOnly { .. } => (StatusCode::FORBIDDEN, "NOT_AUTHORIZED"),
+        RegistryError::Denied { .. }
+        | RegistryError::AdminOnly { .. }
+        | RegistryError::OutOfScope { .. }
+        | RegistryError::Restricted => (StatusCode::FORBIDDEN, "NOT_AUTHORIZED"),
+        RegistryError::TokenUnknown => (StatusCode::NOT_FOUND, "NO_SUCH_API_TOKEN"),
+        RegistryError::RobotUnknown { .. } => (StatusCode::NOT_FOUND, "NO_SUCH_ROBOT"),
+        RegistryError::RobotExists { .. } => (StatusCode::BAD_REQUEST, "ROBOT_EXISTS"),
+        RegistryError::RobotName { .. } => (StatusCode::BAD_REQUEST, "INVALID_ROBOT_NAME"),
+        RegistryError::RobotScopes { .. } => (StatusCode::BAD_REQUEST, "INVALID_SCOPE"),
+        RegistryError::TooManyCredentials { .. } => (StatusCode::BAD_REQUEST, "TOO_MANY_CREDENTIALS"),
+        RegistryError::LabelTooLong => (StatusCode::BAD_REQUEST, "INVALID_PARAMETERS"),
+        RegistryError::CertificateName { .. } => (StatusCode::BAD_REQUEST, "INVALID_CERTIFICATE_NAME"),
+        RegistryError::CertificateUnknown { .. } => (StatusCode::NOT_FOUND, "NO_SUCH_CERTIFICATE"),
         RegistryError::NamespaceUnknown { .. } | RegistryError::AccountUnknown { .. } => {
             (StatusCode::NOT_FOUND, "NO_SUCH_ACCOUNT")
         }

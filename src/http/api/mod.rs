@@ -31,6 +31,8 @@ mod form;
 mod account;
 /// Backups: rows, files and keys on their way out.
 mod backup;
+/// Which account a client certificate stands for.
+mod certified;
 /// Why a tag is where it is.
 mod decisions;
 /// What a tag was.
@@ -49,12 +51,16 @@ mod policy;
 mod promotion;
 /// Repositories.
 mod repository;
+/// Robots.
+mod robot;
 /// The pass over everything that is stored, and what is damaged.
 mod scrub;
 /// The daemon itself.
 mod system;
 /// Tags and manifests.
 mod tag;
+/// Access tokens.
+mod token;
 
 /// One request from its path to its answer.
 mod dispatch;

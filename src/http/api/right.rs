@@ -5,7 +5,7 @@
 //! address dialled. The operation that changes something decides again, in the
 //! transaction that it changes.
 
-use crate::access::Level;
+use crate::access::{Action, Level};
 use crate::http::State;
 use crate::oci::RepoName;
 use crate::policy::Kind;
@@ -19,12 +19,17 @@ use super::route::ApiRoute;
 pub(super) enum Right<'a> {
     /// A name.
     SignedIn,
+    /// That it is about the caller's own, or a system admin; and that the caller
+    /// is not restricted.
+    Own,
     /// The whole system, to do this.
     SystemAdmin(&'static str),
     /// A namespace.
     Namespace(&'a str),
     /// This level on a repository.
     Repository(&'a RepoName, Level),
+    /// To remove what a repository holds.
+    Delete(&'a RepoName),
     /// The call looks at more than one place and decides itself, by this rule.
     Decided(&'static str),
 }
@@ -34,7 +39,23 @@ impl ApiRoute {
     pub(super) fn right(&self) -> Right<'_> {
         match self {
             Self::ListAccounts | Self::GetAccount(_) | Self::Features | Self::Version => Right::SignedIn,
-            Self::CheckRemote => Right::SignedIn,
+            Self::OwnAccount | Self::CheckRemote => Right::SignedIn,
+            Self::ListTokens
+            | Self::CreateToken
+            | Self::CleanUpTokens
+            | Self::GetToken(_)
+            | Self::UpdateToken(_)
+            | Self::DeleteToken(_) => Right::Own,
+            Self::ListRobots(namespace)
+            | Self::CreateRobot(namespace)
+            | Self::GetRobot(namespace, _)
+            | Self::UpdateRobot(namespace, _)
+            | Self::DeleteRobot(namespace, _)
+            | Self::ListRobotTokens(namespace, _)
+            | Self::CreateRobotToken(namespace, _) => Right::Namespace(namespace),
+            Self::ListCertificates | Self::MapCertificate | Self::UnmapCertificate => {
+                Right::SystemAdmin("map client certificates to accounts")
+            }
             // Lists hold what the caller may see.
             Self::ListRepositories(_) => Right::SignedIn,
             Self::CreateAccount => Right::SystemAdmin("create accounts"),
@@ -60,9 +81,8 @@ impl ApiRoute {
             | Self::ListPolicies(_, repository)
             | Self::GetPolicy(Kind::PushMirror | Kind::PullMirror, repository, _)
             | Self::ListMirrors(repository) => Right::Repository(repository, Level::ReadOnly),
-            Self::RestoreTag(repository, _) | Self::DeleteTag(repository, _) | Self::DeleteManifest(repository, _) => {
-                Right::Repository(repository, Level::ReadWrite)
-            }
+            Self::RestoreTag(repository, _) => Right::Repository(repository, Level::ReadWrite),
+            Self::DeleteTag(repository, _) | Self::DeleteManifest(repository, _) => Right::Delete(repository),
             Self::UpdateRepository(repository)
             | Self::CreatePolicy(_, repository)
             | Self::UpdatePolicy(_, repository, _)
@@ -86,6 +106,9 @@ impl Right<'_> {
         let registry = state.registry();
         match self {
             Self::SignedIn | Self::Decided(_) => Ok(()),
+            Self::Own if caller.is_restricted() => Err(RegistryError::Restricted.into()),
+            // Whose it is, is seen in the transaction.
+            Self::Own => Ok(()),
             Self::SystemAdmin(action) => Ok(registry.require_admin(caller, action)?),
             Self::Namespace(namespace) => {
                 let read = registry.store().snapshot().map_err(RegistryError::from)?;
@@ -96,11 +119,14 @@ impl Right<'_> {
                     Err(ApiError::Namespace { namespace: namespace.to_owned() })
                 }
             }
-            Self::Repository(name, level) => {
-                let read = registry.store().snapshot().map_err(RegistryError::from)?;
-                caller.require(&read, name, level).map_err(RegistryError::from)??;
-                Ok(())
-            }
+            Self::Repository(name, level) => require_on(state, caller, name, level),
+            Self::Delete(name) => require_on(state, caller, name, Action::Delete),
         }
     }
+}
+
+fn require_on(state: &State, caller: &Caller, name: &RepoName, needed: impl Into<Action>) -> Result<(), ApiError> {
+    let read = state.registry().store().snapshot().map_err(RegistryError::from)?;
+    caller.require(&read, name, needed).map_err(RegistryError::from)??;
+    Ok(())
 }

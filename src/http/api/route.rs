@@ -25,6 +25,40 @@ pub(super) enum ApiRoute {
     CreateAccount,
     /// `GET /enzi/v0/accounts/{nameOrID}`
     GetAccount(String),
+    /// `GET /enzi/v0/id`, `GET /id`
+    OwnAccount,
+    /// `GET /api/v0/api_tokens`
+    ListTokens,
+    /// `POST /api/v0/api_tokens`
+    CreateToken,
+    /// `DELETE /api/v0/api_tokens`
+    CleanUpTokens,
+    /// `GET /api/v0/api_tokens/{hashedtoken}`
+    GetToken(String),
+    /// `PATCH /api/v0/api_tokens/{hashedtoken}`
+    UpdateToken(String),
+    /// `DELETE /api/v0/api_tokens/{hashedtoken}`
+    DeleteToken(String),
+    /// `GET /api/v0/robots/{namespace}`
+    ListRobots(String),
+    /// `POST /api/v0/robots/{namespace}`
+    CreateRobot(String),
+    /// `GET /api/v0/robots/{namespace}/{robot}`
+    GetRobot(String, String),
+    /// `PATCH /api/v0/robots/{namespace}/{robot}`
+    UpdateRobot(String, String),
+    /// `DELETE /api/v0/robots/{namespace}/{robot}`
+    DeleteRobot(String, String),
+    /// `GET /api/v0/robots/{namespace}/{robot}/tokens`
+    ListRobotTokens(String, String),
+    /// `POST /api/v0/robots/{namespace}/{robot}/tokens`
+    CreateRobotToken(String, String),
+    /// `GET /api/v0/clientCertificates`
+    ListCertificates,
+    /// `POST /api/v0/clientCertificates`
+    MapCertificate,
+    /// `DELETE /api/v0/clientCertificates`
+    UnmapCertificate,
     /// `GET /api/v0/meta/features`
     Features,
     /// `GET /api/v0/admin/version`
@@ -160,6 +194,17 @@ impl ApiRoute {
         let segments = segments.ok_or(RouteError::Nothing)?;
         let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
         match segments.as_slice() {
+            ["id"] | ["enzi", "v0", "id"] => pick(method, &[(Method::GET, &|| Ok(Self::OwnAccount))]),
+            ["api", "v0", "api_tokens", rest @ ..] => tokens(method, rest),
+            ["api", "v0", "robots", namespace, rest @ ..] => robots(method, namespace, rest),
+            ["api", "v0", "clientCertificates"] => pick(
+                method,
+                &[
+                    (Method::GET, &|| Ok(Self::ListCertificates)),
+                    (Method::POST, &|| Ok(Self::MapCertificate)),
+                    (Method::DELETE, &|| Ok(Self::UnmapCertificate)),
+                ],
+            ),
             ["enzi", "v0", rest @ ..] => accounts(method, rest),
             ["api", "v0", "repositories"] => pick(method, &[(Method::GET, &|| Ok(Self::ListRepositories(None)))]),
             ["api", "v0", "repositories", namespace] => pick(
@@ -188,6 +233,23 @@ impl ApiRoute {
             Self::ListAccounts => "api.account.list",
             Self::CreateAccount => "api.account.create",
             Self::GetAccount(_) => "api.account.get",
+            Self::OwnAccount => "api.account.own",
+            Self::ListTokens => "api.token.list",
+            Self::CreateToken => "api.token.create",
+            Self::CleanUpTokens => "api.token.clean_up",
+            Self::GetToken(_) => "api.token.get",
+            Self::UpdateToken(_) => "api.token.update",
+            Self::DeleteToken(_) => "api.token.delete",
+            Self::ListRobots(_) => "api.robot.list",
+            Self::CreateRobot(_) => "api.robot.create",
+            Self::GetRobot(..) => "api.robot.get",
+            Self::UpdateRobot(..) => "api.robot.update",
+            Self::DeleteRobot(..) => "api.robot.delete",
+            Self::ListRobotTokens(..) => "api.robot.tokens",
+            Self::CreateRobotToken(..) => "api.robot.create_token",
+            Self::ListCertificates => "api.certificate.list",
+            Self::MapCertificate => "api.certificate.map",
+            Self::UnmapCertificate => "api.certificate.unmap",
             Self::Features => "api.features",
             Self::Version => "api.version",
             Self::Verify => "api.verify",
@@ -236,6 +298,16 @@ impl ApiRoute {
     pub(super) const fn changes(&self) -> bool {
         match self {
             Self::CreateAccount
+            | Self::CreateToken
+            | Self::CleanUpTokens
+            | Self::UpdateToken(_)
+            | Self::DeleteToken(_)
+            | Self::CreateRobot(_)
+            | Self::UpdateRobot(..)
+            | Self::DeleteRobot(..)
+            | Self::CreateRobotToken(..)
+            | Self::MapCertificate
+            | Self::UnmapCertificate
             | Self::CreateRepository(_)
             | Self::UpdateRepository(_)
             | Self::DeleteRepository(_)
@@ -256,6 +328,13 @@ impl ApiRoute {
             | Self::EndBackup(_)
             | Self::BackupKeys(_) => true,
             Self::ListAccounts
+            | Self::OwnAccount
+            | Self::ListTokens
+            | Self::GetToken(_)
+            | Self::ListRobots(_)
+            | Self::GetRobot(..)
+            | Self::ListRobotTokens(..)
+            | Self::ListCertificates
             | Self::GetAccount(_)
             | Self::Features
             | Self::Version
@@ -290,6 +369,57 @@ fn accounts(method: &Method, rest: &[&str]) -> Parsed {
             &[(Method::GET, &|| Ok(ApiRoute::ListAccounts)), (Method::POST, &|| Ok(ApiRoute::CreateAccount))],
         ),
         ["accounts", name] => pick(method, &[(Method::GET, &|| Ok(ApiRoute::GetAccount((*name).to_owned())))]),
+        _ => Err(RouteError::Nothing),
+    }
+}
+
+fn tokens(method: &Method, rest: &[&str]) -> Parsed {
+    match rest {
+        [] => pick(
+            method,
+            &[
+                (Method::GET, &|| Ok(ApiRoute::ListTokens)),
+                (Method::POST, &|| Ok(ApiRoute::CreateToken)),
+                (Method::DELETE, &|| Ok(ApiRoute::CleanUpTokens)),
+            ],
+        ),
+        [hash] => pick(
+            method,
+            &[
+                (Method::GET, &|| Ok(ApiRoute::GetToken((*hash).to_owned()))),
+                (Method::PATCH, &|| Ok(ApiRoute::UpdateToken((*hash).to_owned()))),
+                (Method::DELETE, &|| Ok(ApiRoute::DeleteToken((*hash).to_owned()))),
+            ],
+        ),
+        _ => Err(RouteError::Nothing),
+    }
+}
+
+fn robots(method: &Method, namespace: &str, rest: &[&str]) -> Parsed {
+    let namespace = || namespace.to_owned();
+    match rest {
+        [] => pick(
+            method,
+            &[
+                (Method::GET, &|| Ok(ApiRoute::ListRobots(namespace()))),
+                (Method::POST, &|| Ok(ApiRoute::CreateRobot(namespace()))),
+            ],
+        ),
+        [name] => pick(
+            method,
+            &[
+                (Method::GET, &|| Ok(ApiRoute::GetRobot(namespace(), (*name).to_owned()))),
+                (Method::PATCH, &|| Ok(ApiRoute::UpdateRobot(namespace(), (*name).to_owned()))),
+                (Method::DELETE, &|| Ok(ApiRoute::DeleteRobot(namespace(), (*name).to_owned()))),
+            ],
+        ),
+        [name, "tokens"] => pick(
+            method,
+            &[
+                (Method::GET, &|| Ok(ApiRoute::ListRobotTokens(namespace(), (*name).to_owned()))),
+                (Method::POST, &|| Ok(ApiRoute::CreateRobotToken(namespace(), (*name).to_owned()))),
+            ],
+        ),
         _ => Err(RouteError::Nothing),
     }
 }

@@ -21,6 +21,8 @@ pub mod quarantine;
 pub mod repository;
 /// Tags and their history.
 pub mod tag;
+/// Access tokens, robots, and certificates that stand for accounts.
+pub mod token;
 /// Transfers to and from other registries.
 pub mod transfer;
 /// What was decided about a tag.
@@ -36,6 +38,7 @@ pub use policy::{Evaluation, Owner, Policy, PolicyBody, PolicyStatus, Remote};
 pub use quarantine::{Holder, Pass, Quarantined};
 pub use repository::{Counts, Repository};
 pub use tag::{Removal, TagPast, TagRemoved, TagValue};
+pub use token::{Certified, Origin, Robot, Token};
 pub use transfer::{Direction, Transfer};
 pub use verdict::{Decided, Verdict};
 
