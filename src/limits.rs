@@ -629,3 +629,11 @@ pub const GUESS_KNOWN: usize = 16_384;
 pub const CERTIFIED_NAMES: usize = 10_000;
 /// Longest name in a certificate that can stand for an account, in bytes.
 pub const CERTIFIED_NAME_BYTES: usize = 512;
+
+// Metrics.
+
+/// Jobs, and transfers, that are counted for one page of metrics: more are as
+/// many to whoever watches, and counting holds a snapshot.
+pub const METRICS_ROWS: u64 = 100_000;
+/// Policies that have lines of their own in the metrics.
+pub const METRICS_POLICIES: usize = 1_000;

@@ -106,7 +106,17 @@ impl Site {
             let scrub = crate::jobs::scrub::Settings { schedule: "@every 30h".parse().ok(), ..Default::default() };
             let instance = registry.store().instance();
             let signer = Signer::open_or_create(&folder.path().join(TOKEN_KEY), instance, &chance).unwrap();
-            State::new(Parts { registry, passwords, signer, guesses, ca_pem, remotes, key_files, scrub })
+            State::new(Parts {
+                registry,
+                passwords,
+                signer,
+                guesses,
+                ca_pem,
+                remotes,
+                key_files,
+                scrub,
+                tally: Arc::default(),
+            })
         };
         state.set_ready(true);
         let tcp = Spec::Tcp { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), tls: None };

@@ -23,7 +23,9 @@ pub enum Route {
     Ping,
     /// The health check.
     Health,
-    /// One of the three above by a method other than GET and HEAD.
+    /// What is counted.
+    Metrics,
+    /// One of the four above by a method other than GET and HEAD.
     ReadOnly,
     /// Nothing.
     Nothing,
@@ -48,6 +50,7 @@ impl Route {
             "/ca" => Self::Ca,
             "/_ping" => Self::Ping,
             "/health" => Self::Health,
+            "/metrics" => Self::Metrics,
             _ => return Self::Nothing,
         };
         if matches!(*method, Method::GET | Method::HEAD) { open } else { Self::ReadOnly }
@@ -63,6 +66,7 @@ impl Route {
             Self::Ca => "ca",
             Self::Ping => "ping",
             Self::Health => "health",
+            Self::Metrics => "metrics",
             Self::ReadOnly | Self::Nothing => "none",
         }
     }
@@ -99,6 +103,7 @@ mod tests {
             assert_eq!(post(&format!("{base}/logout/")), Route::Auth(Auth::Logout));
         }
         assert_eq!((get("/ca"), get("/_ping"), get("/health")), (Route::Ca, Route::Ping, Route::Health));
+        assert_eq!(get("/metrics"), Route::Metrics);
         for path in [
             "",
             "/",

@@ -15,7 +15,7 @@ use super::request_id::{self, RequestId};
 use super::route::Route;
 use super::sign_in::{CHALLENGE, SignInError, sign_in, sign_in_to_manage};
 use super::token::challenge;
-use super::{Body, State, api, health, token, v2};
+use super::{Body, State, api, health, metrics, token, v2};
 use crate::registry::Caller;
 use crate::store::error_chain;
 
@@ -52,12 +52,14 @@ pub async fn handle(state: State, request: Request<Incoming>, peer: Peer) -> Res
     async {
         let begun = clock.monotonic();
         let changes = matches!(&route, Route::V2(Ok(call)) if call.changes());
+        let name = route.name();
         let mut response = dispatch(&state, route, &parts, &query, body, peer).await;
         seal(&mut response, &id);
         if parts.method == Method::HEAD {
             take_body(&mut response);
         }
-        let (status, elapsed) = (response.status().as_u16(), begun.elapsed());
+        let (status, elapsed) = (response.status().as_u16(), clock.monotonic().duration_since(begun));
+        state.metrics().answered(name, response.status(), elapsed);
         if changes && response.status().is_success() {
             tracing::info!(http.status = status, elapsed_ms = elapsed.as_millis(), "changed");
         } else {
@@ -109,6 +111,10 @@ async fn routed(
         Route::Ca => health::ca(state),
         Route::Ping => health::ping(state),
         Route::Health => health::health(state),
+        Route::Metrics => match sign_in(state, parts, peer).await {
+            Ok(known) => told(state, &known.caller, parts).await,
+            Err(error) => unknown_caller(&error),
+        },
         Route::ReadOnly => {
             let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "NOT_ALLOWED", "this path takes GET, HEAD");
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -163,6 +169,18 @@ async fn admit(
     let caller = sign_in(state, parts, peer).await?.caller;
     tracing::Span::current().record("caller.name", caller.label());
     Ok(caller)
+}
+
+/// The metrics, for those who may see everything.
+async fn told(state: &State, caller: &Caller, parts: &Parts) -> Response<Body> {
+    let answered = async {
+        state.registry().require_admin(caller, "see the metrics")?;
+        metrics::tell(state).await
+    };
+    answered.await.unwrap_or_else(|error| {
+        let id = parts.extensions.get::<RequestId>().expect("`handle` puts it there");
+        api::refused(error, id)
+    })
 }
 
 /// The management API's words for a caller without a name, in DTR's shape.

@@ -66,6 +66,7 @@ mod token;
 mod dispatch;
 
 pub(super) use dispatch::handle;
+pub(super) use error::refused;
 pub use system::{Finding, VerifyReport};
 
 #[cfg(test)]
