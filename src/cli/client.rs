@@ -121,7 +121,8 @@ impl Client {
     /// # Errors
     /// As [`Client::get`].
     pub async fn list(&self, path: &str, key: &str, paging: Paging) -> Result<Value, CliError> {
-        let sized = format!("{path}?{}={}", paging.size, limits::PAGE_DEFAULT_ENTRIES);
+        let joint = if path.contains('?') { '&' } else { '?' };
+        let sized = format!("{path}{joint}{}={}", paging.size, limits::PAGE_DEFAULT_ENTRIES);
         let first = self.call(self.request(Method::GET, &sized, None)?, limits::COMMAND_ANSWER).await?;
         let (mut whole, mut next) = (first.body, first.next);
         let pointer = if key.is_empty() { String::new() } else { format!("/{key}") };

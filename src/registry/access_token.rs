@@ -91,10 +91,10 @@ impl Operation for MakeToken {
         {
             return Ok(Err(RegistryError::Restricted));
         }
-        if self.new.label.len() > limits::TOKEN_LABEL_BYTES {
+        let is_sign_in = matches!(self.new.origin, Origin::SignIn { .. });
+        if !is_sign_in && too_long(&self.new.label) {
             return Ok(Err(RegistryError::LabelTooLong));
         }
-        let is_sign_in = matches!(self.new.origin, Origin::SignIn { .. });
         let mut alike = Vec::new();
         token::walk(tables, &self.holder, None, |hash, token| {
             if matches!(token.origin, Origin::SignIn { .. }) == is_sign_in {
@@ -122,9 +122,10 @@ impl Operation for MakeToken {
         let new = &self.new;
         let token = Token {
             holder: self.holder,
-            label: new.label.clone(),
+            // A program that signs in gives what it likes.
+            label: shortened(&new.label, limits::TOKEN_LABEL_BYTES),
             origin: new.origin.clone(),
-            creator_ua: shortened(&new.creator_ua),
+            creator_ua: shortened(&new.creator_ua, limits::TOKEN_AGENT_BYTES),
             is_active: true,
             scopes: new.scopes.as_ref().map(Scopes::texts),
             expires_at: new.lasts.map(|lasts| tables.now().after(lasts)),
@@ -151,7 +152,7 @@ impl Operation for ChangeToken {
     const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Token, RegistryError>, StoreError> {
-        if self.change.as_ref().and_then(|change| change.label.as_ref()).is_some_and(too_long) {
+        if self.change.as_ref().and_then(|change| change.label.as_deref()).is_some_and(too_long) {
             return Ok(Err(RegistryError::LabelTooLong));
         }
         seen(tables, &self.caller, &self.hash)
@@ -318,13 +319,14 @@ fn is_over(token: &Token, now: Timestamp) -> bool {
     token.expires_at.is_some_and(|end| end <= now)
 }
 
-fn too_long(label: &String) -> bool {
+fn too_long(label: &str) -> bool {
     label.len() > limits::TOKEN_LABEL_BYTES
 }
 
-/// As much of a program's name as is kept.
-fn shortened(agent: &str) -> String {
-    agent[..agent.floor_char_boundary(limits::TOKEN_AGENT_BYTES)].to_owned()
+/// As much of a text that a stranger sent as is kept.
+fn shortened(text: &str, most: usize) -> String {
+    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    text[..end.unwrap_or(0)].to_owned()
 }
 
 impl Registry {

@@ -95,7 +95,7 @@ pub(super) async fn sign_in_token(
 ) -> Result<Secret, AuthError> {
     let agent = parts.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
     let new = NewToken {
-        label: label[..label.floor_char_boundary(limits::TOKEN_LABEL_BYTES)].to_owned(),
+        label: label.to_owned(),
         origin: Origin::SignIn { print },
         creator_ua: agent.unwrap_or_default().to_owned(),
         scopes: None,

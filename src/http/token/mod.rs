@@ -130,7 +130,7 @@ pub(super) async fn handle(
             *response.status_mut() = StatusCode::NO_CONTENT;
             response
         }
-        Err(error) => refused(&error),
+        Err(error) => refused(auth, &error),
     };
     // RFC 6749 §5.1: what has a token in it is kept by nobody on the way.
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -138,8 +138,14 @@ pub(super) async fn handle(
 }
 
 /// A refusal in the shape of both APIs (`errors`) and of OAuth (RFC 6749 §5.2).
-fn refused(error: &AuthError) -> Response<Body> {
+fn refused(auth: Auth, error: &AuthError) -> Response<Body> {
     let (status, code, oauth) = verdict(error);
+    // Docker's clients know the registry's words, DTR's tools those of DTR.
+    let code = match (auth, code) {
+        (Auth::Token | Auth::Grant, "NOT_AUTHENTICATED") => "UNAUTHORIZED",
+        (Auth::Token | Auth::Grant, "TOO_MANY_REQUESTS") => "TOOMANYREQUESTS",
+        (_, code) => code,
+    };
     let words = if status.is_server_error() {
         tracing::error!(error = error_chain(error), "a request failed");
         "internal error; the log of the registry says more under this request's id".to_owned()
@@ -147,11 +153,15 @@ fn refused(error: &AuthError) -> Response<Body> {
         tracing::debug!(%error, "refused");
         error.to_string()
     };
-    let shape = json!({
+    let mut shape = json!({
         "errors": [{ "code": code, "message": words }],
         "error": oauth,
         "error_description": words,
     });
+    if status == StatusCode::UNAUTHORIZED {
+        // What scripts look for after a sign-in.
+        shape["message"] = json!("unauthorized");
+    }
     let mut response = shaped(status, &shape);
     let headers = response.headers_mut();
     match error {
