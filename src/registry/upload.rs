@@ -315,11 +315,12 @@ impl Registry {
     ) -> Result<(), RegistryError> {
         let (id, mut upload) = self.take(caller, repository, session).await?;
         let expected = *digest;
+        let announced = self.store().writer().announce();
         let sealed = crate::lifecycle::blocking(move || upload.verify_and_seal(&expected)).await;
         // The session stays listed until the commit: its id keeps the orphan
         // sweep away from the file that no row names yet.
         let linked = match sealed {
-            Ok(sealed) => self.link_upload(caller, repository, sealed, None).await,
+            Ok(sealed) => self.link_upload(caller, repository, sealed, Some(announced), None).await,
             Err(SealError::Mismatch { found }) => Err(RegistryError::DigestMismatch { expected, found }),
             Err(SealError::File(error)) => Err(self.file_failed(error)),
         };
@@ -357,7 +358,7 @@ impl Registry {
         self.admit(0, length)?;
         let session = own_session(repository, digest, self.store().clock().now());
         let (sealed, own) = self.receive(session, digest, body).await?;
-        self.link_upload(caller, repository, sealed, Some(own)).await?;
+        self.link_upload(caller, repository, sealed, None, Some(own)).await?;
         Ok(sealed.size)
     }
 

@@ -14,6 +14,7 @@ use crate::limits;
 use crate::oci::{Algorithm, Digest};
 use crate::store::crash::crash_point;
 
+use super::buffers::Lending;
 use super::disk::{Disk, Keep};
 use super::durable::{Folder, make_folder, sync_names};
 use super::place::shard_name;
@@ -30,13 +31,15 @@ pub struct Files(Arc<Inner>);
 struct Inner {
     blobs: PathBuf,
     uploads: PathBuf,
-    /// Blob directories whose own name this process has made durable. One that
-    /// is merely there may be the work of a process that died before it did.
-    ready: Mutex<HashSet<(Algorithm, u8)>>,
+    /// Algorithms whose blob directories have names that this process has made
+    /// durable. Those that are merely there may be the work of a process that
+    /// died before it did.
+    ready: Mutex<HashSet<Algorithm>>,
     /// A sync has failed.
     stopped: AtomicBool,
     disk: Disk,
     traffic: Traffic,
+    lending: Lending,
     missing: Mutex<Missing>,
 }
 
@@ -108,8 +111,8 @@ impl Files {
 
     fn over(blobs: PathBuf, uploads: PathBuf, disk: Disk) -> Self {
         let (ready, stopped, missing) = (Mutex::default(), AtomicBool::new(false), Mutex::default());
-        let traffic = Traffic::default();
-        Self(Arc::new(Inner { blobs, uploads, ready, stopped, disk, traffic, missing }))
+        let (traffic, lending) = (Traffic::default(), Lending::default());
+        Self(Arc::new(Inner { blobs, uploads, ready, stopped, disk, traffic, lending, missing }))
     }
 
     /// Logs that a file which is named is not there; one line a while for all
@@ -133,6 +136,11 @@ impl Files {
     /// How much is read and written for those who wait for it.
     pub fn traffic(&self) -> &Traffic {
         &self.0.traffic
+    }
+
+    /// What all downloads hold.
+    pub(super) fn lending(&self) -> &Lending {
+        &self.0.lending
     }
 
     /// Removes a blob file; false when it was gone. For a file whose row is
@@ -201,19 +209,21 @@ impl Files {
 
     /// The directory for blobs of `digest`, made and with a durable name.
     pub(super) fn shard(&self, digest: &Digest) -> Result<Folder, FileError> {
-        let first = digest.hash()[0];
-        let parent = self.0.blobs.join(digest.algorithm().as_str());
-        let path = parent.join(shard_name(first));
+        let algorithm = digest.algorithm();
+        let parent = self.0.blobs.join(algorithm.as_str());
         // The lock is held over the sync: who finds the directory ready must
-        // be able to rely on it. It happens once for each of 512.
+        // be able to rely on it. All are made at once, for one sync.
         let mut ready = self.0.ready.lock().unwrap_or_else(PoisonError::into_inner);
-        if !ready.contains(&(digest.algorithm(), first)) {
-            make_folder(&path)?;
-            crash_point!("blob-shard-created");
+        if !ready.contains(&algorithm) {
+            for first in 0..=u8::MAX {
+                make_folder(&parent.join(shard_name(first)))?;
+            }
+            crash_point!("blob-shards-created");
             sync_names(&parent)?;
-            ready.insert((digest.algorithm(), first));
+            ready.insert(algorithm);
         }
-        Folder::open(&path)
+        drop(ready);
+        Folder::open(&parent.join(shard_name(digest.hash()[0])))
     }
 }
 
