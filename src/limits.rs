@@ -428,11 +428,15 @@ pub const ACCOUNT_SLICE: usize = 1_000;
 /// rows that one of its commits can touch in one repository: small, because a
 /// push may wait for it.
 pub const COLLECT_ROWS: usize = 128;
-/// How long a client that was told that a blob is here may take until it puts
-/// the manifest that names it.
+/// How long a client that was told that a blob or a manifest is here may take
+/// until it puts the manifest that names it.
 pub const CLAIM: Duration = Duration::from_secs(60 * 60);
-/// Blobs that clients were told are here and that are remembered; with more,
-/// collection of blobs pauses for [`CLAIM`].
+/// How long what a push has brought, or was told is here, is spared by a
+/// collection that was told to spare nothing: a client goes from its last layer
+/// to its manifest in less.
+pub const PUSH_UNDER_WAY: Duration = Duration::from_secs(60);
+/// Blobs and manifests that clients were told are here and that are remembered;
+/// with more, collection pauses for [`CLAIM`].
 pub const CLAIMS: usize = 65_536;
 /// How long a blob that no manifest names is kept by default: the longest push.
 pub const COLLECT_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -581,3 +585,11 @@ pub const HEAL_MIRRORS: usize = 16;
 pub const HEAL_AGAIN: Duration = Duration::from_secs(6 * 60 * 60);
 /// Images that a listing of the quarantine names for one entry.
 pub const QUARANTINE_IMAGES: usize = 16;
+
+// Metrics.
+
+/// Jobs, and transfers, that are counted for one page of metrics: more are as
+/// many to whoever watches, and counting holds a snapshot.
+pub const METRICS_ROWS: u64 = 100_000;
+/// Policies that have lines of their own in the metrics.
+pub const METRICS_POLICIES: usize = 1_000;

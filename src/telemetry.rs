@@ -8,6 +8,9 @@
 //! panic that is awaited (`catch`) is no line at all: whoever awaits it has
 //! words of its own for it.
 
+/// What this process takes of the machine.
+pub mod process;
+
 use std::cell::Cell;
 use std::fmt::{self, Write as _};
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, resume_unwind, set_hook, take_hook};

@@ -14,7 +14,7 @@ use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::rehearsal::Pace;
 use crate::config::{CertificateFiles, Config, When};
-use crate::http::connection::Options as ConnectionOptions;
+use crate::http::connection::{Options as ConnectionOptions, Tally};
 use crate::http::listen::{Bound, Spec, bind};
 use crate::http::{State, Tls, state};
 use crate::identity::{Authority, CertificateNames, Keyring, Passwords, ServerCertificate};
@@ -113,13 +113,23 @@ pub async fn build(config: &Config, clock: Clock, chance: Chance) -> Result<App,
     let passwords = Passwords::new(&chance);
     let key_files = key_files(&config.data, config.sealing_key.as_deref());
     let (registry_of_state, scrub) = (registry.clone(), config.scrub.clone());
-    let parts = state::Parts { registry: registry_of_state, passwords, ca_pem, remotes, key_files, scrub };
+    let tally = Arc::<Tally>::default();
+    let parts = state::Parts {
+        registry: registry_of_state,
+        passwords,
+        ca_pem,
+        remotes,
+        key_files,
+        scrub,
+        tally: Arc::clone(&tally),
+    };
     let state = State::new(parts);
     let most = descriptors::raise().connections();
     if most < limits::CONNECTIONS {
         tracing::warn!(connections = most, "few descriptors are allowed (ulimit -n), so fewer connections are taken");
     }
-    let connections = ConnectionOptions { connections: Arc::new(Semaphore::new(most)), ..ConnectionOptions::default() };
+    let connections =
+        ConnectionOptions { connections: Arc::new(Semaphore::new(most)), tally, ..ConnectionOptions::default() };
     let (mut pace, timetable) = (config.pace.clone(), timetable(config));
     pace.upkeep.history = config.gc.history;
     let reload = Reload::default();

@@ -97,7 +97,7 @@ impl Site {
         let state = {
             let key_files = vec![("sealing.key", folder.path().join("sealing-keys"))];
             let scrub = crate::jobs::scrub::Settings { schedule: "@every 30h".parse().ok(), ..Default::default() };
-            State::new(Parts { registry, passwords, ca_pem, remotes, key_files, scrub })
+            State::new(Parts { registry, passwords, ca_pem, remotes, key_files, scrub, tally: Arc::default() })
         };
         state.set_ready(true);
         let tcp = Spec::Tcp { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), tls: None };

@@ -51,6 +51,8 @@ mod api;
 
 /// What anyone may ask.
 mod health;
+/// What is counted, and what is so.
+mod metrics;
 
 /// From method, path and query to what is asked for.
 pub mod route;

@@ -20,7 +20,9 @@ pub enum Route {
     Ping,
     /// The health check.
     Health,
-    /// One of the three above by a method other than GET and HEAD.
+    /// What is counted.
+    Metrics,
+    /// One of the four above by a method other than GET and HEAD.
     ReadOnly,
     /// Nothing.
     Nothing,
@@ -39,6 +41,7 @@ impl Route {
             "/ca" => Self::Ca,
             "/_ping" => Self::Ping,
             "/health" => Self::Health,
+            "/metrics" => Self::Metrics,
             _ => return Self::Nothing,
         };
         if matches!(*method, Method::GET | Method::HEAD) { open } else { Self::ReadOnly }
@@ -53,6 +56,7 @@ impl Route {
             Self::Ca => "ca",
             Self::Ping => "ping",
             Self::Health => "health",
+            Self::Metrics => "metrics",
             Self::ReadOnly | Self::Nothing => "none",
         }
     }
@@ -78,6 +82,7 @@ mod tests {
             assert_eq!(get(path), Route::Api, "{path}");
         }
         assert_eq!((get("/ca"), get("/_ping"), get("/health")), (Route::Ca, Route::Ping, Route::Health));
+        assert_eq!(get("/metrics"), Route::Metrics);
         for path in
             ["", "/", "*", "/v2x", "/V2/", "/api", "/api/v1/", "/api/v00", "/ca/", "//v2/", "/x/../v2/", "/%76%32/"]
         {

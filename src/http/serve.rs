@@ -14,7 +14,8 @@ use super::request_body::{RequestBody, lend};
 use super::request_id::{self, RequestId};
 use super::route::Route;
 use super::sign_in::{CHALLENGE, SignInError, sign_in};
-use super::{Body, State, api, health, v2};
+use super::{Body, State, api, health, metrics, v2};
+use crate::registry::Caller;
 use crate::store::error_chain;
 
 /// What every answer carries, unless a handler knows better: this origin shows
@@ -50,12 +51,14 @@ pub async fn handle(state: State, request: Request<Incoming>, peer: Peer) -> Res
     async {
         let begun = clock.monotonic();
         let changes = matches!(&route, Route::V2(Ok(call)) if call.changes());
+        let name = route.name();
         let mut response = dispatch(&state, route, &parts, &query, body, peer).await;
         seal(&mut response, &id);
         if parts.method == Method::HEAD {
             take_body(&mut response);
         }
-        let (status, elapsed) = (response.status().as_u16(), begun.elapsed());
+        let (status, elapsed) = (response.status().as_u16(), clock.monotonic().duration_since(begun));
+        state.metrics().answered(name, response.status(), elapsed);
         if changes && response.status().is_success() {
             tracing::info!(http.status = status, elapsed_ms = elapsed.as_millis(), "changed");
         } else {
@@ -105,6 +108,10 @@ async fn routed(
         Route::Ca => health::ca(state),
         Route::Ping => health::ping(state),
         Route::Health => health::health(state),
+        Route::Metrics => match sign_in(state, &parts.headers, peer).await {
+            Ok(caller) => told(state, &caller, parts).await,
+            Err(error) => unknown_caller(&error),
+        },
         Route::ReadOnly => {
             let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "NOT_ALLOWED", "this path takes GET, HEAD");
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -141,6 +148,18 @@ async fn registry(
     };
     response.headers_mut().insert(v2::API_VERSION, HeaderValue::from_static("registry/2.0"));
     response
+}
+
+/// The metrics, for those who may see everything.
+async fn told(state: &State, caller: &Caller, parts: &Parts) -> Response<Body> {
+    let answered = async {
+        state.registry().require_admin(caller, "see the metrics")?;
+        metrics::tell(state).await
+    };
+    answered.await.unwrap_or_else(|error| {
+        let id = parts.extensions.get::<RequestId>().expect("`handle` puts it there");
+        api::refused(error, id)
+    })
 }
 
 /// The management API's words for a caller without a name, in DTR's shape.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::connection::Tally;
+use super::metrics::Metrics;
 use crate::identity::Passwords;
 use crate::jobs::Remotes;
 use crate::jobs::scrub::Settings;
@@ -25,6 +27,8 @@ pub struct Parts {
     pub key_files: Vec<(&'static str, PathBuf)>,
     /// When and how fast everything that is stored is looked at.
     pub scrub: Settings,
+    /// What happens on the listeners.
+    pub tally: Arc<Tally>,
 }
 
 /// What every handler works with. Clones share it.
@@ -35,6 +39,7 @@ pub struct State(Arc<Inner>);
 struct Inner {
     parts: Parts,
     ready: AtomicBool,
+    metrics: Metrics,
 }
 
 /// Why the daemon would rather not be asked.
@@ -51,7 +56,7 @@ pub enum Trouble {
 impl State {
     /// A state that is not ready yet.
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(Inner { parts, ready: AtomicBool::new(false) }))
+        Self(Arc::new(Inner { parts, ready: AtomicBool::new(false), metrics: Metrics::default() }))
     }
 
     /// The registry that is served.
@@ -83,6 +88,16 @@ impl State {
     /// When and how fast everything that is stored is looked at.
     pub fn scrub(&self) -> &Settings {
         &self.0.parts.scrub
+    }
+
+    /// What is counted while requests are answered.
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// What happens on the listeners.
+    pub(super) fn tally(&self) -> &Tally {
+        &self.0.parts.tally
     }
 
     /// Says to those who watch whether requests are welcome. It turns none

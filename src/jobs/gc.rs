@@ -8,7 +8,7 @@
 //! slices are walked again and removed in small commits of the background
 //! lane, with a pause after each.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +31,9 @@ const TELL_EVERY: Duration = Duration::from_secs(2);
 pub struct Collection {
     /// Blobs that no manifest names are kept this long: a push takes its time.
     pub grace: Duration,
+    /// What a push that is under way relies on is spared this long, whatever
+    /// the grace.
+    pub under_way: Duration,
     /// Manifests that no tag leads to are kept this long, so that a tag can be
     /// set back; `None`: for ever.
     pub untagged: Option<Duration>,
@@ -43,7 +46,8 @@ pub struct Collection {
 impl Default for Collection {
     fn default() -> Self {
         let untagged = Some(limits::UNTAGGED_KEPT);
-        Self { grace: limits::COLLECT_GRACE, untagged, dry_run: false, consent: false }
+        let (grace, under_way) = (limits::COLLECT_GRACE, limits::PUSH_UNDER_WAY);
+        Self { grace, under_way, untagged, dry_run: false, consent: false }
     }
 }
 
@@ -199,16 +203,16 @@ impl Collecting<'_> {
             report.done += self.walk(half, cut_off, false).await?;
         }
         self.log.line(what_of(&report.done, "went"));
+        if report.done.spared > 0 {
+            self.log.line(format!("{} were left, because a push that is under way relies on them", report.done.spared));
+        }
         Ok(report)
     }
 
     /// Walks one half: looks only, or removes too.
     async fn walk(&self, half: Half, cut_off: CutOff, look_only: bool) -> Result<Collected, RegistryError> {
         let clock = self.registry.store().clock().clone();
-        let spared = Arc::new(match half {
-            Half::Manifests => HashSet::new(),
-            Half::Blobs => self.registry.pulling()?,
-        });
+        let spared = Arc::new(self.registry.pulling()?);
         let (mut sum, mut last) = (Collected::default(), None);
         let mut told = clock.monotonic();
         loop {
@@ -224,7 +228,8 @@ impl Collecting<'_> {
             } else {
                 let seen = Collected { seen: slice.would.seen, of: slice.would.of, ..Collected::default() };
                 sum += seen;
-                sum += self.registry.collect(half, cut_off, slice, self.how.grace).await?;
+                let spare = self.how.grace.max(self.how.under_way);
+                sum += self.registry.collect(half, cut_off, slice, spare).await?;
             }
             let now = clock.monotonic();
             if now.duration_since(told) >= TELL_EVERY {

@@ -5,7 +5,7 @@ use crate::oci::{Digest, RepoName};
 use crate::store::file::{BlobFile, BlobReader, FileError, Sealed};
 use crate::store::quarantine::Held;
 use crate::store::record::Repository;
-use crate::store::{Announced, Change, Lane, Operation, Snapshot, StoreError, blob, manifest};
+use crate::store::{Announced, Change, Lane, Operation, RepoId, Snapshot, StoreError, blob, manifest};
 
 use super::quarantine::damaged_in;
 use super::upload::OwnUpload;
@@ -104,7 +104,8 @@ struct DeleteBlob {
 
 impl Operation for DeleteBlob {
     type Plan = Repository;
-    type Done = ();
+    /// Where it was.
+    type Done = RepoId;
     type Refusal = RegistryError;
     const NAME: &'static str = "delete blob";
     const ADDS: bool = false;
@@ -124,8 +125,9 @@ impl Operation for DeleteBlob {
         Ok(Ok(repository))
     }
 
-    fn apply(&self, repository: Repository, tables: &mut Change<'_>) -> Result<(), StoreError> {
-        blob::unlink(tables, repository.number, &self.digest).map(|_| ())
+    fn apply(&self, repository: Repository, tables: &mut Change<'_>) -> Result<RepoId, StoreError> {
+        blob::unlink(tables, repository.number, &self.digest)?;
+        Ok(repository.number)
     }
 }
 
@@ -137,20 +139,30 @@ impl Registry {
         let number = {
             let read = self.store().snapshot()?;
             let record = caller.require(&read, repository, Level::ReadOnly)??;
-            // Who may push and hears that it is here will not send it. The claim
-            // goes before the look, so that no collection comes between.
-            if caller.require(&read, repository, Level::ReadWrite)?.is_ok() {
-                let place = (record.number, *digest);
-                if blob::is_linked(&read, record.number, digest)?
-                    && !self.claims().claim(place, self.store().clock().monotonic())
-                {
-                    return Err(unknown());
-                }
+            let is_there = blob::is_linked(&read, record.number, digest)?;
+            if is_there && !self.is_told(&read, caller, (repository, record.number), digest)? {
+                return Err(unknown());
             }
             record.number
         };
         let found = blob::get_in(&self.store().snapshot()?, number, digest)?;
         found.map(|blob| blob.size).ok_or_else(unknown)
+    }
+
+    /// Tells a caller that something is here: who may push will not send it, and
+    /// has a claim on it. The claim goes before the look, so that no collection
+    /// comes between; false when it is being collected.
+    pub(super) fn is_told(
+        &self,
+        read: &Snapshot,
+        caller: &Caller,
+        (repository, number): (&RepoName, RepoId),
+        digest: &Digest,
+    ) -> Result<bool, RegistryError> {
+        if caller.require(read, repository, Level::ReadWrite)?.is_err() {
+            return Ok(true);
+        }
+        Ok(self.claims().claim((number, *digest), self.store().clock().monotonic()))
     }
 
     /// A reader over a blob that the caller may read.
@@ -167,8 +179,9 @@ impl Registry {
         opened.and_then(|reader| reader.ok_or_else(gone)).map_err(|error| self.flawed(Held::blob(*digest), error))
     }
 
-    /// Claims a blob for whoever is bringing it: its manifest comes next.
-    fn note_claim(&self, repository: &RepoName, digest: &Digest) -> Result<(), RegistryError> {
+    /// Claims a blob or an entry for whoever is bringing it: the manifest that
+    /// names it comes next.
+    pub(super) fn note_claim(&self, repository: &RepoName, digest: &Digest) -> Result<(), RegistryError> {
         if let Some(record) = crate::store::repo::get(&self.store().snapshot()?, repository)? {
             self.claims().note((record.number, *digest), self.store().clock().monotonic());
         }
@@ -225,7 +238,9 @@ impl Registry {
         digest: &Digest,
     ) -> Result<(), RegistryError> {
         let operation = DeleteBlob { caller: caller.clone(), repository: repository.clone(), digest: *digest };
-        self.store().submit(Lane::Foreground, operation).await?
+        let number = self.store().submit(Lane::Foreground, operation).await??;
+        self.claims().drop_all(&(number, *digest));
+        Ok(())
     }
 }
 

@@ -2,12 +2,17 @@
 //!
 //! A client asks whether a blob is there (HEAD), hears that it is, does not
 //! send it, and a little later puts a manifest that names it. Between the two
-//! nothing in the store names that blob. So whoever may push and is told that
-//! a blob is there has a claim on it for a while: collection leaves it alone,
-//! and where a collection was told to spare nothing, the manifest is refused
-//! instead of being taken with a hole.
+//! nothing in the store names that blob. The same goes for what a client has
+//! just sent, and for the entries of an index. So whoever may push and is told
+//! that a blob or a manifest is there has a claim on it: collection leaves it
+//! alone for a while, and where it went all the same, the manifest that names
+//! it is refused instead of being taken with a hole.
 //!
-//! A claim and a collection of the same blob exclude each other under one
+//! A claim is opened each time that something is told, and closed by each
+//! manifest that names it, so that what was pushed and deleted again can be
+//! collected at once, and what another client still relies on cannot.
+//!
+//! A claim and a collection of the same thing exclude each other under one
 //! lock: what is being collected is not there for whoever asks meanwhile.
 //! Claims live in memory: after a restart, clients ask again.
 
@@ -29,8 +34,8 @@ pub(super) struct Claims(Arc<Mutex<Inner>>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// When each was claimed last.
-    claimed: HashMap<Place, Instant>,
+    /// The claims on each.
+    claimed: HashMap<Place, Claimed>,
     /// What is being collected at this moment.
     condemned: HashSet<Place>,
     /// Claims were dropped for want of room at this moment: until they would
@@ -38,8 +43,16 @@ struct Inner {
     overflown: Option<Instant>,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Claimed {
+    /// When it was claimed last.
+    at: Instant,
+    /// How often, less the manifests that have come for it.
+    open: u32,
+}
+
 impl Claims {
-    /// Claims a blob for somebody who is about to rely on it; false when it is
+    /// Claims something for somebody who is about to rely on it; false when it is
     /// being collected, and so is not there.
     pub(super) fn claim(&self, place: Place, now: Instant) -> bool {
         let mut inner = self.lock();
@@ -50,13 +63,32 @@ impl Claims {
         is_there
     }
 
-    /// Claims a blob for somebody who has just brought it, or is about to.
+    /// Claims something for somebody who has just brought it, or is about to.
     pub(super) fn note(&self, place: Place, now: Instant) {
         self.lock().note(place, now);
     }
 
-    /// Whether somebody relies on a blob: told within the last `since` that it
-    /// is there.
+    /// Closes one claim on each of `places`: the manifest that it was for is here.
+    pub(super) fn fulfil(&self, places: impl IntoIterator<Item = Place>) {
+        let mut inner = self.lock();
+        for place in places {
+            if let Some(claimed) = inner.claimed.get_mut(&place) {
+                claimed.open -= 1;
+                if claimed.open == 0 {
+                    inner.claimed.remove(&place);
+                }
+            }
+        }
+    }
+
+    /// Drops all claims on something that a client has deleted: nobody is told
+    /// any more that it is here.
+    pub(super) fn drop_all(&self, place: &Place) {
+        self.lock().claimed.remove(place);
+    }
+
+    /// Whether somebody relies on something: told within the last `since` that
+    /// it is there.
     pub(super) fn is_claimed(&self, place: &Place, now: Instant, since: Duration) -> bool {
         self.lock().is_claimed(place, now, since)
     }
@@ -64,11 +96,13 @@ impl Claims {
     /// Takes those of `places` that nobody has claimed within the last `spare`
     /// for collection: until the answer is dropped they are not there.
     pub(super) fn condemn(&self, places: Vec<Place>, now: Instant, spare: Duration) -> Condemned {
+        let spare = spare.min(limits::CLAIM);
         let mut inner = self.lock();
-        let places: Vec<Place> =
-            places.into_iter().filter(|place| !inner.is_claimed(place, now, spare.min(limits::CLAIM))).collect();
+        let asked = places.len();
+        let places: Vec<Place> = places.into_iter().filter(|place| !inner.is_claimed(place, now, spare)).collect();
         inner.condemned.extend(places.iter().copied());
-        Condemned { claims: self.clone(), places }
+        let spared = (asked - places.len()) as u64;
+        Condemned { claims: self.clone(), places, spared, now, spare }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -79,31 +113,46 @@ impl Claims {
 impl Inner {
     fn note(&mut self, place: Place, now: Instant) {
         if self.claimed.len() >= limits::CLAIMS && !self.claimed.contains_key(&place) {
-            self.claimed.retain(|_, at| now.duration_since(*at) < limits::CLAIM);
+            self.claimed.retain(|_, claimed| now.duration_since(claimed.at) < limits::CLAIM);
             if self.claimed.len() >= limits::CLAIMS {
                 self.claimed.clear();
                 self.overflown = Some(now);
             }
         }
-        self.claimed.insert(place, now);
+        let claimed = self.claimed.entry(place).or_insert(Claimed { at: now, open: 0 });
+        claimed.at = now;
+        claimed.open = claimed.open.saturating_add(1);
     }
 
     fn is_claimed(&self, place: &Place, now: Instant, since: Duration) -> bool {
-        let is_recent = |at: &Instant| now.duration_since(*at) < since;
-        self.claimed.get(place).is_some_and(is_recent) || self.overflown.as_ref().is_some_and(is_recent)
+        let is_recent = |at: Instant| now.duration_since(at) < since;
+        self.claimed.get(place).is_some_and(|claimed| is_recent(claimed.at)) || self.overflown.is_some_and(is_recent)
     }
 }
 
-/// Blobs that are being collected.
+/// What is being collected.
 #[derive(Debug)]
 pub(super) struct Condemned {
     claims: Claims,
     places: Vec<Place>,
+    spared: u64,
+    now: Instant,
+    spare: Duration,
 }
 
 impl Condemned {
     pub(super) fn places(&self) -> &[Place] {
         &self.places
+    }
+
+    /// How many were not taken, because somebody relies on them.
+    pub(super) fn spared(&self) -> u64 {
+        self.spared
+    }
+
+    /// Whether somebody relies on something that would have to go with these.
+    pub(super) fn is_claimed(&self, place: &Place) -> bool {
+        self.claims.is_claimed(place, self.now, self.spare)
     }
 }
 
@@ -120,26 +169,47 @@ impl Drop for Condemned {
 mod tests {
     use super::*;
 
+    const SPARE: Duration = Duration::from_secs(20 * 60);
+
     fn place(number: u64) -> Place {
         (RepoId(number), Digest::sha256_of(b"a layer"))
+    }
+
+    fn condemned(claims: &Claims, number: u64, spare: Duration) -> bool {
+        !claims.condemn(vec![place(number)], Instant::now(), spare).places().is_empty()
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_was_claimed_is_spared_and_what_is_condemned_cannot_be_claimed() {
         let claims = Claims::default();
-        let spare = Duration::from_secs(60);
         assert!(claims.claim(place(1), Instant::now()));
-        let condemned = claims.condemn(vec![place(1), place(2)], Instant::now(), spare);
-        assert_eq!(condemned.places(), [place(2)]);
+        let both = claims.condemn(vec![place(1), place(2)], Instant::now(), SPARE);
+        assert_eq!((both.places(), both.spared()), (&[place(2)][..], 1));
         assert!(!claims.claim(place(2), Instant::now()));
-        drop(condemned);
+        drop(both);
         assert!(claims.claim(place(2), Instant::now()));
-        tokio::time::advance(spare).await;
-        assert_eq!(claims.condemn(vec![place(1)], Instant::now(), spare).places(), [place(1)]);
+        tokio::time::advance(SPARE).await;
+        assert!(condemned(&claims, 1, SPARE));
         // Told to spare nothing, it takes what was claimed just now.
         claims.claim(place(3), Instant::now());
-        assert_eq!(claims.condemn(vec![place(3)], Instant::now(), Duration::ZERO).places(), [place(3)]);
-        assert!(claims.is_claimed(&place(3), Instant::now(), limits::CLAIM));
+        assert!(condemned(&claims, 3, Duration::ZERO));
+        assert!(claims.is_claimed(&place(3), Instant::now(), limits::CLAIM), "a manifest that names it is refused");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_manifest_closes_one_claim_of_those_that_are_open() {
+        // Two clients share a layer; the image of the first came and went
+        // before the second had sent its manifest.
+        let claims = Claims::default();
+        claims.note(place(1), Instant::now());
+        claims.claim(place(1), Instant::now());
+        claims.fulfil([place(1), place(2)]);
+        assert!(!condemned(&claims, 1, SPARE));
+        claims.fulfil([place(1)]);
+        assert!(condemned(&claims, 1, SPARE), "nobody relies on it any more");
+        claims.claim(place(1), Instant::now());
+        claims.drop_all(&place(1));
+        assert!(condemned(&claims, 1, SPARE), "it was deleted by a client");
     }
 
     #[tokio::test(start_paused = true)]
@@ -148,9 +218,8 @@ mod tests {
         for number in 0..=limits::CLAIMS as u64 {
             claims.claim(place(number), Instant::now());
         }
-        let spare = limits::CLAIM;
-        assert!(claims.condemn(vec![place(0), place(u64::MAX)], Instant::now(), spare).places().is_empty());
-        tokio::time::advance(spare).await;
-        assert_eq!(claims.condemn(vec![place(0)], Instant::now(), spare).places(), [place(0)]);
+        assert!(!condemned(&claims, 0, limits::CLAIM) && !condemned(&claims, u64::MAX, limits::CLAIM));
+        tokio::time::advance(limits::CLAIM).await;
+        assert!(condemned(&claims, 0, limits::CLAIM));
     }
 }

@@ -34,6 +34,9 @@ pub struct Collected {
     pub files: u64,
     /// Bytes of those files, and of manifests that are gone altogether.
     pub bytes: u64,
+    /// What nothing names and was left all the same, because a push that is
+    /// under way relies on it.
+    pub spared: u64,
 }
 
 impl std::ops::AddAssign for Collected {
@@ -44,6 +47,7 @@ impl std::ops::AddAssign for Collected {
         self.links += other.links;
         self.files += other.files;
         self.bytes += other.bytes;
+        self.spared += other.spared;
     }
 }
 
@@ -79,34 +83,56 @@ impl Half {
     }
 }
 
-/// Removes manifests from repositories where nothing needs them.
+/// Removes manifests from repositories where nothing needs them, and with each
+/// those that lead to it.
 struct CollectManifests {
     cut_off: CutOff,
-    places: Vec<(RepoId, Digest)>,
+    /// Until this is committed they are not there for those who ask.
+    condemned: Condemned,
     nowhere: Vec<Digest>,
 }
 
+/// Most manifests that go in one commit for leading to one that goes. With more
+/// (an entry of ten thousand indexes) those that lead to it go first.
+const LINEAGE: usize = limits::COLLECT_ROWS;
+
 impl Operation for CollectManifests {
-    type Plan = Vec<(RepoId, Digest)>;
-    type Done = Collected;
+    type Plan = Going;
+    /// What went, and what is to be asked about again.
+    type Done = (Collected, Vec<(RepoId, Digest)>);
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "collect manifests";
     const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, Self::Refusal>, StoreError> {
         let mut kept = Kept::new(tables, self.cut_off);
-        let mut going = Vec::new();
-        for (repo, digest) in &self.places {
-            if manifest::is_linked(tables, *repo, digest)? && !kept.manifest(*repo, digest)? {
-                going.push((*repo, *digest));
+        let (mut going, mut listed) = (Going::default(), HashSet::new());
+        going.spared = self.condemned.spared();
+        for place @ (repo, digest) in self.condemned.places() {
+            if listed.contains(place) || !manifest::is_linked(tables, *repo, digest)? || kept.manifest(*repo, digest)? {
+                continue;
             }
+            if going.now.len() >= LINEAGE {
+                going.later.push(*place);
+                continue;
+            }
+            let lineage: Vec<_> =
+                kept.lineage(*repo, digest, LINEAGE)?.into_iter().map(|digest| (*repo, digest)).collect();
+            if lineage.iter().any(|place| self.condemned.is_claimed(place)) {
+                going.spared += 1;
+                continue;
+            }
+            if lineage.last() != Some(place) {
+                going.later.push(*place);
+            }
+            going.now.extend(lineage.into_iter().filter(|place| listed.insert(*place)));
         }
         Ok(Ok(going))
     }
 
-    fn apply(&self, going: Self::Plan, tables: &mut Change<'_>) -> Result<Collected, StoreError> {
-        let mut done = Collected::default();
-        for (number, digest) in going {
+    fn apply(&self, going: Going, tables: &mut Change<'_>) -> Result<Self::Done, StoreError> {
+        let mut done = Collected { spared: going.spared, ..Collected::default() };
+        for (number, digest) in going.now {
             // A repository that is gone is being purged row by row.
             let Some(name) = repo::name_of(tables, number)? else { continue };
             done.bytes += gc::remove_manifest(tables, number, &digest)?.unwrap_or(0);
@@ -116,8 +142,19 @@ impl Operation for CollectManifests {
         for digest in &self.nowhere {
             done.bytes += gc::forget_manifest(tables, digest)?.unwrap_or(0);
         }
-        Ok(done)
+        Ok((done, going.later))
     }
+}
+
+/// What one commit removes.
+#[derive(Debug, Default)]
+struct Going {
+    /// From the top.
+    now: Vec<(RepoId, Digest)>,
+    /// What is left for the next commit.
+    later: Vec<(RepoId, Digest)>,
+    /// Those that a push relies on.
+    spared: u64,
 }
 
 /// Removes blobs from repositories where nothing needs them, and the names of
@@ -140,7 +177,9 @@ impl Operation for CollectBlobs {
         let mut kept = Kept::new(tables, self.cut_off);
         let mut going = Vec::new();
         for (repo, digest) in self.condemned.places() {
-            if !kept.blob(*repo, digest)? {
+            // A manifest that nothing needs any more since the other half went
+            // by is still there: it would be one that cannot be pulled.
+            if !manifest::is_named_in(tables, *repo, digest)? && !kept.blob(*repo, digest)? {
                 going.push((*repo, *digest));
             }
         }
@@ -148,7 +187,7 @@ impl Operation for CollectBlobs {
     }
 
     fn apply(&self, going: Self::Plan, tables: &mut Change<'_>) -> Result<Collected, StoreError> {
-        let mut done = Collected::default();
+        let mut done = Collected { spared: self.condemned.spared(), ..Collected::default() };
         let mut nowhere = self.nowhere.clone();
         for (number, digest) in going {
             if blob::unlink(tables, number, &digest)? {
@@ -259,15 +298,28 @@ impl Registry {
         if places.is_empty() && nowhere.is_empty() {
             return Ok(Collected::default());
         }
-        let done = match half {
+        let condemn = |places| self.claims().condemn(places, self.store().clock().monotonic(), spare);
+        match half {
             Half::Manifests => {
-                self.store().submit(Lane::Background, CollectManifests { cut_off, places, nowhere }).await?
+                let (mut sum, mut left, mut nowhere) = (Collected::default(), places, nowhere);
+                loop {
+                    let operation =
+                        CollectManifests { cut_off, condemned: condemn(left), nowhere: std::mem::take(&mut nowhere) };
+                    let done = self.store().submit(Lane::Background, operation).await?;
+                    let (went, later) = done.unwrap_or_else(|never| match never {});
+                    sum += went;
+                    // Each commit takes some away, so this ends.
+                    if later.is_empty() {
+                        return Ok(sum);
+                    }
+                    left = later;
+                }
             }
             Half::Blobs => {
-                let condemned = self.claims().condemn(places, self.store().clock().monotonic(), spare);
-                self.store().submit(Lane::Background, CollectBlobs { cut_off, condemned, nowhere }).await?
+                let operation = CollectBlobs { cut_off, condemned: condemn(places), nowhere };
+                let done = self.store().submit(Lane::Background, operation).await?;
+                Ok(done.unwrap_or_else(|never| match never {}))
             }
-        };
-        Ok(done.unwrap_or_else(|never| match never {}))
+        }
     }
 }

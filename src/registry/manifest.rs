@@ -1,5 +1,6 @@
 //! Manifests: put, get, delete.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use crate::access::Level;
@@ -83,6 +84,14 @@ struct PutManifest {
     absence: Absence,
 }
 
+/// What a manifest that was put has come to.
+struct Put {
+    /// It brought back what was damaged.
+    healed: bool,
+    /// Where it is.
+    at: RepoId,
+}
+
 /// What a manifest may name that is not there.
 struct Absence {
     sparse: Sparse,
@@ -94,18 +103,22 @@ impl Absence {
     /// Whether a layer may be absent: never one that a client was told is here,
     /// and that was collected since.
     fn takes_layer(&self, repo: RepoId, digest: &Digest) -> bool {
-        self.sparse == Sparse::Images && !self.claims.is_claimed(&(repo, *digest), self.now, limits::CLAIM)
+        self.sparse == Sparse::Images && !self.was_told(repo, digest)
     }
 
-    fn takes_entry(&self) -> bool {
-        self.sparse != Sparse::Refused
+    /// The same of an entry of an index.
+    fn takes_entry(&self, repo: RepoId, digest: &Digest) -> bool {
+        self.sparse != Sparse::Refused && !self.was_told(repo, digest)
+    }
+
+    fn was_told(&self, repo: RepoId, digest: &Digest) -> bool {
+        self.claims.is_claimed(&(repo, *digest), self.now, limits::CLAIM)
     }
 }
 
 impl Operation for PutManifest {
     type Plan = Repository;
-    /// Whether it brought back what was damaged.
-    type Done = bool;
+    type Done = Put;
     type Refusal = RegistryError;
     const NAME: &'static str = "put manifest";
 
@@ -135,7 +148,7 @@ impl Operation for PutManifest {
         Ok(Ok(repository))
     }
 
-    fn apply(&self, repository: Repository, tables: &mut Change<'_>) -> Result<bool, StoreError> {
+    fn apply(&self, repository: Repository, tables: &mut Change<'_>) -> Result<Put, StoreError> {
         let mut healed = false;
         let (new, number) = (&self.new, repository.number);
         let size = new.bytes.len() as u64;
@@ -174,7 +187,7 @@ impl Operation for PutManifest {
         if new.cause == Cause::Push && !new.tags.is_empty() {
             repo::count(tables, number, 0, 1)?;
         }
-        Ok(healed)
+        Ok(Put { healed, at: number })
     }
 }
 
@@ -200,7 +213,8 @@ const TAGS_OF_MANIFEST: usize = 100_000;
 
 impl Operation for DeleteManifest {
     type Plan = (Repository, Vec<Tag>);
-    type Done = ();
+    /// Where it was.
+    type Done = RepoId;
     type Refusal = RegistryError;
     const NAME: &'static str = "delete manifest";
     const ADDS: bool = false;
@@ -226,7 +240,7 @@ impl Operation for DeleteManifest {
         Ok(Ok((repository, tags)))
     }
 
-    fn apply(&self, (repository, tags): Self::Plan, tables: &mut Change<'_>) -> Result<(), StoreError> {
+    fn apply(&self, (repository, tags): Self::Plan, tables: &mut Change<'_>) -> Result<RepoId, StoreError> {
         let number = repository.number;
         let place = (number, &self.repository);
         for name in tags {
@@ -240,7 +254,7 @@ impl Operation for DeleteManifest {
             referrer::remove(tables, number, &subject, &self.digest)?;
         }
         event::append(tables, self.caller.actor(), place, Kind::ManifestDeleted { digest: self.digest })?;
-        Ok(())
+        Ok(number)
     }
 }
 
@@ -301,12 +315,19 @@ impl Registry {
             (_, sparse) => sparse,
         };
         let absence = Absence { sparse, claims: self.claims().clone(), now: self.store().clock().monotonic() };
+        let relied_on = relied_on(&new.manifest.links);
+        if new.tags.is_empty() {
+            // An index will name it, or a tag will be set to it.
+            self.note_claim(&new.repository, &new.digest)?;
+        }
         let operation = PutManifest { caller: caller.clone(), new, file, _own: own, absence };
         let answer = self.store().submit(Lane::Foreground, operation).await?;
         if let (Err(_), Some(file)) = (&answer, named) {
             self.discard(file).await?;
         }
-        self.tell_healed(held, answer?, "a push");
+        let Put { healed, at } = answer?;
+        self.claims().fulfil(relied_on.into_iter().map(|digest| (at, digest)));
+        self.tell_healed(held, healed, "a push");
         Ok(())
     }
 
@@ -332,6 +353,27 @@ impl Registry {
                 Err(error.into())
             }
         }
+    }
+
+    /// As [`Registry::manifest`], for a caller that asks whether it is here (HEAD)
+    /// and that will not send it when it is.
+    pub fn manifest_told(
+        &self,
+        caller: &Caller,
+        repository: &RepoName,
+        reference: &Reference,
+    ) -> Result<Served, RegistryError> {
+        if let Reference::Digest(digest) = reference {
+            let read = self.store().snapshot()?;
+            let number = caller.require(&read, repository, Level::ReadOnly)??.number;
+            if manifest::is_linked(&read, number, digest)?
+                && !self.is_told(&read, caller, (repository, number), digest)?
+            {
+                let (reference, repository) = (reference.clone(), repository.clone());
+                return Err(RegistryError::ManifestUnknown { reference, repository });
+            }
+        }
+        self.manifest(caller, repository, reference)
     }
 
     /// A manifest that the caller may read: kind, length and digest. Its bytes
@@ -418,7 +460,9 @@ impl Registry {
     ) -> Result<(), RegistryError> {
         let (caller, repository) = (caller.clone(), repository.clone());
         let operation = DeleteManifest { caller, repository, digest: *digest, condition };
-        self.store().submit(Lane::Foreground, operation).await?
+        let number = self.store().submit(Lane::Foreground, operation).await??;
+        self.claims().drop_all(&(number, *digest));
+        Ok(())
     }
 
     /// The digests of a repository's manifests, at most `limit`.
@@ -437,6 +481,12 @@ impl Registry {
         })?;
         Ok(found)
     }
+}
+
+/// What a client may have been told is here before it put a manifest.
+fn relied_on(links: &Links) -> BTreeSet<Digest> {
+    let children = links.children.iter().map(|child| child.digest);
+    links.blobs().map(|link| link.digest).chain(children).chain(links.subject).collect()
 }
 
 /// Whether what a manifest names is there (blobs that it needs) and as long as
@@ -485,7 +535,7 @@ fn check_links(
         match found {
             Some(found) if found != child.size => return wrong(child.digest, child.size, found),
             Some(_) => {}
-            None if absence.takes_entry() && !damaged_in(read, number, &held)? => {}
+            None if absence.takes_entry(number, &child.digest) && !damaged_in(read, number, &held)? => {}
             None => {
                 let (digest, repository) = (child.digest, name.clone());
                 return Ok(Err(RegistryError::ManifestBlobUnknown { digest, repository }));

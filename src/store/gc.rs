@@ -10,6 +10,10 @@
 //! there, or while it is young: it came, or lost a tag, after the cut-off. A
 //! blob is kept in a repository while a manifest that is kept there names it,
 //! or while it is young. What is readable nowhere has no name any more.
+//!
+//! That is what can go. It goes from the top: nothing is removed while something
+//! that is there names it, whether that is kept or not. A manifest goes in one
+//! commit with those that lead to it, and a blob when none names it any more.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
@@ -81,6 +85,35 @@ impl<'r, R: Read> Kept<'r, R> {
             self.known.extend(seen.into_iter().map(|digest| ((repo, digest), false)));
         }
         Ok(kept)
+    }
+
+    /// Everything in `repo` that leads to a manifest that is not kept, and the
+    /// manifest itself: those that are named before that come after those that
+    /// name them, so that taking them in this order never leaves one that names
+    /// what is gone. At most `limit`, from the top.
+    pub fn lineage(&self, repo: RepoId, digest: &Digest, limit: usize) -> Result<Vec<Digest>, StoreError> {
+        // Depth first, each once what is above it is in the list. An index that
+        // has its own subject as an entry is a ring, and is walked once.
+        let mut order = Vec::new();
+        let mut seen = HashSet::from([*digest]);
+        let mut path = vec![(*digest, self.above(repo, digest)?)];
+        while let Some((at, above)) = path.last_mut() {
+            match above.pop() {
+                Some(next) if seen.insert(next) => {
+                    let further = self.above(repo, &next)?;
+                    path.push((next, further));
+                }
+                Some(_) => {}
+                None => {
+                    order.push(*at);
+                    path.pop();
+                    if order.len() == limit {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(order)
     }
 
     /// Whether `digest` is needed in `repo`, as a blob that is linked there.

@@ -99,13 +99,16 @@ impl<O: Operation> Pending for Submitted<O> {
     }
 
     fn answer(self: Box<Self>, failure: Option<StoreError>) {
-        let outcome = match (failure, self.outcome) {
+        let Self { operation, outcome, waiter, _room } = *self;
+        // What an operation holds is given back before anybody hears of its end.
+        drop(operation);
+        let outcome = match (failure, outcome) {
             (Some(error), _) => Err(error),
             (None, Some(outcome)) => Ok(outcome),
             (None, None) => Err(StoreError::Stopped),
         };
         // Whoever asked may have gone; what was committed stays committed.
-        let _ = self.waiter.map(|waiter| waiter.send(outcome));
+        let _ = waiter.map(|waiter| waiter.send(outcome));
     }
 }
 

@@ -67,6 +67,8 @@ fn assert_reads_go_on(client: &Client, blob: &[u8]) {
         client.get(&format!("{REPOSITORY}/tags/list")).is(200);
         client.get("/api/v0/repositories/dev").is(200);
         client.get("/health").is(200);
+        let metrics = client.get("/metrics").is(200).text();
+        assert!(metrics.contains("tidegate_disk_level ") && metrics.ends_with("# EOF\n"), "{metrics}");
     }
 }
 

@@ -253,3 +253,7 @@ fn of_registry(error: &RegistryError) -> (StatusCode, &'static str) {
         ) => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR"),
     }
 }
+/// A refusal in the shape of this API, for what stands beside it.
+pub(in crate::http) fn refused(error: RegistryError, id: &RequestId) -> Response<Body> {
+    ApiError::from(error).into_response(id)
+}

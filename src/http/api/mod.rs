@@ -60,6 +60,7 @@ mod tag;
 mod dispatch;
 
 pub(super) use dispatch::handle;
+pub(super) use error::refused;
 pub use system::{Finding, VerifyReport};
 
 #[cfg(test)]

@@ -43,6 +43,38 @@ async fn whoever_opens_the_local_socket_is_the_system() {
 }
 
 #[tokio::test]
+async fn the_metrics_are_for_those_who_may_see_everything() {
+    let site = Site::open().await;
+    site.push_image("ann", "ann/app", "1.0", b"layer").await;
+    site.expect(200, Ask::get("/v2/ann/app/manifests/1.0").user("ann")).await;
+    site.expect(404, Ask::get("/v2/ann/app/manifests/2.0").user("ann")).await;
+    assert_eq!(site.expect(401, Ask::get("/metrics")).await.code(), "NOT_AUTHENTICATED");
+    assert_eq!(site.expect(403, Ask::get("/metrics").user("ann")).await.code(), "NOT_AUTHORIZED");
+    assert_eq!(site.expect(405, Ask::post("/metrics").local()).await.header("allow"), "GET, HEAD");
+    let answer = site.expect(200, Ask::get("/metrics").local()).await;
+    assert!(answer.header("content-type").starts_with("application/openmetrics-text"));
+    let text = answer.text();
+    for line in [
+        "tidegate_http_requests_total{route=\"v2.manifest.get\",status=\"200\"} 1\n",
+        "tidegate_http_requests_total{route=\"v2.manifest.get\",status=\"404\"} 1\n",
+        "tidegate_http_requests_total{route=\"metrics\",status=\"403\"} 1\n",
+        "tidegate_ready 1\n",
+        "tidegate_store_stopped 0\n",
+        "tidegate_disk_level 2\n",
+        "tidegate_quarantined 0\n",
+        "tidegate_uploads_open 0\n",
+        "tidegate_process_resident_memory_bytes ",
+        "tidegate_blob_transferred_bytes_total ",
+        "tidegate_store_commits_total ",
+        "tidegate_disk_free_bytes ",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+    assert!(text.ends_with("# EOF\n"));
+    site.close().await;
+}
+
+#[tokio::test]
 async fn every_answer_has_its_name_and_is_no_page() {
     let site = Site::open().await;
     let absent = format!("/v2/ann/app/blobs/{}", Digest::sha256_of(b"x"));

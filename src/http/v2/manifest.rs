@@ -24,7 +24,12 @@ pub(super) async fn get(
 ) -> Result<Response<Body>, Error> {
     let condition = condition::to_read(&parts.headers)?;
     let is_head = parts.method == Method::HEAD;
-    let served = match state.registry().manifest(caller, repository, reference) {
+    let registry = state.registry();
+    let found = match is_head {
+        true => registry.manifest_told(caller, repository, reference),
+        false => registry.manifest(caller, repository, reference),
+    };
+    let served = match found {
         // A client that pushes asks so whether it has to send it: it has.
         Err(RegistryError::Quarantined { .. }) if is_head => {
             let (reference, repository) = (reference.clone(), repository.clone());

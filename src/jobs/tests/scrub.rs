@@ -587,7 +587,8 @@ async fn what_is_damaged_and_not_needed_is_collected_with_its_file() {
     world.harm(&digest, Harm::Flip);
     world.scrub().await;
     world.wait(|| world.quarantined(&Held::blob(digest)).filter(|row| !row.last_error.is_empty())).await;
-    let how = gc::Collection { grace: Duration::ZERO, untagged: Some(Duration::ZERO), dry_run: false, consent: true };
+    let none = Duration::ZERO;
+    let how = gc::Collection { grace: none, under_way: none, untagged: Some(none), dry_run: false, consent: true };
     let log = JobLog::new(world.store().clone(), world.store().chance().id());
     let report = gc::Collecting { registry: &world.registry, how, log: &log }.run().await.expect("collects");
     assert_eq!((report.done.files, report.done.bytes), (1, 9_000), "{report:?}");
