@@ -298,5 +298,4 @@ fn parse(text: &str) -> Option<Zeroizing<[u8; 32]>> {
 }
 
 #[cfg(test)]
-#[path = "token_test.rs"]
 mod tests;
