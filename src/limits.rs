@@ -258,6 +258,13 @@ pub const LOOPS_REPORTED: usize = 8;
 pub const KEY_FILE_BYTES: u64 = 1024 * 1024;
 /// Most keys in one sealing key file; each replacement keeps the ones before.
 pub const SEALING_KEYS: usize = 64;
+/// Time between two looks for a sealing key that is missing: whoever puts it
+/// back watches.
+pub const SEALING_KEY_LOOK: Duration = Duration::from_secs(5);
+/// Mirrors whose credentials are sealed anew in one commit: pushes go between.
+pub const REKEY_SLICE: usize = 16;
+/// Most mirrors that are named beside a sealing key.
+pub const SEALED_SHOWN: usize = 20;
 /// Days a made certificate lasts: the most that clients accept from a private
 /// authority (Apple's rule is the strictest).
 pub const CERTIFICATE_DAYS: u32 = 825;
@@ -441,8 +448,6 @@ pub const SIGN_IN_FAILURES_WINDOW: Duration = Duration::from_secs(60);
 pub const TURNED_AWAY_LOGGED: u32 = 30;
 /// That window.
 pub const TURNED_AWAY_WINDOW: Duration = Duration::from_secs(60);
-/// Characters of the name in a line about a failed sign-in.
-pub const SIGN_IN_NAME_CHARACTERS: usize = 64;
 
 // Management API.
 

@@ -20,17 +20,18 @@ use crate::http::rate::Rate;
 use crate::http::{State, Tls, state};
 use crate::identity::token::TOKEN_KEY;
 use crate::identity::{
-    Authority, CertificateNames, ClientAuthority, Guesses, Keyring, Passwords, ServerCertificate, Signer,
+    Authority, CertificateNames, ClientAuthority, Guesses, KeyPlaces, Passwords, SealingKeys, ServerCertificate, Signer,
 };
+use crate::jobs::rekey::uses;
 use crate::jobs::timetable::Entry;
 use crate::jobs::{self, Remotes, Runner};
 use crate::lifecycle::{Scope, blocking};
 use crate::limits;
 use crate::registry::Registry;
 use crate::remote::{Names, Outbound, OutboundOptions, Subnet, Timing};
-use crate::store::backup::{KEY_FILES, SEALING_KEY};
+use crate::store::backup::{ADDED_KEYS, KEY_FILES, SEALING_KEY};
 use crate::store::record::JobAction;
-use crate::store::{DATABASE, Store, policy};
+use crate::store::{DATABASE, Store, StoreError};
 
 use super::renew::{Certificate, Reload};
 use super::{AppError, descriptors};
@@ -71,7 +72,8 @@ impl std::fmt::Debug for App {
 /// One [`AppError`], one line, for whatever cannot be had.
 pub async fn build(config: &Config, clock: Clock, chance: Chance) -> Result<App, AppError> {
     let given = given_certificate(config).await?;
-    if !config.data.join(DATABASE).exists() {
+    let is_new = !config.data.join(DATABASE).exists();
+    if is_new {
         try_addresses(config).await?;
     }
     let store = {
@@ -113,15 +115,11 @@ pub async fn build(config: &Config, clock: Clock, chance: Chance) -> Result<App,
         timing: Timing::default(),
         names: Names::System,
     });
-    let keys = keyring(config, &store, &chance).await?;
-    let remotes = Remotes::new(outbound, keys, chance.clone());
+    let remotes = Remotes::new(outbound, sealing_keys(config, &store, &chance).await?);
     let options = jobs::Options { collection: config.gc.how, scrub: config.scrub.rate, ..jobs::Options::default() };
     let runner = Runner::new(registry.clone(), remotes.clone(), options);
     let passwords = Passwords::new(&chance);
-    let signer = {
-        let (path, instance, chance) = (config.data.join(TOKEN_KEY), store.instance(), chance.clone());
-        blocking(move || Signer::open_or_create(&path, instance, &chance)).await?
-    };
+    let signer = signer(config, &store, &chance, is_new).await?;
     let guesses = Guesses::default();
     let key_files = key_files(&config.data, config.sealing_key.as_deref());
     let (registry_of_state, scrub) = (registry.clone(), config.scrub.clone());
@@ -230,25 +228,45 @@ async fn certificates(
     Ok((ca_pem, tls.clone(), Certificate::Own { authority, names, tls, not_after }))
 }
 
-/// The keys that seal credentials. They are made only where nothing is sealed
-/// yet: a new key over rows that another one sealed would hide that the old
-/// one was lost.
-async fn keyring(config: &Config, store: &Store, chance: &Chance) -> Result<Option<Arc<Keyring>>, AppError> {
-    let path = config.sealing_key.clone().unwrap_or_else(|| config.data.join(SEALING_KEY));
-    let has_sealed = policy::all(&store.snapshot()?)?
-        .iter()
-        .any(|policy| policy.remote().is_some_and(|remote| remote.password.is_some() || remote.token.is_some()));
-    let chance = chance.clone();
-    let opened = blocking({
-        let path = path.clone();
-        move || if has_sealed { Keyring::open(&path) } else { Keyring::open_or_create(&path, &chance).map(Some) }
+/// The keys that seal credentials. The first is made only where nothing is
+/// sealed yet: a new key over rows that another one sealed would hide that the
+/// old one was lost. A daemon whose keys are missing starts all the same.
+async fn sealing_keys(config: &Config, store: &Store, chance: &Chance) -> Result<SealingKeys, AppError> {
+    let places = KeyPlaces {
+        main: config.sealing_key.clone().unwrap_or_else(|| config.data.join(SEALING_KEY)),
+        is_given: config.sealing_key.is_some(),
+        added: config.data.join(ADDED_KEYS),
+    };
+    let path = places.main.display().to_string();
+    let (store, chance) = (store.clone(), chance.clone());
+    let keys = blocking(move || {
+        let sealed_by = uses(&store.snapshot()?)?.into_keys().collect();
+        Ok::<_, StoreError>(SealingKeys::open(places, &sealed_by, &chance))
     })
-    .await?;
-    if opened.is_none() {
-        let path = path.display().to_string();
-        tracing::error!(path, "the sealing key is missing: mirrors with stored credentials stop until it is put back");
+    .await??;
+    for key in keys.missing() {
+        tracing::error!(
+            key.id = key,
+            path,
+            "a sealing key is missing: mirrors with credentials that it sealed stand still until it is put back, or \
+             they are saved again with their passwords"
+        );
     }
-    Ok(opened.map(Arc::new))
+    Ok(keys)
+}
+
+/// What signs tokens. A lost key costs everyone a sign-in and nothing else.
+async fn signer(config: &Config, store: &Store, chance: &Chance, is_new: bool) -> Result<Signer, AppError> {
+    let (path, instance, chance) = (config.data.join(TOKEN_KEY), store.instance(), chance.clone());
+    if !is_new && !path.exists() {
+        let path = path.display().to_string();
+        tracing::warn!(
+            path,
+            "the key that signs tokens is missing and is made anew: whoever had signed in signs in again; access \
+             tokens hold"
+        );
+    }
+    Ok(blocking(move || Signer::open_or_create(&path, instance, &chance)).await?)
 }
 
 /// Takes the addresses away that are not listened on any more.

@@ -9,7 +9,7 @@ use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::{Config, Environment, LogFormat};
 use crate::http::{handle, listen};
-use crate::jobs::{counting, room, suspect, timetable, upkeep};
+use crate::jobs::{counting, lost_key, room, suspect, timetable, upkeep};
 use crate::lifecycle::{Scope, blocking};
 use crate::limits;
 use crate::reactor::{evaluate, react, schedule, sweep};
@@ -90,6 +90,7 @@ pub async fn run(app: App, stop: Stop) -> Result<(), AppError> {
     reactor.spawn(schedule::run(store.clone(), reactor.clone()));
     jobs.spawn(runner.run(jobs.clone()));
     jobs.spawn(counting::run(registry.store().clone(), jobs.clone()));
+    jobs.spawn(lost_key::run(store.clone(), state.remotes().clone(), jobs.clone()));
     jobs.spawn(upkeep::run(registry.clone(), jobs.clone(), pace.upkeep));
     jobs.spawn(suspect::run(registry.clone(), jobs.clone()));
     jobs.spawn(timetable::run(store.clone(), timetable, jobs.clone()));

@@ -15,6 +15,7 @@ use super::dial::DaemonUrl;
 use super::gc::GcCommand;
 use super::generate::{CompletionsArgs, ManArgs};
 use super::job::JobCommand;
+use super::key::KeyCommand;
 use super::organization::OrganizationCommand;
 use super::promotion::PromotionCommand;
 use super::pull_mirror::PullMirrorCommand;
@@ -89,6 +90,9 @@ pub enum Command {
     /// Client certificates, and whom they stand for
     #[command(subcommand)]
     Certificate(CertificateCommand),
+    /// Keys that seal the credentials of mirrors, and how they are replaced
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Repositories
     #[command(subcommand)]
     Repository(RepositoryCommand),

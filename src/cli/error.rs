@@ -23,6 +23,19 @@ pub enum CliError {
     /// A file named on the command line is wrong.
     #[error("{}", chain(.0))]
     File(ConfigError),
+    /// A key file that cannot be read.
+    #[error("{}", crate::store::error_chain(.0))]
+    KeyFile(crate::identity::FileError),
+    /// A key file that is none.
+    #[error("{} line {line}: expected {expected}", .path.display())]
+    NoKeyFile {
+        /// Which file.
+        path: PathBuf,
+        /// Which line, from 1.
+        line: usize,
+        /// What should stand there.
+        expected: &'static str,
+    },
     /// A file named for certificates holds none.
     #[error("{} holds no certificate in PEM", .0.display())]
     NoCertificate(PathBuf),
@@ -208,6 +221,8 @@ impl CliError {
             Self::Api(api) if api.is_usage() => Exit::Usage,
             Self::Config(_) => Exit::Config,
             Self::File(_)
+            | Self::KeyFile(_)
+            | Self::NoKeyFile { .. }
             | Self::NoCertificate(_)
             | Self::BadCertificate { .. }
             | Self::NoDaemon(_)

@@ -41,6 +41,8 @@ pub mod generate;
 pub mod image;
 /// `job list|show|logs`, and waiting for one.
 pub mod job;
+/// `key list|add|rekey|retire|generate`.
+pub mod key;
 /// Where the daemon is.
 pub mod locate;
 /// What push and pull mirrors have in common: the far side and its flags.

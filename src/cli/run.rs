@@ -5,17 +5,18 @@ use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use serde_json::Value;
 
 use super::arguments::{Arguments, Command};
 use super::client::Client;
 use super::error::CliError;
+use super::key::KeyCommand;
 use super::locate::locate;
 use super::terminal::{Exit, Terminal, cell, rows};
 use super::{
-    account, backup, certificate, daemon, gc, generate, job, organization, promotion, pull_mirror, push_mirror, quota,
-    repository, restore, robot, scrub, tag, team, token, verify, why,
+    account, backup, certificate, daemon, gc, generate, job, key, organization, promotion, pull_mirror, push_mirror,
+    quota, repository, restore, robot, scrub, tag, team, token, verify, why,
 };
 use crate::config::Environment;
 
@@ -47,7 +48,7 @@ where
 {
     let arguments = match Arguments::try_parse_from(sign_in_first(words)) {
         Ok(arguments) => arguments,
-        Err(error) => return explained(&error, terminal),
+        Err(error) => return explained(error, terminal),
     };
     let ended = dispatch(&arguments, environment, terminal).await;
     match ended.and_then(|exit| Ok(terminal.flush().map(|()| exit)?)) {
@@ -135,6 +136,7 @@ async fn dispatch(
         Command::Verify(wanted) => return verify::run(wanted, arguments, environment, terminal).await,
         Command::Backup(wanted) => backup::run(wanted, arguments, environment, terminal).await?,
         Command::Restore(wanted) => restore::run(wanted, arguments, environment, terminal).await?,
+        Command::Key(KeyCommand::Generate(wanted)) => key::generate(wanted, environment, terminal)?,
         Command::Account(_)
         | Command::Org(_)
         | Command::Team(_)
@@ -142,6 +144,7 @@ async fn dispatch(
         | Command::Token(_)
         | Command::Robot(_)
         | Command::Certificate(_)
+        | Command::Key(_)
         | Command::Repository(_)
         | Command::Tag(_)
         | Command::Promotion(_)
@@ -169,6 +172,7 @@ async fn ask(command: &Command, session: &mut Session<'_, '_>) -> Result<(), Cli
         Command::Token(command) => token::run(command, session).await,
         Command::Robot(command) => robot::run(command, session).await,
         Command::Certificate(command) => certificate::run(command, session).await,
+        Command::Key(command) => key::run(command, session).await,
         Command::Repository(command) => repository::run(command, session).await,
         Command::Tag(command) => tag::run(command, session).await,
         Command::Promotion(command) => promotion::run(command, session).await,
@@ -192,7 +196,16 @@ async fn ask(command: &Command, session: &mut Session<'_, '_>) -> Result<(), Cli
 
 /// Prints what the parser has to say: help that was asked for is an answer,
 /// anything else is wrong usage.
-fn explained(error: &clap::Error, terminal: &mut Terminal<'_>) -> Exit {
+fn explained(mut error: clap::Error, terminal: &mut Terminal<'_>) -> Exit {
+    // An address with a password in it is not repeated: what is said here ends
+    // up in the logs of whoever runs it.
+    if let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue)
+        && let Some((before, after)) = value.rsplit_once('@')
+    {
+        let scheme = before.split_once("://").map(|(scheme, _)| format!("{scheme}://")).unwrap_or_default();
+        let hidden = format!("{scheme}[removed]@{after}");
+        error.insert(ContextKind::InvalidValue, ContextValue::String(hidden));
+    }
     let text = error.render();
     let (stream, exit) = match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => (&mut *terminal.stdout, Exit::Success),

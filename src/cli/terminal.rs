@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(read(b" a b \n").unwrap().expose(), " a b ");
         let refused = |stdin: &[u8]| match read(stdin) {
             Err(CliError::Secret(error)) => error,
-            other => panic!("{other:?}"),
+            other => panic!("{:?}", other.err()),
         };
         assert_eq!(refused(b""), SecretError::Empty);
         assert_eq!(refused(b"\n"), SecretError::Empty);

@@ -16,7 +16,7 @@ pub const SERVICE_SOCKET: &str = "/run/tidegate/admin.sock";
 const PROGRAM: &str = "tidegate";
 
 /// The surroundings of the process.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Environment {
     /// The program as it was called, for words that are to be pasted.
     pub program: String,
@@ -39,6 +39,17 @@ pub struct Environment {
     pub pace: Option<String>,
     /// The packaged service's local endpoint: [`SERVICE_SOCKET`].
     pub service_socket: PathBuf,
+}
+
+impl std::fmt::Debug for Environment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Environment")
+            .field("program", &self.program)
+            .field("current_dir", &self.current_dir)
+            .field("socket", &self.socket)
+            .field("has_password", &self.password.is_some())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Environment {

@@ -31,7 +31,7 @@ use super::{Options, Parts, Spec, State, bind, handle, serve};
 use crate::chance::Chance;
 use crate::clock::{Clock, Timestamp};
 use crate::identity::token::TOKEN_KEY;
-use crate::identity::{Guesses, Keyring, Passwords, Signer};
+use crate::identity::{Guesses, Passwords, SealingKeys, Signer};
 use crate::jobs::Remotes;
 use crate::lifecycle::Scope;
 use crate::oci::{Digest, MediaType};
@@ -367,8 +367,8 @@ fn remotes(folder: &Path, scope: &Scope, clock: &Clock) -> Remotes {
         names: Names::System,
     });
     let chance = Chance::system();
-    let keys = Keyring::open_or_create(&folder.join("sealing-keys"), &chance).unwrap();
-    Remotes::new(outbound, Some(Arc::new(keys)), chance)
+    let keys = SealingKeys::of_file(&folder.join("sealing-keys"), &chance).unwrap();
+    Remotes::new(outbound, keys)
 }
 
 async fn populate(registry: &Registry, passwords: &Passwords) {

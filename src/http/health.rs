@@ -5,11 +5,19 @@ use serde_json::json;
 
 use super::{Body, State};
 
-/// For load balancers and people: 200 while requests are welcome, else 503 and
-/// why.
+/// For load balancers and people: 200 while requests are welcome, with what
+/// does not work beside that; else 503 and why.
 pub(super) fn health(state: &State) -> Response<Body> {
     match state.trouble() {
-        None => answer(StatusCode::OK, &json!({ "status": "ok" })),
+        None => {
+            let wrong = state.degraded();
+            let shape = match wrong.is_empty() {
+                true => json!({ "status": "ok" }),
+                // It serves all the same: no reason to send clients elsewhere.
+                false => json!({ "status": "degraded", "degraded": wrong }),
+            };
+            answer(StatusCode::OK, &shape)
+        }
         Some(trouble) => answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": trouble.to_string() })),
     }
 }

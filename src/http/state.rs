@@ -136,6 +136,12 @@ impl State {
         self.0.ready.store(ready, Ordering::Relaxed);
     }
 
+    /// What does not work while requests are answered, in words.
+    pub fn degraded(&self) -> Vec<String> {
+        let words = |key| format!("sealing key {key} is missing: mirrors whose credentials it sealed stand still");
+        self.remotes().keys().missing().into_iter().map(words).collect()
+    }
+
     /// What is wrong, if anything is.
     pub fn trouble(&self) -> Option<Trouble> {
         if self.registry().store().writer().failure().borrow().is_some() {

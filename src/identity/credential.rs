@@ -51,9 +51,7 @@ pub enum KeyringError {
 pub enum SealError {
     /// Its key is not in the ring: lost or replaced. Nothing is wrong with the
     /// text; it opens again when the key file is put back.
-    #[error(
-        "sealed by key {key}, which the sealing key file does not hold: put the file back, or enter the credential anew"
-    )]
+    #[error("key {key} is missing; put the key back, or save the mirror again with its password")]
     UnknownKey {
         /// The key it needs.
         key: String,
@@ -61,6 +59,9 @@ pub enum SealError {
     /// The key is there, but the text was changed, or belongs to another record or origin.
     #[error("the sealed credential was changed, or belongs to another record or origin")]
     Refused,
+    /// There is no key at all to seal with.
+    #[error("there is no sealing key")]
+    NoKey,
     /// The text has no form that this version knows.
     #[error("not a sealed credential of a version known here")]
     Malformed,
@@ -154,16 +155,47 @@ impl Keyring {
         if self.keys.len() >= limits::SEALING_KEYS {
             return Err(KeyringError::Full { path: self.path.clone() });
         }
-        let (mut id, mut bytes) = ([0; 8], Zeroizing::new([0; 32]));
-        chance.fill(&mut id);
-        chance.fill(bytes.as_mut());
-        self.keys.insert(0, Key { id: hex::encode(id), bytes });
-        if let Err(error) = private_file::write(&self.path, &render(&self.keys), 0o600) {
+        self.keys.insert(0, Key::new(chance));
+        if let Err(error) = private_file::write(&self.path, &render(self.keys.iter()), 0o600) {
             // A key that is on no disk must not seal anything.
             self.keys.remove(0);
             return Err(error.into());
         }
         Ok(())
+    }
+
+    /// Takes a key away, and the file with the last one; whether it was that.
+    pub(super) fn remove(&mut self, id: &str) -> Result<bool, KeyringError> {
+        let kept: Vec<&Key> = self.keys.iter().filter(|key| key.id != id).collect();
+        if kept.is_empty() {
+            private_file::remove(&self.path)?;
+            return Ok(true);
+        }
+        private_file::write(&self.path, &render(kept.into_iter()), 0o600)?;
+        self.keys.retain(|key| key.id != id);
+        Ok(false)
+    }
+
+    /// Keeps keys that were known before the file was read again.
+    pub(super) fn keep(&mut self, known: Self) {
+        for key in known.keys {
+            if !self.has(&key.id) {
+                self.keys.push(key);
+            }
+        }
+    }
+
+    /// Whether it holds a key.
+    pub fn has(&self, id: &str) -> bool {
+        self.keys.iter().any(|key| key.id == id)
+    }
+
+    /// The text of a key file with a new key before those of `present`, which
+    /// is the text of one or empty. For files that are not ours to write.
+    pub fn generate(present: &str, chance: &Chance) -> Result<Zeroizing<String>, (usize, &'static str)> {
+        let mut keys = if present.trim().is_empty() { Vec::new() } else { parse(present)? };
+        keys.insert(0, Key::new(chance));
+        Ok(render(keys.iter()))
     }
 
     /// The id of the key that seals.
@@ -209,6 +241,13 @@ impl Keyring {
 }
 
 impl Key {
+    fn new(chance: &Chance) -> Self {
+        let (mut id, mut bytes) = ([0; 8], Zeroizing::new([0; 32]));
+        chance.fill(&mut id);
+        chance.fill(bytes.as_mut());
+        Self { id: hex::encode(id), bytes }
+    }
+
     fn cipher(&self) -> XChaCha20Poly1305 {
         XChaCha20Poly1305::new((&*self.bytes).into())
     }
@@ -219,7 +258,7 @@ fn associated(key: &str, record: &str) -> Vec<u8> {
     format!("tidegate sealed {VERSION}\0{key}\0{record}").into_bytes()
 }
 
-fn render(keys: &[Key]) -> Zeroizing<String> {
+fn render<'a>(keys: impl ExactSizeIterator<Item = &'a Key>) -> Zeroizing<String> {
     let mut text = Zeroizing::new(String::with_capacity(256 + keys.len() * 80));
     text.push_str(HEADER);
     text.push_str(
@@ -312,13 +351,13 @@ mod tests {
     fn another_record_or_a_changed_byte_is_refused() {
         let (_folder, ring) = ring();
         let sealed = ring.seal(RECORD, &Secret::new("hunter22"), &Chance::system());
-        assert_eq!(ring.unseal("push-mirror 7 https://evil.example", &sealed).unwrap_err(), SealError::Refused);
+        assert_eq!(ring.unseal("push-mirror 7 https://evil.example", &sealed).err(), Some(SealError::Refused));
         let at = sealed.as_str().rfind('.').unwrap() + 1;
         for index in at..sealed.as_str().len() - 1 {
             let mut changed = sealed.as_str().as_bytes().to_vec();
             changed[index] = if changed[index] == b'A' { b'B' } else { b'A' };
             let changed = Sealed::from_stored(String::from_utf8(changed).unwrap());
-            assert_eq!(ring.unseal(RECORD, &changed).unwrap_err(), SealError::Refused, "byte {index}");
+            assert_eq!(ring.unseal(RECORD, &changed).err(), Some(SealError::Refused), "byte {index}");
         }
     }
 
@@ -327,9 +366,9 @@ mod tests {
         let (_folder, one) = ring();
         let (_other_folder, two) = ring_of_another_box();
         let sealed = one.seal(RECORD, &Secret::new("hunter22"), &Chance::system());
-        assert_eq!(two.unseal(RECORD, &sealed).unwrap_err(), SealError::UnknownKey { key: one.current().to_owned() });
+        assert_eq!(two.unseal(RECORD, &sealed).err(), Some(SealError::UnknownKey { key: one.current().to_owned() }));
         for text in ["", "v1", "v1.x", "v1.x.!", "v2.x.AAAA", "v1.0123456789abcdef.AAAA"] {
-            assert_eq!(one.unseal(RECORD, &Sealed::from_stored(text)).unwrap_err(), SealError::Malformed, "{text}");
+            assert_eq!(one.unseal(RECORD, &Sealed::from_stored(text)).err(), Some(SealError::Malformed), "{text}");
         }
     }
 

@@ -25,6 +25,9 @@ pub mod token;
 /// Credentials of other registries, sealed to the row that holds them.
 pub mod credential;
 
+/// The keys that seal them, while the daemon runs.
+pub mod sealing_keys;
+
 /// A certificate chain and its key, checked against each other.
 pub mod certificate;
 /// The names that a made certificate answers to.
@@ -40,8 +43,9 @@ pub use authority::Authority;
 pub use certificate::{CertificateError, ServerCertificate};
 pub use certificate_name::{CertificateName, CertificateNames};
 pub use client_certificate::{ClientAuthority, ClientAuthorityError};
-pub use credential::{Keyring, SealError, Sealed};
+pub use credential::{Keyring, KeyringError, SealError, Sealed};
 pub use guess::{Block, Guesses};
 pub use password::{PasswordError, Passwords};
 pub use private_file::FileError;
+pub use sealing_keys::{KeyChangeError, KeyPlaces, SealingKeys};
 pub use token::{Bearer, Proof, Signer};

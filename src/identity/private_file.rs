@@ -89,6 +89,13 @@ pub fn write(path: &Path, text: &str, mode: u32) -> Result<(), FileError> {
     write().map_err(|source| failed("write", path, source))
 }
 
+/// Removes a file; the name is gone once this returns.
+pub fn remove(path: &Path) -> Result<(), FileError> {
+    let folder = folder_of(path);
+    let gone = || fs::remove_file(path).and_then(|()| File::open(folder)?.sync_all());
+    gone().map_err(|source| failed("remove", path, source))
+}
+
 fn open(path: &Path) -> Result<Option<File>, FileError> {
     match File::open(path) {
         Ok(file) => Ok(Some(file)),

@@ -31,6 +31,8 @@ mod history;
 pub mod log;
 /// What is due now.
 mod look;
+/// Sealing keys that are missing.
+pub mod lost_key;
 /// One tag sent by hand.
 pub mod once;
 /// Blob files that no row names.
@@ -45,6 +47,8 @@ pub mod pull_mirror;
 pub mod push_mirror;
 /// Jobs as people see and steer them: listed, called off, removed.
 pub mod query;
+/// Sealing stored credentials anew.
+pub mod rekey;
 /// The other registry of a policy, as a client.
 pub mod remote;
 /// The room on the disk.

@@ -41,7 +41,7 @@ pub async fn push_once(
     let Errand { repository, tag, digest, mut remote, plain, remote_tag } = errand;
     let store = registry.store();
     let (id, now) = (store.chance().id(), store.now());
-    remotes.seal(&id, &mut remote, &plain)?;
+    remotes.seal(&id, &mut remote, &plain).await?;
     let policy = Policy {
         id,
         version: 1,

@@ -1,9 +1,11 @@
 //! The other registry of a mirror policy, as a client with its credentials.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
-use crate::chance::{Chance, Id};
-use crate::identity::credential::{Keyring, Sealed};
+use crate::chance::Id;
+use crate::identity::credential::Sealed;
+use crate::identity::{KeyringError, SealError, SealingKeys};
+use crate::lifecycle;
 use crate::remote::{
     Credentials, Origin, Outbound, Registry as Client, RegistryOptions, RemoteHost, RemoteRepository, Trust,
 };
@@ -15,8 +17,7 @@ use crate::store::record::Remote;
 #[derive(Clone)]
 pub struct Remotes {
     outbound: Outbound,
-    keys: Option<Arc<Keyring>>,
-    chance: Chance,
+    keys: SealingKeys,
     realms: Vec<Origin>,
 }
 
@@ -25,6 +26,10 @@ impl std::fmt::Debug for Remotes {
         f.write_str("Remotes")
     }
 }
+
+/// How it is said that credentials are there and cannot be had; by these words
+/// whoever brings the key back finds what waited for it.
+pub(super) const UNOPENED: &str = "its credentials cannot be opened";
 
 /// Why a stored or given remote cannot be talked to at all; words for the
 /// policy's status and for whoever saves it.
@@ -43,12 +48,15 @@ pub enum RemoteSettingError {
     #[error("remoteCA: {0}")]
     Authority(String),
     /// The credentials do not open.
-    #[error("the stored credentials cannot be opened: {0}")]
-    Sealed(String),
+    #[error("{UNOPENED}: {0}")]
+    Sealed(SealError),
+    /// There is no key to seal with, and none can be made.
+    #[error("the credentials cannot be sealed: {0}")]
+    Key(#[from] KeyringError),
 }
 
 /// A remote's credentials in clear, on their way in.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Plain {
     /// The password.
     pub password: Secret,
@@ -56,11 +64,21 @@ pub struct Plain {
     pub token: Secret,
 }
 
+impl std::fmt::Debug for Plain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Plain(..)")
+    }
+}
+
 impl Remotes {
-    /// Over one connector and one ring of keys; none when the key was lost:
-    /// then nothing is sealed or opened, and mirrors without credentials go on.
-    pub fn new(outbound: Outbound, keys: Option<Arc<Keyring>>, chance: Chance) -> Self {
-        Self { outbound, keys, chance, realms: Vec::new() }
+    /// Over one connector and the sealing keys.
+    pub fn new(outbound: Outbound, keys: SealingKeys) -> Self {
+        Self { outbound, keys, realms: Vec::new() }
+    }
+
+    /// The sealing keys.
+    pub fn keys(&self) -> &SealingKeys {
+        &self.keys
     }
 
     /// A client for a stored remote of the policy `id`.
@@ -85,14 +103,28 @@ impl Remotes {
         Ok(Client::new(&self.outbound, options))
     }
 
-    /// Seals credentials to the policy `id` and the remote's origin.
-    pub fn seal(&self, id: &Id, remote: &mut Remote, plain: &Plain) -> Result<(), RemoteSettingError> {
+    /// Seals credentials to the policy `id` and the remote's origin. Where all
+    /// keys are lost one is made, beside the place of those: nothing that is
+    /// put back is in its way. Whoever writes the remote down holds
+    /// [`SealingKeys::sealing`] from before this until then.
+    pub async fn seal(&self, id: &Id, remote: &mut Remote, plain: &Plain) -> Result<(), RemoteSettingError> {
+        if self.keys.current().is_none() {
+            let keys = self.keys.clone();
+            if lifecycle::blocking(move || keys.make_if_lost()).await? {
+                let key = self.keys.current();
+                tracing::warn!(key.id = key, "all sealing keys are missing; a new one was made for new credentials");
+            }
+        }
+        self.seal_all(id, remote, plain)
+    }
+
+    fn seal_all(&self, id: &Id, remote: &mut Remote, plain: &Plain) -> Result<(), RemoteSettingError> {
         let host = host(&remote.host)?;
         let seal = |secret: &Secret, part: &str| -> Result<Option<String>, RemoteSettingError> {
             if secret.is_empty() {
                 return Ok(None);
             }
-            let sealed = self.keys()?.seal(&record(id, part, &host), secret, &self.chance);
+            let sealed = self.keys.seal(&record(id, part, &host), secret).map_err(RemoteSettingError::Sealed)?;
             Ok(Some(sealed.as_str().to_owned()))
         };
         remote.password = seal(&plain.password, "password")?;
@@ -100,9 +132,12 @@ impl Remotes {
         Ok(())
     }
 
-    fn keys(&self) -> Result<&Keyring, RemoteSettingError> {
-        let lost = || RemoteSettingError::Sealed("the sealing key is missing; put its file back".to_owned());
-        self.keys.as_deref().ok_or_else(lost)
+    /// The remote with its credentials sealed by the key that is current.
+    pub(super) fn reseal(&self, id: &Id, remote: &Remote) -> Result<Remote, RemoteSettingError> {
+        let plain = self.unseal(id, remote)?;
+        let mut resealed = remote.clone();
+        self.seal_all(id, &mut resealed, &plain)?;
+        Ok(resealed)
     }
 
     /// The stored credentials of a remote in clear, to be used again.
@@ -111,12 +146,19 @@ impl Remotes {
         let open = |sealed: &Option<String>, part: &str| match sealed {
             None => Ok(Secret::default()),
             Some(text) => self
-                .keys()?
+                .keys
                 .unseal(&record(id, part, &host), &Sealed::from_stored(text.clone()))
-                .map_err(|error| RemoteSettingError::Sealed(error.to_string())),
+                .map_err(RemoteSettingError::Sealed),
         };
         Ok(Plain { password: open(&remote.password, "password")?, token: open(&remote.token, "token")? })
     }
+}
+
+/// The keys that sealed a remote's credentials; a text that names none counts
+/// as sealed by one that nobody has.
+pub(super) fn sealed_by(remote: &Remote) -> BTreeSet<String> {
+    let sealed = [&remote.password, &remote.token].into_iter().flatten();
+    sealed.map(|text| Sealed::from_stored(text.clone()).key_id().unwrap_or("?").to_owned()).collect()
 }
 
 /// Whether two texts name the same origin: credentials go with the origin.

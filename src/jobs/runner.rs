@@ -31,6 +31,7 @@ use super::look::{LOOK_EVERY, Place, Round};
 use super::poll_queue::SettlePoll;
 use super::pull_mirror::{Poll, Pull};
 use super::push_mirror::Push;
+use super::rekey::rekey;
 use super::remote::Remotes;
 use super::scrub::scrub;
 use super::settle::{Begin, BeginTransfer, Forget, Outcome, SettleTransfer};
@@ -264,6 +265,14 @@ impl Runner {
                 store.submit(Lane::Background, Begin { job: *id }).await?.unwrap_or_else(|never| match never {});
                 let outcome = watched(heal(&self.0.registry, &self.0.remotes, &log), &log, scope).await;
                 let settle = SettleHeal { job: *id, outcome, lines: log.take(), random: store.chance().next() };
+                store.submit(Lane::Background, settle).await?.unwrap_or_else(|never| match never {});
+                return Ok(());
+            }
+            (JobAction::Rekey, _) => {
+                store.submit(Lane::Background, Begin { job: *id }).await?.unwrap_or_else(|never| match never {});
+                let outcome = watched(rekey(&self.0.registry, &self.0.remotes, *id, &log), &log, scope).await;
+                let (found, lines, random) = (BTreeMap::new(), log.take(), store.chance().next());
+                let settle = SettleSystem { job: *id, outcome, found, lines, random };
                 store.submit(Lane::Background, settle).await?.unwrap_or_else(|never| match never {});
                 return Ok(());
             }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::chance::{Chance, Id};
 use crate::clock::{Clock, Timestamp};
 use crate::event::Kind;
-use crate::identity::Keyring;
+use crate::identity::SealingKeys;
 use crate::lifecycle::Scope;
 use crate::oci::{Condition, Digest, MediaType, Reference, RepoName, Tag};
 use crate::policy::RawRule;
@@ -165,8 +165,8 @@ impl World {
         registry.create_account(&Caller::System, new).await.expect("is made");
         let name: RepoName = "dev/web".parse().expect("a name");
         registry.create_repository(&Caller::System, &name, Settings::default()).await.expect("is made");
-        let keys = Keyring::open_or_create(&folder.path().join("key"), &chance).expect("a key");
-        let remotes = Remotes::new(outbound(), Some(Arc::new(keys)), chance);
+        let keys = SealingKeys::of_file(&folder.path().join("key"), &chance).expect("a key");
+        let remotes = Remotes::new(outbound(), keys);
         let far = Shared::default();
         let fake = Fake::start({
             let far = Arc::clone(&far);

@@ -42,7 +42,6 @@ pub struct NewToken {
 }
 
 /// A token that was made. Its text is told once.
-#[derive(Debug)]
 pub struct MadeToken {
     /// The text.
     pub text: Secret,
@@ -50,6 +49,12 @@ pub struct MadeToken {
     pub hash: Hash,
     /// What is kept.
     pub token: Token,
+}
+
+impl std::fmt::Debug for MadeToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MadeToken").field("token", &self.token).finish_non_exhaustive()
+    }
 }
 
 /// What of a token changes.

@@ -1,6 +1,8 @@
 //! An answer of another registry: its head believed only where it is checked,
 //! its body read within bounds.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{Response, StatusCode, Uri};
@@ -9,7 +11,7 @@ use hyper::body::Incoming;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::error::clean;
+use super::censor::Censor;
 use super::pace::Pace;
 use super::{Breach, Origin, RemoteError, Timing, retry_after};
 use crate::clock::Timestamp;
@@ -25,11 +27,19 @@ pub(super) struct Answer {
     /// Who answered.
     pub(super) origin: Origin,
     timing: Timing,
+    /// What of its words must not be repeated.
+    censor: Arc<Censor>,
 }
 
 impl Answer {
-    pub(super) fn new(response: Response<Incoming>, uri: Uri, origin: Origin, timing: Timing) -> Self {
-        Self { response, uri, origin, timing }
+    pub(super) fn new(
+        response: Response<Incoming>,
+        uri: Uri,
+        origin: Origin,
+        timing: Timing,
+        censor: Arc<Censor>,
+    ) -> Self {
+        Self { response, uri, origin, timing, censor }
     }
 
     pub(super) fn status(&self) -> StatusCode {
@@ -72,11 +82,21 @@ impl Answer {
         RemoteError::protocol(&self.origin, breach)
     }
 
+    /// A text of the answer, fit to be repeated.
+    pub(super) fn clean(&self, text: &str) -> String {
+        self.censor.clean(text)
+    }
+
+    /// The same, for what is read when the answer is used up.
+    pub(super) fn censor(&self) -> Arc<Censor> {
+        Arc::clone(&self.censor)
+    }
+
     /// Refuses content that was encoded: digests are over the plain bytes.
     pub(super) fn refuse_encoding(&self) -> Result<(), RemoteError> {
         match self.header(http::header::CONTENT_ENCODING).map(str::trim) {
             None | Some("" | "identity") => Ok(()),
-            Some(other) => Err(self.broke(Breach::Encoding(clean(other)))),
+            Some(other) => Err(self.broke(Breach::Encoding(self.clean(other)))),
         }
     }
 
@@ -120,20 +140,15 @@ impl Answer {
     pub(super) async fn json<T: serde::de::DeserializeOwned>(self, what: &'static str) -> Result<T, RemoteError> {
         let origin = self.origin.clone();
         let body = self.read(limits::REMOTE_BODY_BYTES, "bytes of JSON").await?;
-        serde_json::from_slice(&body).map_err(|source| RemoteError::protocol(&origin, Breach::Json { what, source }))
+        serde_json::from_slice(&body).map_err(|error| RemoteError::protocol(&origin, Breach::json(what, &error)))
     }
 
-    /// The error that an answer without success is. `redact` takes secrets out
-    /// of what the other side says.
-    pub(super) async fn into_error(
-        self,
-        now: Timestamp,
-        anonymous: bool,
-        redact: impl FnOnce(&str) -> String,
-    ) -> RemoteError {
+    /// The error that an answer without success is.
+    pub(super) async fn into_error(self, now: Timestamp, anonymous: bool) -> RemoteError {
         let (origin, status) = (self.origin.clone(), self.status());
         let retry_after = self.header(RETRY_AFTER).and_then(|text| retry_after::parse(text, now));
-        let message = clean(&redact(&self.message().await));
+        let censor = self.censor();
+        let message = censor.clean(&self.message().await);
         match status {
             StatusCode::UNAUTHORIZED => RemoteError::Unauthorized { origin, anonymous, message },
             StatusCode::FORBIDDEN => RemoteError::Forbidden { origin, message },

@@ -9,7 +9,6 @@ use http::header::CONTENT_RANGE;
 use hyper::body::Incoming;
 
 use super::answer::{Answer, next_chunk};
-use super::error::clean;
 use super::pace::Pace;
 use super::{Breach, Origin, RemoteError, Timing};
 
@@ -98,7 +97,7 @@ impl std::fmt::Debug for BlobStream {
 /// The end (exclusive) of a 206 that begins at `offset` of `size` bytes.
 fn partial_end(answer: &Answer, size: u64, offset: u64) -> Result<u64, RemoteError> {
     let header = answer.header(CONTENT_RANGE).unwrap_or_default();
-    let refuse = || answer.broke(Breach::Range { want: offset, got: clean(header) });
+    let refuse = || answer.broke(Breach::Range { want: offset, got: answer.clean(header) });
     let (first, last, total) = content_range(header).ok_or_else(refuse)?;
     if first != offset || last >= size || total.is_some_and(|total| total != size) {
         return Err(refuse());

@@ -194,12 +194,13 @@ pub enum Breach {
     #[error("it encoded the content as `{0}`")]
     Encoding(String),
     /// JSON that is none, or of another shape.
-    #[error("its {what} is not the expected JSON")]
+    #[error("its {what} is not the expected JSON: {why}")]
     Json {
         /// What was to be read.
         what: &'static str,
-        /// Where it fails.
-        source: serde_json::Error,
+        /// What is wrong, and where. Never a value: it may be one of our own
+        /// secrets, sent back.
+        why: String,
     },
     /// An answer without a header it needs, or with a useless one.
     #[error("its answer has no usable {0}")]
@@ -219,6 +220,21 @@ pub enum Breach {
     /// Not HTTP.
     #[error("what it speaks is not HTTP")]
     Http(#[source] hyper_util::client::legacy::Error),
+}
+
+impl Breach {
+    /// Of JSON that could not be read.
+    pub(super) fn json(what: &'static str, error: &serde_json::Error) -> Self {
+        let why = match error.classify() {
+            serde_json::error::Category::Data => {
+                format!("a value of another type at line {} column {}", error.line(), error.column())
+            }
+            serde_json::error::Category::Io
+            | serde_json::error::Category::Syntax
+            | serde_json::error::Category::Eof => error.to_string(),
+        };
+        Self::Json { what, why }
+    }
 }
 
 impl RemoteError {

@@ -6,7 +6,6 @@ use http::header::LINK;
 use http::{Method, StatusCode, Uri};
 use serde::Deserialize;
 
-use super::error::clean;
 use super::location::{next_link, resolve};
 use super::registry::Registry;
 use super::{Breach, Origin, RemoteError};
@@ -57,6 +56,7 @@ impl Registry {
                     Some(next)
                 }
             };
+            let censor = answer.censor();
             let names: PageOfTags = answer.json("page of tags").await?;
             for name in names.tags.unwrap_or_default() {
                 match name.parse::<Tag>() {
@@ -66,7 +66,7 @@ impl Registry {
                     Err(_) => {
                         passed_over += 1;
                         if examples.len() < limits::REMOTE_TAG_EXAMPLES {
-                            examples.push(clean(&name));
+                            examples.push(censor.clean(&name));
                         }
                     }
                 }

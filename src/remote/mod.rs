@@ -10,12 +10,12 @@
 //! [`Origin`]: they go there, to a token realm that is known to belong to it,
 //! and nowhere else, whatever a challenge, a redirect or a `Location` says. And
 //! nothing the other side says is believed: every length is a cap, every digest
-//! is computed here or left to the caller who sees the bytes, every text is cut
-//! and cleaned before it is repeated.
+//! is computed here or left to the caller who sees the bytes, every text is cut,
+//! cleaned and freed of our own secrets before it is repeated.
 //!
 //! Reading order: what a person writes down (origin, host, credentials, trust),
 //! where connections may go (address, subnet, reach), how they are made (wire,
-//! connect, outbound), one request (location, body, answer, challenge, token,
+//! connect, outbound), one request (location, body, censor, answer, challenge, token,
 //! sign_in, session), and what a registry is asked (registry, list, pull, push).
 
 /// What goes wrong, whose fault it is, and when to try again.
@@ -46,6 +46,7 @@ pub mod outbound;
 
 mod answer;
 mod body;
+mod censor;
 /// `WWW-Authenticate`.
 pub mod challenge;
 mod location;

@@ -114,6 +114,10 @@ impl FromStr for Origin {
 
     fn from_str(text: &str) -> Result<Self, OriginError> {
         let text = text.trim();
+        // Before anything of it is repeated: what stands there is a password.
+        if text.contains('@') {
+            return Err(OriginError::UserInfo);
+        }
         let (scheme, rest) = match text.split_once("://") {
             Some((before, rest)) => (scheme(before)?, rest),
             // `javascript:x`, `mailto:x`: what begins with a letter is no port.

@@ -19,7 +19,6 @@ use tokio::sync::OnceCell;
 use super::answer::Answer;
 use super::body::SendBody;
 use super::connect::{Connector, Names};
-use super::error::clean;
 use super::{Origin, Reach, Subnet, Trust};
 use crate::clock::Clock;
 use crate::lifecycle::{self, Scope};
@@ -139,7 +138,8 @@ impl Outbound {
     /// answer.
     pub(super) fn tell_warnings(&self, answer: &Answer) {
         for header in answer.headers(WARNING).take(limits::REMOTE_WARNINGS) {
-            let Some(text) = warning::text(header).map(|text| clean(&text)).filter(|text| !text.is_empty()) else {
+            let Some(text) = warning::text(header).map(|text| answer.clean(&text)).filter(|text| !text.is_empty())
+            else {
                 continue;
             };
             let mut warned = self.0.warned.lock().unwrap_or_else(PoisonError::into_inner);

@@ -5,7 +5,6 @@ use http::header::{ACCEPT, RANGE};
 use http::{HeaderValue, Method, StatusCode};
 use serde::Deserialize;
 
-use super::error::clean;
 use super::registry::{Prepared, Registry};
 use super::{BlobStream, Breach, RemoteError};
 use crate::limits;
@@ -55,7 +54,7 @@ impl Registry {
             (Reference::Tag(_), Some(got)) => got,
             (Reference::Tag(_), None) => return self.head_by_reading(reference).await,
         };
-        let media_type = clean(answer.media_type());
+        let media_type = answer.clean(answer.media_type());
         Ok(Some(RemoteManifest { digest, media_type, size: answer.length() }))
     }
 
@@ -69,7 +68,7 @@ impl Registry {
         }
         let origin = answer.origin.clone();
         let promised = answer.digest()?;
-        let header = clean(answer.media_type());
+        let header = answer.clean(answer.media_type());
         let bytes = answer.read(limits::MANIFEST_BYTES, "bytes of a manifest").await?;
         let wanted = match reference {
             Reference::Digest(digest) => Some(*digest),

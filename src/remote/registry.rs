@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 
 use super::answer::Answer;
+use super::censor::Censor;
 use super::session::{Call, Payload, Session};
 use super::{Credentials, Origin, Outbound, RemoteError, RemoteHost, RemoteRepository, Trust};
 
@@ -51,6 +52,7 @@ impl Registry {
     /// A client; nothing is sent yet.
     pub fn new(outbound: &Outbound, options: RegistryOptions) -> Self {
         let session = Session {
+            censor: Arc::new(Censor::of(&options.credentials)),
             outbound: outbound.clone(),
             origin: options.host.origin(),
             credentials: options.credentials,

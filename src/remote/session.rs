@@ -13,6 +13,7 @@ use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 
 use super::answer::Answer;
 use super::body::{self, Progress, Source};
+use super::censor::Censor;
 use super::location::resolve;
 use super::pace::Pace;
 use super::sign_in::Wanted;
@@ -32,6 +33,8 @@ pub(super) struct Session {
     pub(super) wanted: Mutex<Wanted>,
     /// Held while a token is fetched, so that parallel requests fetch one.
     pub(super) tokens: tokio::sync::Mutex<Tokens>,
+    /// What of the other side's words must not be repeated.
+    pub(super) censor: Arc<Censor>,
 }
 
 /// One request.
@@ -108,9 +111,7 @@ impl Session {
     /// The error that an answer is.
     pub(super) async fn error(&self, answer: Answer) -> RemoteError {
         let now = self.outbound.options().clock.now();
-        let tokens = self.tokens.lock().await.clone();
-        let redact = |text: &str| tokens.redact(self.credentials.redact(text));
-        answer.into_error(now, self.credentials.is_anonymous(), redact).await
+        answer.into_error(now, self.credentials.is_anonymous()).await
     }
 
     /// One request over the wire.
@@ -193,7 +194,7 @@ impl Session {
         match (response, progress.and_then(|progress| progress.failure())) {
             (_, Some(failure)) => Err(RemoteError::Source(failure)),
             (Ok(response), None) => {
-                let answer = Answer::new(response, uri, origin, timing);
+                let answer = Answer::new(response, uri, origin, timing, Arc::clone(&self.censor));
                 self.outbound.tell_warnings(&answer);
                 Ok(answer)
             }

@@ -91,6 +91,7 @@ impl Session {
             return Ok(token);
         }
         let (token, life) = self.fetch_token(scope).await?;
+        self.censor.add(&token);
         tokens.put(scope, token.clone(), now + life, now);
         Ok(token)
     }
@@ -135,8 +136,7 @@ impl Session {
             }
             if answer.status() != StatusCode::OK {
                 let now = self.outbound.options().clock.now();
-                let redact = |text: &str| self.credentials.redact(text);
-                return Err(answer.into_error(now, self.credentials.is_anonymous(), redact).await);
+                return Err(answer.into_error(now, self.credentials.is_anonymous()).await);
             }
             let token: TokenAnswer = answer.json("token").await?;
             return token.read().ok_or_else(|| RemoteError::protocol(&owner, Breach::Token));

@@ -35,6 +35,11 @@ pub enum TrustError {
     /// No certificate in it.
     #[error("the CA must be one or more PEM certificates (-----BEGIN CERTIFICATE-----); none was found")]
     Empty,
+    /// A key that nobody needs to believe a certificate.
+    #[error(
+        "the CA bundle holds a private key, which does not belong here: give the certificates alone, and replace the key if others may have seen it"
+    )]
+    PrivateKey,
     /// A section that is not PEM.
     #[error("certificate {number} of the CA bundle is not valid PEM: {reason}")]
     Pem {
@@ -65,8 +70,11 @@ impl Trust {
             if ca_pem.len() > limits::REMOTE_CA_BYTES {
                 return Err(TrustError::TooLarge { bytes: ca_pem.len() });
             }
+            if ca_pem.contains("PRIVATE KEY-----") {
+                return Err(TrustError::PrivateKey);
+            }
             for (number, section) in (1..).zip(CertificateDer::pem_slice_iter(ca_pem.as_bytes())) {
-                let certificate = section.map_err(|error| TrustError::Pem { number, reason: error.to_string() })?;
+                let certificate = section.map_err(|error| TrustError::Pem { number, reason: reason(&error) })?;
                 RootCertStore::empty().add(certificate.clone()).map_err(|_| TrustError::Certificate { number })?;
                 authorities.push(certificate);
             }
@@ -106,6 +114,18 @@ impl Trust {
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(config)
     }
+}
+
+/// What is wrong with a section; of the text itself nothing is repeated.
+fn reason(error: &rustls_pki_types::pem::Error) -> String {
+    use rustls_pki_types::pem::Error;
+    match error {
+        Error::MissingSectionEnd { .. } => "its end line is missing",
+        Error::IllegalSectionStart { .. } => "its first line is malformed",
+        Error::Base64Decode(_) => "it is not base64",
+        _ => "it cannot be read",
+    }
+    .to_owned()
 }
 
 impl std::fmt::Debug for Trust {

@@ -14,7 +14,7 @@ use super::error::ApiError;
 use super::route::ApiRoute;
 use super::{
     access, backup, certified, decisions, enzi, history, job, mirror, mirror_once, namespace, policy, promotion, quota,
-    repository, robot, scrub, settings, system, tag, token,
+    repository, robot, scrub, sealing_key, settings, system, tag, token,
 };
 
 /// Answers a request below `/api/v0` or `/enzi/v0`; `path` is the whole path.
@@ -104,6 +104,9 @@ pub(super) async fn answer(call: Call<'_>, route: ApiRoute) -> Result<Answer, Ap
         ApiRoute::Verify => system::verify(call).await,
         ApiRoute::ScrubStatus => scrub::status(call),
         ApiRoute::ListQuarantine => scrub::list(call).await,
+        ApiRoute::ListSealingKeys => sealing_key::list(call).await,
+        ApiRoute::AddSealingKey => sealing_key::add(call).await,
+        ApiRoute::RetireSealingKey(id) => sealing_key::retire(call, &id).await,
         ApiRoute::CheckRemote => mirror::check(call).await,
         ApiRoute::ListRepositories(namespace) => repository::list(call, namespace).await,
         ApiRoute::CreateRepository(namespace) => repository::create(call, &namespace).await,

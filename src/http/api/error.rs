@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::access::NoLevel;
 use crate::http::{Body, BodyError, CHALLENGE, RequestId, SignInError, condition, quota, told};
-use crate::identity::PasswordError;
+use crate::identity::{KeyChangeError, KeyringError, PasswordError};
 use crate::limits;
 use crate::oci::condition::ConditionError;
 use crate::oci::name::NameError;
@@ -142,6 +142,25 @@ pub(super) enum ApiError {
     /// Keys go to whoever is on the host, and to nobody else.
     #[error("keys are given over the local socket alone")]
     KeysLocal,
+    /// A sealing key that is needed.
+    #[error("{sealed} mirrors are still sealed by key {id} ({mirrors}): seal them anew first (`tidegate key rekey`)")]
+    KeyInUse {
+        /// The key.
+        id: String,
+        /// How many mirrors.
+        sealed: usize,
+        /// Some of them.
+        mirrors: String,
+    },
+    /// A sealing key that a backup may need.
+    #[error("a backup is under way that may need key {id}; try again when it is done")]
+    KeyInBackup {
+        /// The key.
+        id: String,
+    },
+    /// The sealing keys do not change.
+    #[error(transparent)]
+    KeyChange(KeyChangeError),
 }
 
 impl From<StoreError> for ApiError {
@@ -212,6 +231,16 @@ impl ApiError {
             Self::Backup(BackupOver::Store(_)) => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR"),
             Self::NoSuchFile(_) => (StatusCode::NOT_FOUND, "NO_SUCH_FILE"),
             Self::KeysLocal => (StatusCode::FORBIDDEN, "NOT_AUTHORIZED"),
+            Self::KeyInUse { .. } | Self::KeyInBackup { .. } => (StatusCode::CONFLICT, "SEALING_KEY_IN_USE"),
+            Self::KeyChange(error) => match error {
+                KeyChangeError::Unknown(_) => (StatusCode::NOT_FOUND, "NO_SUCH_SEALING_KEY"),
+                KeyChangeError::Given { .. } => (StatusCode::CONFLICT, "SEALING_KEYS_GIVEN"),
+                KeyChangeError::Seals(_) => (StatusCode::CONFLICT, "SEALING_KEY_IN_USE"),
+                KeyChangeError::Keyring(KeyringError::Full { .. }) => (StatusCode::CONFLICT, "TOO_MANY_SEALING_KEYS"),
+                KeyChangeError::Keyring(KeyringError::File(_) | KeyringError::Malformed { .. }) => {
+                    (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR")
+                }
+            },
         }
     }
 

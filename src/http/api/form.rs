@@ -49,8 +49,8 @@ fn fields<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
 /// of types.
 fn words(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    let Some((found, wanted)) = text.strip_prefix("invalid type: ").and_then(|rest| rest.rsplit_once(", expected "))
-    else {
+    let told = text.strip_prefix("invalid type: ").or_else(|| text.strip_prefix("invalid value: "));
+    let Some((found, wanted)) = told.and_then(|rest| rest.rsplit_once(", expected ")) else {
         return text;
     };
     let found = match found.split([' ', '`']).next().unwrap_or_default() {
@@ -96,7 +96,7 @@ mod tests {
         values: Option<Vec<String>>,
     }
 
-    #[derive(Debug, Default, Deserialize)]
+    #[derive(Default, Deserialize)]
     #[serde(default)]
     struct Outer {
         name: Option<String>,
@@ -124,7 +124,7 @@ mod tests {
         ] {
             match read::<Outer>(&value) {
                 Err(ApiError::Json(found)) => assert_eq!(found, words, "{value}"),
-                other => panic!("{value}: {other:?}"),
+                other => panic!("{value}: {:?}", other.err()),
             }
         }
         let read: Outer = read(&json!({ "rules": [{ "values": null, "x": 1 }], "name": null })).expect("taken");

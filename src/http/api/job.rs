@@ -103,10 +103,11 @@ pub(super) async fn create(call: Call<'_>) -> Result<Answer, ApiError> {
         Some(word) if word == JobAction::OnlineGc.as_str() => return system(call, JobAction::OnlineGc, form).await,
         Some(word) if word == JobAction::Scrub.as_str() => return system(call, JobAction::Scrub, form).await,
         Some(word) if word == JobAction::Heal.as_str() => return heal(call, form).await,
+        Some(word) if word == JobAction::Rekey.as_str() => return system(call, JobAction::Rekey, form).await,
         other => {
             let given = other.unwrap_or_default();
             let why = format!(
-                "{given:?} cannot be started by hand; \"poll_mirror\", \"onlinegc\", \"scrub\" and \"heal\" can"
+                "{given:?} cannot be started by hand; \"poll_mirror\", \"onlinegc\", \"scrub\", \"heal\" and \"rekey\" can"
             );
             return Err(ApiError::Parameter { name: "action", why });
         }
@@ -205,6 +206,13 @@ async fn system(call: Call<'_>, action: JobAction, form: JobForm) -> Result<Answ
         parameters.insert(name, text);
     }
     let checked = match action {
+        JobAction::Rekey => match parameters.first_key_value() {
+            Some((name, _)) => {
+                let why = format!("{name:?} is none of \"rekey\", which takes none");
+                return Err(ApiError::Parameter { name: "parameters", why });
+            }
+            None => Ok(()),
+        },
         JobAction::Scrub => scrub::Wish::default().with(&parameters).map(drop),
         _ => gc::Collection::default().with(&parameters).map(drop),
     };

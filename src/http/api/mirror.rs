@@ -196,9 +196,12 @@ async fn save(
         let found = ask(call, kind, &draft.remote, plain).await?;
         enough(kind, &draft.remote, found)?;
     }
+    // Until it is written down, no key is taken away.
+    let sealing = call.remotes().keys().sealing().await;
     if let Some(plain) = &draft.plain {
         call.remotes()
             .seal(&id, &mut draft.remote, plain)
+            .await
             .map_err(|error| ApiError::Policy { kind, why: error.to_string() })?;
     }
     let remote = draft.remote;
@@ -222,6 +225,10 @@ async fn save(
         Some(over) => call.registry().save_policy_over(call.caller, saving, over).await,
         None => call.registry().save_policy_as(call.caller, saving, id).await.map(Some),
     };
+    drop(sealing);
+    if !call.remotes().keys().missing().is_empty() {
+        call.remotes().keys().look_soon();
+    }
     let shown = match saved {
         Err(RegistryError::PolicyUnknown { repository }) => return Err(ApiError::NoSuchPolicy { kind, repository }),
         saved => saved?,

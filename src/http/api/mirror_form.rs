@@ -25,7 +25,7 @@ const SCHEDULE: &str = "@every 30m";
 
 /// The request. Push and pull mirrors take the same fields: tools send the
 /// whole set for either.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct MirrorForm {
     enabled: Option<bool>,

@@ -20,7 +20,7 @@ use super::mirror_form::MirrorForm;
 /// What stands for the policy, as DTR has it for a promotion by hand.
 const BY_HAND: &str = "MANUAL_MIRRORING";
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct OnceForm {
     remote_tag: Option<String>,

@@ -61,6 +61,8 @@ mod repository;
 mod robot;
 /// The pass over everything that is stored, and what is damaged.
 mod scrub;
+/// Sealing keys.
+mod sealing_key;
 /// Settings.
 mod settings;
 /// The daemon itself.

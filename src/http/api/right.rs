@@ -81,6 +81,9 @@ impl ApiRoute {
             Self::ListRepositories(_) => Right::SignedIn,
             Self::Verify => Right::SystemAdmin("verify the store"),
             Self::ScrubStatus | Self::ListQuarantine => Right::SystemAdmin("see what is damaged"),
+            Self::ListSealingKeys | Self::AddSealingKey | Self::RetireSealingKey(_) => {
+                Right::SystemAdmin("see and change sealing keys")
+            }
             Self::BeginBackup | Self::EndBackup(_) | Self::BackupFile(..) | Self::BackupKeys(_) => {
                 Right::SystemAdmin("back up the registry")
             }

@@ -97,6 +97,12 @@ pub(super) enum ApiRoute {
     ScrubStatus,
     /// `GET /api/v0/admin/quarantine`
     ListQuarantine,
+    /// `GET /api/v0/admin/sealingKeys`
+    ListSealingKeys,
+    /// `POST /api/v0/admin/sealingKeys`
+    AddSealingKey,
+    /// `DELETE /api/v0/admin/sealingKeys/{id}`
+    RetireSealingKey(String),
     /// `POST /api/v0/remote/registry`
     CheckRemote,
     /// `GET /api/v0/repositories[/{namespace}]`
@@ -276,6 +282,13 @@ impl ApiRoute {
             ["api", "v0", "admin", "verify"] => pick(method, &[(Method::POST, &|| Ok(Self::Verify))]),
             ["api", "v0", "admin", "scrub"] => pick(method, &[(Method::GET, &|| Ok(Self::ScrubStatus))]),
             ["api", "v0", "admin", "quarantine"] => pick(method, &[(Method::GET, &|| Ok(Self::ListQuarantine))]),
+            ["api", "v0", "admin", "sealingKeys"] => pick(
+                method,
+                &[(Method::GET, &|| Ok(Self::ListSealingKeys)), (Method::POST, &|| Ok(Self::AddSealingKey))],
+            ),
+            ["api", "v0", "admin", "sealingKeys", id] => {
+                pick(method, &[(Method::DELETE, &|| Ok(Self::RetireSealingKey((*id).to_owned())))])
+            }
             ["api", "v0", "remote", "registry"] => pick(method, &[(Method::POST, &|| Ok(Self::CheckRemote))]),
             _ => Err(RouteError::Nothing),
         }
@@ -322,6 +335,9 @@ impl ApiRoute {
             Self::Verify => "api.verify",
             Self::ScrubStatus => "api.scrub.status",
             Self::ListQuarantine => "api.quarantine.list",
+            Self::ListSealingKeys => "api.sealing_key.list",
+            Self::AddSealingKey => "api.sealing_key.add",
+            Self::RetireSealingKey(_) => "api.sealing_key.retire",
             Self::CheckRemote => "api.remote.check",
             Self::ListRepositories(_) => "api.repository.list",
             Self::CreateRepository(_) => "api.repository.create",
@@ -386,6 +402,8 @@ impl ApiRoute {
             | Self::CreateRobotToken(..)
             | Self::MapCertificate
             | Self::UnmapCertificate
+            | Self::AddSealingKey
+            | Self::RetireSealingKey(_)
             | Self::UpdateRepository(_)
             | Self::DeleteRepository(_)
             | Self::SetQuota(_)
@@ -425,6 +443,7 @@ impl ApiRoute {
             | Self::Verify
             | Self::ScrubStatus
             | Self::ListQuarantine
+            | Self::ListSealingKeys
             | Self::CheckRemote
             | Self::ListRepositories(_)
             | Self::GetRepository(_)

@@ -18,7 +18,7 @@ use crate::secret::Secret;
 use crate::store::record::Origin;
 use crate::{json as strict, limits};
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
 struct LoginForm {
     username: Option<String>,

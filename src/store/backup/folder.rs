@@ -70,9 +70,12 @@ pub(super) const LOST_AND_FOUND: &str = "lost+found";
 
 /// What seals the credentials of mirrors.
 pub const SEALING_KEY: &str = "sealing.key";
+
+/// The file of sealing keys that were made while the first one was missing.
+pub const ADDED_KEYS: &str = "sealing.added.key";
 /// The key files of a data folder, as a backup calls them: what seals the
 /// credentials of mirrors, and the certificate authority.
-pub const KEY_FILES: [&str; 3] = [SEALING_KEY, "tls/ca.key", "tls/ca.crt"];
+pub const KEY_FILES: [&str; 4] = [SEALING_KEY, ADDED_KEYS, "tls/ca.key", "tls/ca.crt"];
 
 impl BackupFolder {
     /// Takes the folder `path` for a backup, and makes it where it is missing.

@@ -143,6 +143,12 @@ impl Store {
         is_held && self.files().disk().level() > Level::Bare
     }
 
+    /// Whether any backup is under way.
+    pub fn has_backups(&self) -> bool {
+        let now = self.clock().monotonic();
+        self.leases().hold(|leases| leases.values().any(|lease| !lease.is_over(now)))
+    }
+
     fn rows_of(&self, lease: Id) -> Result<Rows, StoreError> {
         let snapshot = self.snapshot()?;
         let (format, generation) = crate::store::open::numbers(&snapshot)?;

@@ -34,7 +34,7 @@ pub mod stream;
 
 pub use draft::{Description, Draft};
 pub use error::BackupError;
-pub use folder::{BackupFolder, IncomingFile, KEY_FILES, Pruned, SEALING_KEY};
+pub use folder::{ADDED_KEYS, BackupFolder, IncomingFile, KEY_FILES, Pruned, SEALING_KEY};
 pub use lease::{BackupOver, Leases};
 pub use named::{Named, NamedFiles};
 pub use restore::{Restored, Restoring, restore};

@@ -22,7 +22,8 @@ use redb::Durability;
 use super::draft::{Description, ROW, described};
 use super::error::BackupError;
 use super::folder::{
-    KEY_FILES, KEYS, LOST_AND_FOUND, SEALING_KEY, entries, lock, lock_shared, make_folder, read_description, sync_names,
+    ADDED_KEYS, KEY_FILES, KEYS, LOST_AND_FOUND, SEALING_KEY, entries, lock, lock_shared, make_folder,
+    read_description, sync_names,
 };
 use super::named::{Named, NamedFiles};
 use crate::chance::{Chance, Id};
@@ -75,7 +76,7 @@ const UNREADABLE: &str = "does not read as a database";
 /// The folder of upload sessions.
 const UPLOADS: &str = "uploads";
 /// What a restore makes in the folder before the database stands in it.
-const MADE: [&str; 6] = [STAGING, open::BLOBS, UPLOADS, "tls", SEALING_KEY, open::MARKER];
+const MADE: [&str; 7] = [STAGING, open::BLOBS, UPLOADS, "tls", SEALING_KEY, ADDED_KEYS, open::MARKER];
 
 /// Restores a backup. `now` is the time of the change, `progress` is told how
 /// many bytes of how many are there. Blocks.

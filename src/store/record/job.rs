@@ -48,11 +48,13 @@ pub enum JobAction {
     LdapSync,
     /// Clean up the accounts' database, which needs none.
     CleanupDb,
+    /// Seal stored credentials anew.
+    Rekey,
 }
 
 impl JobAction {
     /// All kinds.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::PollMirror,
         Self::PullMirrorTag,
         Self::PushMirrorTag,
@@ -61,13 +63,14 @@ impl JobAction {
         Self::Heal,
         Self::LdapSync,
         Self::CleanupDb,
+        Self::Rekey,
     ];
 
     /// Whether the job itself waits in the queue; the others only show how a
     /// transfer fares, which has a row of its own.
     pub const fn is_queued(self) -> bool {
         match self {
-            Self::PollMirror | Self::OnlineGc | Self::Scrub | Self::Heal => true,
+            Self::PollMirror | Self::OnlineGc | Self::Scrub | Self::Heal | Self::Rekey => true,
             Self::PullMirrorTag | Self::PushMirrorTag | Self::LdapSync | Self::CleanupDb => false,
         }
     }
@@ -90,6 +93,7 @@ impl JobAction {
             Self::Heal => "heal",
             Self::LdapSync => "ldap-sync",
             Self::CleanupDb => "cleanup-db",
+            Self::Rekey => "rekey",
         }
     }
 }

@@ -17,7 +17,7 @@ use super::super::error::ApiError;
 use super::super::form::Form;
 use super::shape::AccountShape;
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct AccountForm {
     name: Option<String>,
@@ -32,7 +32,7 @@ struct AccountForm {
 }
 
 /// What of an account changes.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct PasswordForm {
     old_password: Option<Secret>,
@@ -64,7 +64,7 @@ struct ResultShape {
     error: Option<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
 struct ImportForm {
     accounts: Option<Vec<Form<AccountForm>>>,

@@ -71,6 +71,10 @@ fn calls() -> Vec<(Method, String, ApiRoute, &'static str)> {
     add(post.clone(), "/api/v0/admin/verify", ApiRoute::Verify, "system");
     add(get.clone(), "/api/v0/admin/scrub", ApiRoute::ScrubStatus, "system");
     add(get.clone(), "/api/v0/admin/quarantine", ApiRoute::ListQuarantine, "system");
+    let keys = "/api/v0/admin/sealingKeys";
+    add(get.clone(), keys, ApiRoute::ListSealingKeys, "system");
+    add(post.clone(), keys, ApiRoute::AddSealingKey, "system");
+    add(delete.clone(), &format!("{keys}/ab"), ApiRoute::RetireSealingKey("ab".into()), "system");
     add(post.clone(), "/api/v0/remote/registry", ApiRoute::CheckRemote, "signed in");
     add(get.clone(), "/api/v0/repositories", ApiRoute::ListRepositories(None), "signed in");
     add(get.clone(), "/api/v0/repositories/bob", ApiRoute::ListRepositories(Some("bob".into())), "signed in");
