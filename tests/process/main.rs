@@ -11,6 +11,7 @@
 mod accounts;
 mod backup;
 mod bad_input;
+mod canaries;
 mod clients;
 mod conformance;
 mod demo;
@@ -20,6 +21,7 @@ mod package;
 mod pipeline;
 mod readme;
 mod scrub;
+mod sealing_keys;
 mod sign_in;
 mod start_up;
 mod support;

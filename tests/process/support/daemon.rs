@@ -20,6 +20,9 @@ pub(crate) const ADMIN: &str = "admin";
 /// Their password.
 pub(crate) const PASSWORD: &str = "a long password for tests";
 
+/// What it logs, unless a test wants more.
+const LOG: &str = "info,tidegate=debug";
+
 /// How long a start may take; the first one makes keys.
 const STARTS: Duration = Duration::from_secs(60);
 /// How long a stop may take: the daemon's own patience and some.
@@ -44,23 +47,29 @@ impl Daemon {
 
     /// The same on a data folder that is there, with the accounts in it.
     pub(crate) async fn start_on(folder: &Path, namespace: Option<&Namespace>) -> Self {
-        Self::start_with(folder, namespace, "").await
+        Self::start_with(folder, namespace, "", LOG).await
     }
 
     /// One that asks for client certificates of the authorities in `ca`.
     pub(crate) async fn start_asking(folder: &Path, ca: &Path) -> Self {
-        let daemon = Self::start_with(folder, None, &format!("client_ca = {ca:?}\n")).await;
+        let daemon = Self::start_with(folder, None, &format!("client_ca = {ca:?}\n"), LOG).await;
         daemon.cli_with(&["account", "create", ADMIN, "--admin", "--password-stdin"], PASSWORD).good();
         daemon
     }
 
-    async fn start_with(folder: &Path, namespace: Option<&Namespace>, listener: &str) -> Self {
+    /// One that says all it can say.
+    pub(crate) async fn start_tracing(folder: &Path) -> Self {
+        let daemon = Self::start_with(folder, None, "", "trace").await;
+        daemon.cli_with(&["account", "create", ADMIN, "--admin", "--password-stdin"], PASSWORD).good();
+        daemon
+    }
+
+    async fn start_with(folder: &Path, namespace: Option<&Namespace>, listener: &str, log: &str) -> Self {
         let host = if namespace.is_some() { Namespace::HERE } else { "127.0.0.1" };
         let folder = folder.join("tidegate");
         let data = folder.join("data");
         std::fs::create_dir_all(&folder).unwrap();
-        let config =
-            format!("data = {data:?}\nlog = \"info,tidegate=debug\"\n[[listener]]\naddress = \"{host}:0\"\n{listener}");
+        let config = format!("data = {data:?}\nlog = {log:?}\n[[listener]]\naddress = \"{host}:0\"\n{listener}");
         std::fs::write(folder.join("tidegate.toml"), config).unwrap();
         let mut running = launch(&folder, namespace);
         let addresses = data.join("addresses");
