@@ -131,7 +131,9 @@ impl FromStr for Origin {
         let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
         let (host, behind) = rest.split_at(end);
         if !matches!(behind, "" | "/") {
-            return Err(OriginError::Path(behind.chars().take(64).collect()));
+            // What stands in a query may be a token.
+            let shown = behind.split_inclusive(['?', '#']).next().unwrap_or_default();
+            return Err(OriginError::Path(shown.chars().take(64).collect()));
         }
         let (host, port) = authority(host)?;
         Ok(Self { scheme, host, port: port.unwrap_or(scheme.port()) })

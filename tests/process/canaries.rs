@@ -579,7 +579,8 @@ impl Stage<'_> {
         self.hay.answer("jobs", &jobs);
         assert!(paths.len() > 40, "jobs have logs: {}", paths.len());
         for path in paths {
-            self.send(&admin, "GET", &path, &[], "").is(200);
+            let answer = self.send(&admin, "GET", &path, &[], "");
+            assert!(answer.status == 200, "{path}: {} {}", answer.status, answer.text());
         }
         let backup = folder.join("backup");
         for words in [

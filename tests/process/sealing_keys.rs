@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 use tidegate::oci::Digest;
 
@@ -122,16 +123,19 @@ async fn a_key_is_replaced_while_images_are_pushed_and_the_daemon_dies() {
         scope.spawn(|| {
             while !is_over.load(Ordering::Relaxed) {
                 let number = pushed.load(Ordering::Relaxed);
-                push(&client, if number % 2 == 0 { "dev/one" } else { "dev/two" }, &format!("p{number}"));
-                pushed.store(number + 1, Ordering::Relaxed);
+                let repository = if number % 2 == 0 { "dev/one" } else { "dev/two" };
+                // The last one meets a daemon that is dead.
+                let done = std::panic::catch_unwind(|| push(&client, repository, &format!("p{number}")));
+                pushed.fetch_add(usize::from(done.is_ok()), Ordering::Relaxed);
             }
         });
         let is_moving = || pushed.load(Ordering::Relaxed) >= 2;
         while !is_moving() {
             std::thread::yield_now();
         }
-        is_over.store(true, Ordering::Relaxed);
         daemon.cli(&["key", "rekey", "--no-wait"]).good();
+        kill_process(daemon.id(), Signal::KILL).unwrap();
+        is_over.store(true, Ordering::Relaxed);
     });
     daemon.kill().await;
     let daemon = Daemon::start_on(folder.path(), Some(&namespace)).await;
