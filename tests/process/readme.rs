@@ -69,7 +69,7 @@ async fn the_five_minutes_go_as_they_are_written() {
     assert!(told.contains("poll_mirror") && told.contains("clean"), "{told}");
     assert!(sh("tidegate why edge/base:12").contains("pulled from "));
     let told = sh(&rights);
-    assert!(told.contains("jane has read-write access to dev/website") && told.contains("10 GiB"), "{told}");
+    assert!(told.contains("jane has read-write access to dev/website") && told.contains("10.0 GiB"), "{told}");
     engine.stop().await;
     assert!(work.join("tidegate-data/tidegate.redb").exists(), "the data lies in the current folder");
     assert_eq!(daemon.stop(Signal::TERM, PATIENCE).await, 0, "{}", daemon.said());
