@@ -64,13 +64,6 @@ impl Daemon {
         daemon
     }
 
-    /// One that says all it can say.
-    pub(crate) async fn start_tracing(folder: &Path) -> Self {
-        let daemon = Self::start_with(folder, None, "", "trace").await;
-        daemon.cli_with(&["account", "create", ADMIN, "--admin", "--password-stdin"], PASSWORD).good();
-        daemon
-    }
-
     async fn start_with(folder: &Path, namespace: Option<&Namespace>, listener: &str, log: &str) -> Self {
         let host = if namespace.is_some() { Namespace::HERE } else { "127.0.0.1" };
         let folder = folder.join("tidegate");
