@@ -127,15 +127,21 @@ impl Shared {
             }
         }
         if path.starts_with("/token") {
-            let body = json!({"token": own.token, "access_token": own.token, "refresh_token": own.refresh});
+            // By its token it is known what a client has sent for it.
+            let decoded = authorization.strip_prefix("Basic ").and_then(|pair| STANDARD.decode(pair).ok());
+            let pair = String::from_utf8(decoded.unwrap_or_default()).unwrap_or_default();
+            let number = self.heard().iter().position(|heard| *heard == pair).unwrap_or(0);
+            let token = format!("{}-{number}", own.token);
+            let body = json!({"token": token, "access_token": token, "refresh_token": own.refresh});
             return (200, "Content-Type: application/json\r\n".to_owned(), body.to_string());
         }
-        if authorization != format!("Bearer {}", own.token) {
+        let token = authorization.strip_prefix("Bearer ").unwrap_or_default();
+        let number = token.strip_prefix(&own.token).and_then(|rest| rest.strip_prefix('-')?.parse::<usize>().ok());
+        let Some(pair) = number.and_then(|number| self.heard().get(number).cloned()) else {
             let challenge = format!("WWW-Authenticate: Bearer realm=\"http://{address}/token\",service=\"parrot\"\r\n");
             return (401, challenge, String::new());
-        }
-        let said = self.heard().iter().map(|pair| repeated(pair)).collect::<Vec<_>>().join(" and ");
-        let said = format!("you sent {said} for {}", own.token);
+        };
+        let said = format!("you sent {} for {token}", repeated(&pair));
         let warning = format!("Warning: 299 - \"{}\"\r\n", said.replace(['"', '\\'], "'"));
         match path {
             path if path.contains("/redirect/") => {
