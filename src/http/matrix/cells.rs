@@ -1,10 +1,10 @@
 //! The matrix itself: each row, asked by everyone about every place.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use http::Method;
 
-use super::ground::Ground;
+use super::ground::{Ground, Kept};
 use super::kinds;
 use super::people::{Has, PEOPLE, Place, Who};
 use super::table::{Right, Row, rows};
@@ -135,6 +135,8 @@ fn difference(answer: &Answer, name: &str, twin: &Answer, other: &str) -> Option
 struct Walk<'a> {
     ground: &'a mut Ground,
     row: &'a Row,
+    /// What was kept before the first of them.
+    kept: Kept,
     told: &'a mut Vec<String>,
     asked: &'a mut usize,
 }
@@ -154,7 +156,6 @@ impl Walk<'_> {
     /// A call that is refused: as the table says, as if nothing were there where
     /// nothing may be known, and without a trace.
     async fn refused(&mut self, who: Who, place: Place, expected: Cell) {
-        let before = self.ground.kept();
         let ask = self.ground.ask(self.row, who, (place, place.name())).await;
         let answer = self.send(ask.clone()).await;
         let mut found = faults(self.row, who, expected, &answer);
@@ -171,8 +172,10 @@ impl Walk<'_> {
             let twin = self.send(ask).await;
             found.extend(difference(&answer, place.name(), &twin, place.absent()));
         }
-        if self.ground.kept() != before {
+        let kept = self.ground.kept();
+        if kept != self.kept {
             found.push("something was changed".to_owned());
+            self.kept = kept;
         }
         self.tell(who, place, found);
     }
@@ -227,7 +230,8 @@ async fn everyone_gets_what_the_table_says_and_refusals_leave_no_trace() {
     for row in rows() {
         let places = if row.is_about_repository() { &Place::ALL[..] } else { &[Place::Own] };
         ground.begin(row).await;
-        let mut walk = Walk { ground: &mut ground, row, told: &mut told, asked: &mut asked };
+        let kept = ground.kept();
+        let mut walk = Walk { ground: &mut ground, row, kept, told: &mut told, asked: &mut asked };
         let all = PEOPLE.iter().flat_map(|(who, _)| places.iter().map(|place| (*who, *place, cell(row, *who, *place))));
         let (done, refused): (Vec<_>, Vec<_>) = all.partition(|(_, _, cell)| cell.is_done);
         cells += done.len() + refused.len();
@@ -239,5 +243,51 @@ async fn everyone_gets_what_the_table_says_and_refusals_leave_no_trace() {
         }
     }
     assert!(told.is_empty(), "{} of {cells} cells ({asked} requests):\n{}", told.len(), told.join("\n"));
+    ground.close().await;
+}
+
+/// Methods that a path does not take: said with those that it does, whatever
+/// repository it names; to who says no name, nothing is said.
+#[tokio::test]
+async fn every_other_method_of_every_path_is_refused_with_those_it_takes() {
+    let ground = Ground::open().await;
+    let mut paths: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let is_refused = |row: &Row| [404, 405].contains(&row.answer.0) && row.right == Right::Nobody;
+    // Of a digest in the place of a tag, only GET is a route.
+    for row in rows().filter(|row| !is_refused(row) && !row.kind.ends_with(".none") && row.kind != "api.TagsOf") {
+        paths.entry(row.path.split('?').next().unwrap()).or_default().insert(row.method);
+    }
+    let mut told = Vec::new();
+    for (path, mut takes) in paths {
+        if takes.contains("GET") {
+            takes.insert("HEAD");
+        }
+        for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PURGE"] {
+            if takes.contains(method) {
+                continue;
+            }
+            let row = Row::refused(method, path);
+            for who in [Who::Anonymous, Who::Revoked, Who::Reader, Who::Admin] {
+                let is_open = !path.starts_with("/v2") && !path.starts_with("/api") && !path.starts_with("/enzi")
+                    || kinds::of(&method.parse().unwrap(), path) == "auth.Method";
+                let (status, code) = match (who.is_known() || is_open && path != "/id", row.is_registry()) {
+                    (true, true) => (405, "UNSUPPORTED"),
+                    (true, false) => (405, "NOT_ALLOWED"),
+                    (false, true) => (401, "UNAUTHORIZED"),
+                    (false, false) => (401, "NOT_AUTHENTICATED"),
+                };
+                let answer = ground.site.send(ground.ask(&row, who, (Place::Own, "dev/app")).await).await;
+                let mut found = faults(&row, who, refused(status, code), &answer);
+                if status == 405 {
+                    let allow: BTreeSet<&str> = answer.header("allow").split(", ").collect();
+                    if allow != takes {
+                        found.push(format!("allows {allow:?}, takes {takes:?}"));
+                    }
+                }
+                told.extend(found.into_iter().map(|fault| format!("{method} {path} by {who:?}: {fault}")));
+            }
+        }
+    }
+    assert!(told.is_empty(), "{}", told.join("\n"));
     ground.close().await;
 }

@@ -6,7 +6,6 @@
 //! so that a right that is looked up under the wrong name finds something.
 
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
@@ -21,9 +20,8 @@ use crate::oci::{Digest, RepoName, Tag};
 use crate::policy::Kind;
 use crate::registry::Caller;
 use crate::registry::policy::Saving;
-use crate::store::read::{Order, Read as _};
+use crate::store::blob;
 use crate::store::record::{PolicyBody, Remote};
-use crate::store::{Span, Table, blob};
 
 const LAYER: &[u8] = b"layer";
 const LOOSE: &[u8] = b"loose";
@@ -65,8 +63,8 @@ pub(super) struct Ground {
     sessions: Vec<(Place, String)>,
 }
 
-/// Everything that is kept: rows, sessions of uploads, and files.
-pub(super) type Kept = (Vec<(&'static str, Vec<u8>, Vec<u8>)>, usize, BTreeSet<std::path::PathBuf>);
+/// What nothing changes without: commits, sessions of uploads, and files.
+pub(super) type Kept = (u64, usize, BTreeSet<std::path::PathBuf>);
 
 impl Ground {
     pub(super) async fn open() -> Self {
@@ -214,7 +212,9 @@ impl Ground {
             self.job = text(&answer, "id");
         }
         if row.path.contains("{backup}") {
-            self.backup.take().is_some_and(|backup| store.end_backup(&backup));
+            if let Some(backup) = self.backup.take() {
+                store.end_backup(&backup);
+            }
             self.backup = Some(store.begin_backup("matrix").unwrap());
         }
         if row.path.contains("{token}") {
@@ -280,20 +280,13 @@ impl Ground {
         ]
     }
 
-    /// What is kept now.
+    /// What is kept now. No row changes but in a commit.
     pub(super) fn kept(&self) -> Kept {
         let registry = self.site.state.registry();
-        let (read, mut rows) = (registry.store().snapshot().unwrap(), Vec::new());
-        for table in Table::ALL {
-            read.walk(table, &Span::all(), Order::Forward, |key, value| {
-                rows.push((table.name(), key.to_vec(), value.to_vec()));
-                Ok(ControlFlow::Continue(()))
-            })
-            .unwrap();
-        }
+        let commits = *registry.store().writer().commits().borrow();
         let mut files = BTreeSet::new();
         below(self.site.folder(), &mut files);
-        (rows, registry.open_uploads().len(), files)
+        (commits, registry.open_uploads().len(), files)
     }
 }
 

@@ -105,6 +105,11 @@ impl Row {
         self
     }
 
+    /// A method that a path does not take.
+    pub(super) const fn refused(method: &'static str, path: &'static str) -> Self {
+        row("", (method, path), Name, 405, "", Nothing)
+    }
+
     /// Whether it is about a repository.
     pub(super) fn is_about_repository(&self) -> bool {
         self.path.contains("{name}") || self.path.contains("{repo}")
@@ -400,7 +405,7 @@ const SYSTEM: &[Row] = &[
     row("api.CreateJob", ("POST", "/api/v0/jobs"), System, 202, r#"{"action":"onlinegc"}"#, Nothing),
     read("api.GetJob", "/api/v0/jobs/{job}", System),
     read("api.JobLogs", "/api/v0/jobs/{job}/logs", System),
-    row("api.CancelJob", ("POST", "/api/v0/jobs/{job}/cancel"), System, 202, "", Nothing),
+    row("api.CancelJob", ("POST", "/api/v0/jobs/{job}/cancel"), System, 204, "", Nothing),
     row("api.DeleteJob", ("DELETE", "/api/v0/jobs/{job}"), System, 204, "", Nothing),
     row("api.BeginBackup", ("POST", "/api/v0/backups"), System, 200, "", Nothing),
     read("api.BackupFile", "/api/v0/backups/{backup}/files/{blob}/{upload}?size=5", System),
@@ -565,8 +570,8 @@ const DIRECTORY: &[Row] = &[
     row("enzi.CreateJob", ("POST", "/enzi/v0/jobs"), System, 202, r#"{"action":"ldap-sync"}"#, Nothing),
     read("enzi.GetJob", "/enzi/v0/jobs/{job}", System),
     read("enzi.JobLogs", "/enzi/v0/jobs/{job}/logs", System),
-    row("enzi.CancelJob", ("POST", "/enzi/v0/jobs/{job}/cancel"), System, 202, "", Nothing),
+    row("enzi.CancelJob", ("POST", "/enzi/v0/jobs/{job}/cancel"), System, 204, "", Nothing),
     row("enzi.CancelJob", ("DELETE", "/enzi/v0/jobs/{job}"), System, 204, "", Nothing),
     read("enzi.ListWorkers", "/enzi/v0/workers", System),
-    read("enzi.PingWorker", "/enzi/v0/workers/{instance}/ping", System),
+    row("enzi.PingWorker", ("GET", "/enzi/v0/workers/{instance}/ping"), System, 204, "", Nothing),
 ];
