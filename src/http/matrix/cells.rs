@@ -38,7 +38,7 @@ fn cell(row: &Row, who: Who, place: Place) -> Cell {
     if !who.is_known() {
         let is_open = match row.right {
             Right::Open => true,
-            Right::Public => has >= Has::Reads,
+            Right::Public | Right::Listed => has >= Has::Reads,
             _ => false,
         };
         let unknown = if row.kind == "auth.Token" { "UNAUTHORIZED" } else { unknown };
@@ -56,7 +56,8 @@ fn cell(row: &Row, who: Who, place: Place) -> Cell {
         // A robot is known and is no account.
         Right::Name if row.kind == "enzi.WhoAmI" && who == Who::Robot => refused(404, "NO_SUCH_ACCOUNT"),
         Right::Name => done,
-        Right::Public => at_least(Has::Reads),
+        Right::Listed if place == Place::Missing || has == Has::Nothing => refused(200, ""),
+        Right::Public | Right::Listed => at_least(Has::Reads),
         Right::On(needed) => at_least(needed),
         Right::Remove if place == Place::Missing && has == Has::Rules => done,
         Right::Remove => at_least(Has::Rules),
@@ -166,7 +167,7 @@ impl Walk<'_> {
             }
         }
         // A wrong password costs a hash each time; what it is told is the same.
-        let is_hidden = matches!(expected.status, 401 | 404) && who != Who::WrongPassword;
+        let is_hidden = matches!(expected.status, 200 | 401 | 404) && who != Who::WrongPassword;
         if self.row.is_about_repository() && is_hidden && who.has(place) == Has::Nothing {
             let ask = self.ground.ask(self.row, who, (place, place.absent())).await;
             let twin = self.send(ask).await;

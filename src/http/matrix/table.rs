@@ -18,6 +18,9 @@ pub(super) enum Right {
     Name,
     /// This on the repository, and where everyone may read, no name.
     Public,
+    /// The same, but nobody is told that nothing is there: the list is empty, as
+    /// the specification has it.
+    Listed,
     /// This on the repository.
     On(Has),
     /// To rule the repository; or where it would be, for one that is gone.
@@ -78,8 +81,8 @@ pub(super) struct Row {
 use Has::{Pushes, Reads, Rules, Writes};
 use Leaves::{Accounts, Nothing, Repository};
 use Right::{
-    Host, Lead, Member, Name, Namespace, Nobody, On, Open, Own, OwnToken, Owner, Public, Reader, Remove, SeesReader,
-    System,
+    Host, Lead, Listed, Member, Name, Namespace, Nobody, On, Open, Own, OwnToken, Owner, Public, Reader, Remove,
+    SeesReader, System,
 };
 
 const fn row(
@@ -170,9 +173,9 @@ const DOORS: &[Row] = &[
         r#"{"username":"reader","password":"{password}"}"#,
         Nothing,
     ),
-    row("auth.Logout", ("POST", "/enzi/v0/id/logout"), Name, 204, "", Nothing),
-    row("auth.Logout", ("POST", "/id/logout"), Name, 204, "", Nothing),
-    row("auth.Logout", ("POST", "/auth/logout"), Name, 204, "", Nothing),
+    row("auth.Logout", ("POST", "/enzi/v0/id/logout"), Open, 204, "", Nothing),
+    row("auth.Logout", ("POST", "/id/logout"), Open, 204, "", Nothing),
+    row("auth.Logout", ("POST", "/auth/logout"), Open, 204, "", Nothing),
     row("auth.Method", ("PUT", "/auth/login"), Nobody, 405, "", Nothing).but(405, "NOT_ALLOWED"),
     read("api.none", "/api/v0/nothing", Name).but(404, "NOT_FOUND"),
     read("v2.none", "/v2/nothing", Name).but(404, "UNSUPPORTED"),
@@ -183,7 +186,7 @@ const REGISTRY: &[Row] = &[
     read("v2.Base", "/v2/", Name),
     read("v2.Catalog", "/v2/_catalog", Name),
     read("v2.Tags", "/v2/{name}/tags/list", Public),
-    read("v2.Referrers", "/v2/{name}/referrers/{digest}", Public),
+    read("v2.Referrers", "/v2/{name}/referrers/{digest}", Listed),
     read("v2.GetManifest", "/v2/{name}/manifests/1.0", Public),
     read("v2.GetManifest", "/v2/{name}/manifests/{digest}", Public),
     read("v2.GetBlob", "/v2/{name}/blobs/{blob}", Public),
