@@ -35,7 +35,7 @@ pub fn certificate_name(text: &str) -> Option<String> {
 }
 
 /// Who shows a certificate with these names, and by which: the first that is
-/// mapped decides. `names` is in the order of [`KINDS`].
+/// mapped decides. `names` is in the order of `KINDS`.
 pub fn who(read: &impl Read, names: &[String]) -> Result<Option<(Caller, String)>, StoreError> {
     for name in names {
         let Some(mapped) = certified::get(read, name)? else { continue };

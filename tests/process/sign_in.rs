@@ -75,7 +75,7 @@ async fn curl_signs_in_with_tokens_and_a_certificate() {
     let _turn = turn().await;
     let folder = tempfile::tempdir().unwrap();
     let (ca, certificate, key) = client_certificate(folder.path(), "press-7");
-    let daemon = Daemon::start_asking(folder.path(), &ca).await;
+    let daemon = Daemon::start_asking(folder.path(), &ca, None).await;
     daemon.cli_with(&["account", "create", "bob", "--password-stdin"], BOB).good();
     daemon.cli(&["repository", "create", "bob/app"]).good();
 
@@ -105,6 +105,33 @@ async fn curl_signs_in_with_tokens_and_a_certificate() {
     let (_, other, other_key) = client_certificate(&folder.path().join("other"), "press-7");
     assert!(!daemon.stranger().showing(&other, &other_key).reaches("/v2/"));
     daemon.stranger().signed_in("bob", BOB).get("/v2/").is(200);
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn docker_signs_in_with_a_certificate() {
+    let _turn = turn().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (ca, certificate, key) = client_certificate(folder.path(), "press-7");
+    let namespace = Namespace::new();
+    let daemon = Daemon::start_asking(folder.path(), &ca, Some(&namespace)).await;
+    let engine = Engine::start(folder.path(), &namespace).await;
+    let host = daemon.address();
+    engine.trust(host, &daemon.ca());
+    engine.shows(host, &certificate, &key);
+    daemon.cli_with(&["account", "create", "bob", "--password-stdin"], BOB).good();
+    daemon.cli(&["repository", "create", "bob/app"]).good();
+    engine.import("base", b"what is in the image");
+    let image = format!("{host}/bob/app:1.0");
+    engine.run(&["tag", "base", &image]).good();
+    engine.run(&["push", &image]).refused();
+    daemon.cli(&["certificate", "map", "cn:press-7", "bob"]).good();
+    engine.run(&["push", &image]).good();
+    engine.run(&["rmi", &image]).good();
+    engine.run(&["pull", &image]).good();
+    daemon.cli(&["certificate", "unmap", "cn:press-7"]).good();
+    engine.run(&["push", &image]).refused();
+    engine.stop().await;
     daemon.stop().await;
 }
 

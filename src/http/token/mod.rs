@@ -1,10 +1,10 @@
 //! Docker's token service, and how tools of DTR sign in.
 //!
 //! The registry API answers 401 with a challenge that names this service
-//! ([`challenge`]); a client shows it a password, an access token or a
-//! certificate and gets a token that holds for minutes ([`issue`]; the
+//! (`challenge`); a client shows it a password, an access token or a
+//! certificate and gets a token that holds for minutes (`issue`; the
 //! distribution project's "Token Authentication Specification" and its OAuth2
-//! variant). Programs of DTR's users sign in for longer ([`session`]).
+//! variant). Programs of DTR's users sign in for longer (`session`).
 //!
 //! Tokens say who, never what: `scope` is read by nobody, and rights are looked
 //! up with each request.

@@ -555,7 +555,7 @@ async fn with_an_account_go_its_credentials_and_robots() {
 #[tokio::test]
 async fn scopes_and_robots_are_nothing_in_organizations() {
     let site = Site::open().await;
-    let put = |path: &str, body: &str| Ask::put(path).user("root").body(body.to_owned());
+    let put = |path: &str, body: &str| Ask::put(path).user("root").body(body);
     site.expect(200, put("/enzi/v0/accounts/dev/members/ann", r#"{"isAdmin":true}"#)).await;
     let (scoped, _) = access_token(&site, "ann", json!({ "scopes": ["dev/*:admin"] })).await;
     let (whole, _) = access_token(&site, "ann", json!({})).await;

@@ -48,8 +48,8 @@ impl Daemon {
     }
 
     /// One that asks for client certificates of the authorities in `ca`.
-    pub(crate) async fn start_asking(folder: &Path, ca: &Path) -> Self {
-        let daemon = Self::start_with(folder, None, &format!("client_ca = {ca:?}\n")).await;
+    pub(crate) async fn start_asking(folder: &Path, ca: &Path, namespace: Option<&Namespace>) -> Self {
+        let daemon = Self::start_with(folder, namespace, &format!("client_ca = {ca:?}\n")).await;
         daemon.cli_with(&["account", "create", ADMIN, "--admin", "--password-stdin"], PASSWORD).good();
         daemon
     }

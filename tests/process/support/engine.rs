@@ -56,6 +56,13 @@ impl<'a> Engine<'a> {
         self.namespace.program("sh").args(["-c", script, "trust", &folder]).arg(ca).run().good();
     }
 
+    /// Shows the registry at `host` a client certificate.
+    pub(crate) fn shows(&self, host: &str, certificate: &Path, key: &Path) {
+        let folder = format!("/etc/docker/certs.d/{host}");
+        let script = "cp \"$2\" \"$1/client.cert\" && cp \"$3\" \"$1/client.key\"";
+        self.namespace.program("sh").args(["-c", script, "shows", &folder]).args([certificate, key]).run().good();
+    }
+
     /// `docker` with these words.
     pub(crate) fn run(&self, words: &[&str]) -> Ran {
         self.command(words).run()
