@@ -286,6 +286,12 @@ impl Ask {
         self.header("authorization", &basic(name, PASSWORD))
     }
 
+    /// The same with HEAD.
+    pub(crate) fn to_head(mut self) -> Self {
+        self.method = Method::HEAD;
+        self
+    }
+
     /// Over the local socket.
     pub(crate) fn local(mut self) -> Self {
         self.is_local = true;

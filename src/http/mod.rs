@@ -77,6 +77,9 @@ mod serve;
 /// All of it at work, for tests.
 #[cfg(test)]
 pub(crate) mod harness;
+/// Who is answered what, on every route.
+#[cfg(test)]
+mod matrix;
 
 pub use api::{Finding, VerifyReport};
 pub use body::{Body, BodyError, Chunks, read_capped};

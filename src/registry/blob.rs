@@ -229,6 +229,8 @@ impl Registry {
         target: &RepoName,
         digest: &Digest,
     ) -> Result<bool, RegistryError> {
+        // Who may not push here has no claim on anything here.
+        caller.require(&self.store().snapshot()?, target, Level::ReadWrite)??;
         self.note_claim(target, digest)?;
         let operation =
             Mount { caller: caller.clone(), source: source.cloned(), target: target.clone(), digest: *digest };
@@ -262,5 +264,43 @@ fn find(
         Some(blob) => Ok((BlobFile { digest: *digest, upload: blob.upload }, blob.size)),
         None if damaged_in(read, record.number, &held)? => Err(RegistryError::Quarantined { held }),
         None => Err(RegistryError::BlobUnknown { digest: *digest, repository: repository.clone() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chance::Chance;
+    use crate::clock::Clock;
+    use crate::limits;
+    use crate::registry::account::NewAccount;
+    use crate::registry::repository::Settings;
+    use crate::store::{Store, account, repo};
+
+    /// Anyone with a name could keep anything from being collected, in
+    /// repositories that it may not even see, by asking for it again and again.
+    #[tokio::test]
+    async fn a_mount_that_is_refused_claims_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(folder.path(), Clock::system(), Chance::seeded(1)).expect("opens");
+        let registry = Registry::new(store).expect("sessions");
+        for name in ["ann", "dev"] {
+            let (name, full_name) = (name.to_owned(), String::new());
+            let new =
+                NewAccount { name, full_name, is_org: false, is_admin: false, is_active: true, password_hash: None };
+            registry.create_account(&Caller::System, new).await.expect("is made");
+        }
+        let name: RepoName = "dev/x".parse().expect("a name");
+        registry.create_repository(&Caller::System, &name, Settings::default()).await.expect("is made");
+        let read = registry.store().snapshot().expect("reads");
+        let ann = account::get(&read, "ann").expect("reads").expect("is there");
+        let place = (repo::get(&read, &name).expect("reads").expect("is there").number, Digest::sha256_of(b"x"));
+        let is_claimed = || registry.claims().is_claimed(&place, registry.store().clock().monotonic(), limits::CLAIM);
+        let stranger = Caller::account_of(ann.id, "ann".to_owned());
+        let refused = registry.mount(&stranger, None, &name, &place.1).await;
+        assert!(matches!(refused, Err(RegistryError::RepositoryUnknown { .. })), "{refused:?}");
+        assert!(!is_claimed());
+        assert!(!registry.mount(&Caller::System, None, &name, &place.1).await.expect("is answered"));
+        assert!(is_claimed());
     }
 }

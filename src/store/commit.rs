@@ -194,18 +194,22 @@ impl Work {
         Err(StoreError::Stopped)
     }
 
-    /// Runs a batch on one transaction and commits it. `Some`: one of them
-    /// failed by itself, and nothing was written. An error means that the
-    /// database failed, for all of them.
+    /// Runs a batch on one transaction and commits it, unless all of it was
+    /// refused: whoever may do nothing makes nothing be written either. `Some`:
+    /// one of them failed by itself, and nothing was written. An error means that
+    /// the database failed, for all of them.
     fn attempt(&mut self, batch: &mut [Box<dyn Pending>]) -> Result<Option<Poison>, StoreError> {
         let mut transaction = self.begin()?;
         let now = self.clock.now().max(self.last.after(std::time::Duration::from_micros(1)));
         let at = batch.iter().map(|pending| pending.age()).max().map_or(self.age, |age| age.max(self.age));
         let mut change = Change::open(&transaction, now, at)?;
-        let mut failed: Option<Poison> = None;
+        let (mut failed, mut is_applied): (Option<Poison>, bool) = (None, false);
         for (at, pending) in batch.iter_mut().enumerate() {
             let error = match catch_unwind(AssertUnwindSafe(|| pending.run(&mut change))) {
-                Ok(Ok(())) => continue,
+                Ok(Ok(applied)) => {
+                    is_applied |= applied;
+                    continue;
+                }
                 Ok(Err(error)) => error,
                 Err(payload) => {
                     let (operation, panic) = (pending.name(), panic_words(payload.as_ref()));
@@ -215,6 +219,10 @@ impl Work {
             };
             failed = Some(Poison { at, error });
             break;
+        }
+        if failed.is_none() && !is_applied {
+            drop(change);
+            return Ok(transaction.abort().map(|()| None)?);
         }
         let kept = if failed.is_none() { age::keep(&mut change) } else { Ok(()) };
         let closed = guarded(|| {
@@ -349,6 +357,22 @@ mod tests {
         }
         assert_eq!(answers, [Ok(1), Err("refused"), Ok(2)]);
         assert_eq!(list(&store), "ab");
+    }
+
+    /// Each refusal was a commit with its syncs, so whoever had a name and no
+    /// rights at all could keep the disk of an edge host busy.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_refused_is_not_committed() {
+        let (_folder, store) = store();
+        let commits = store.writer().commits();
+        store.submit(Lane::Foreground, Append("a")).await.expect("runs").expect("is taken");
+        let before = *commits.borrow();
+        for _ in 0..5 {
+            assert_eq!(store.submit(Lane::Foreground, Append("refuse")).await.expect("runs"), Err("refused"));
+        }
+        assert_eq!(*commits.borrow(), before);
+        store.submit(Lane::Foreground, Append("b")).await.expect("runs").expect("is taken");
+        assert_eq!((list(&store).as_str(), *commits.borrow()), ("ab", before + 1));
     }
 
     #[tokio::test(flavor = "multi_thread")]

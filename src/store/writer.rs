@@ -61,8 +61,9 @@ pub(super) trait Pending: Send {
     fn adds(&self) -> bool;
     /// When it was handed in, on the store's own time line.
     fn age(&self) -> Timestamp;
-    /// Checks and applies; the outcome is kept until `answer`.
-    fn run(&mut self, tables: &mut Change<'_>) -> Result<(), StoreError>;
+    /// Checks and applies; the outcome is kept until `answer`. Whether it was
+    /// applied, and not refused.
+    fn run(&mut self, tables: &mut Change<'_>) -> Result<bool, StoreError>;
     /// Tells the waiter, with `failure` in place of the outcome if there is one.
     fn answer(self: Box<Self>, failure: Option<StoreError>);
 }
@@ -90,13 +91,15 @@ impl<O: Operation> Pending for Submitted<O> {
         self.age
     }
 
-    fn run(&mut self, tables: &mut Change<'_>) -> Result<(), StoreError> {
+    fn run(&mut self, tables: &mut Change<'_>) -> Result<bool, StoreError> {
         self.outcome = None;
-        self.outcome = Some(match self.operation.check(tables)? {
+        let outcome = match self.operation.check(tables)? {
             Err(refusal) => Err(refusal),
             Ok(plan) => Ok(self.operation.apply(plan, tables)?),
-        });
-        Ok(())
+        };
+        let is_applied = outcome.is_ok();
+        self.outcome = Some(outcome);
+        Ok(is_applied)
     }
 
     fn answer(self: Box<Self>, failure: Option<StoreError>) {

@@ -78,6 +78,8 @@ mod dispatch;
 pub(super) use dispatch::handle;
 pub(super) use error::refused;
 pub use system::{Finding, VerifyReport};
+#[cfg(test)]
+pub(super) use {enzi::EnziRoute, route::ApiRoute};
 
 #[cfg(test)]
 mod tests;

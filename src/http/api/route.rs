@@ -20,7 +20,7 @@ use super::enzi::EnziRoute;
 
 /// A call of the management API.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum ApiRoute {
+pub(in crate::http) enum ApiRoute {
     /// The accounts API.
     Enzi(EnziRoute),
     /// `GET …/teamAccess`
@@ -184,11 +184,11 @@ pub(super) enum ApiRoute {
 }
 
 /// The id in a path; `None` is a text that no id can be, so nothing has it.
-pub(super) type GivenId = Option<Id>;
+pub(in crate::http) type GivenId = Option<Id>;
 
 /// Why a request is no call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum RouteError {
+pub(in crate::http) enum RouteError {
     /// Nothing is there.
     #[error("there is nothing at this path")]
     Nothing,
@@ -227,7 +227,7 @@ pub(super) type Way<'a, R> = (Method, &'a dyn Fn() -> Result<R, RouteError>);
 impl ApiRoute {
     /// Reads a request below `/api/v0` or `/enzi/v0`; `path` is the whole path
     /// as it was sent. Total.
-    pub(super) fn parse(method: &Method, path: &str) -> Parsed {
+    pub(in crate::http) fn parse(method: &Method, path: &str) -> Parsed {
         let path = path.strip_suffix('/').unwrap_or(path);
         let segments: Option<Vec<_>> = path
             .split('/')

@@ -23,5 +23,5 @@ mod team;
 mod dispatch;
 
 pub(super) use dispatch::answer;
-pub(super) use route::EnziRoute;
+pub(in crate::http) use route::EnziRoute;
 pub(super) use shape::AccountShape;

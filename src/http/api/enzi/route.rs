@@ -9,7 +9,7 @@ use super::super::route::{GivenId, RouteError, pick};
 
 /// A call of the accounts API. Texts are names or ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::http::api) enum EnziRoute {
+pub(in crate::http) enum EnziRoute {
     /// `GET /accounts`
     ListAccounts,
     /// `POST /accounts`
