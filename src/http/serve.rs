@@ -17,6 +17,7 @@ use super::route::Route;
 use super::sign_in::{CHALLENGE, SignInError, SignedIn, sign_in, sign_in_to_manage};
 use super::token::challenge;
 use super::{Body, State, api, health, metrics, token, v2};
+use crate::identity::token::access;
 use crate::registry::Caller;
 use crate::store::error_chain;
 
@@ -45,7 +46,7 @@ pub async fn handle(state: State, request: Request<Incoming>, peer: Peer) -> Res
         request.id = %id,
         request.route = route.name(),
         http.method = %parts.method,
-        http.path = parts.uri.path(),
+        http.path = &*access::hide(parts.uri.path()),
         peer.addr = peer.addr.map(tracing::field::display),
         caller.name = tracing::field::Empty,
     );

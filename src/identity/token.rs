@@ -225,6 +225,8 @@ pub fn same_print(one: &[u8; 16], other: &[u8; 16]) -> bool {
 /// `tgp_`, 64 hexadecimal digits that are 256 random bits, and 8 that check
 /// them, so that a scanner for secrets finds them and reports no others.
 pub mod access {
+    use std::borrow::Cow;
+
     use sha2::{Digest as _, Sha256};
     use zeroize::Zeroizing;
 
@@ -249,6 +251,23 @@ pub mod access {
         let rest = text.strip_prefix(PREFIX).filter(|rest| rest.len() == RANDOM + CHECK)?;
         let (random, sum) = rest.split_at_checked(RANDOM)?;
         (check(random) == sum).then(|| Sha256::digest(text).into())
+    }
+
+    /// A text for the log: without what stands behind the prefix, wherever one
+    /// is in it. People put a token where its hash belongs.
+    pub fn hide(text: &str) -> Cow<'_, str> {
+        if !text.contains(PREFIX) {
+            return Cow::Borrowed(text);
+        }
+        let mut parts = text.split(PREFIX);
+        let mut shown = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let rest = part.trim_start_matches(|letter: char| letter.is_ascii_hexdigit());
+            shown.push_str(PREFIX);
+            shown.push_str(if rest.len() < part.len() { "[removed]" } else { "" });
+            shown.push_str(rest);
+        }
+        Cow::Owned(shown)
     }
 
     fn check(random: &str) -> String {

@@ -12,7 +12,7 @@ use crate::limits;
 use crate::oci::Condition;
 use crate::oci::condition::ConditionError;
 use crate::policy::RawRule;
-use crate::registry::{Caller, Registry};
+use crate::registry::{Caller, Registry, RegistryError};
 
 use super::error::ApiError;
 use super::form::{Form, read, read_list};
@@ -63,6 +63,16 @@ impl<'a> Call<'a> {
     /// Other registries.
     pub(super) fn remotes(&self) -> &'a Remotes {
         self.state.remotes()
+    }
+
+    /// The name of a namespace that a path names, or has the id of.
+    pub(super) fn namespace(&self, name_or_id: &str) -> Result<String, ApiError> {
+        match self.registry().account(name_or_id) {
+            Ok((name, _)) => Ok(name),
+            // What is left of one whose account is gone has its name alone.
+            Err(RegistryError::AccountUnknown { .. }) => Ok(name_or_id.to_owned()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// On what condition a tag is to be changed: its entity tag is its digest,

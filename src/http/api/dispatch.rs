@@ -89,13 +89,15 @@ pub(super) async fn answer(call: Call<'_>, route: ApiRoute) -> Result<Answer, Ap
         ApiRoute::GetToken(hash) => token::get(call, &hash),
         ApiRoute::UpdateToken(hash) => token::update(call, &hash).await,
         ApiRoute::DeleteToken(hash) => token::delete(call, &hash).await,
-        ApiRoute::ListRobots(namespace) => robot::list(call, &namespace),
-        ApiRoute::CreateRobot(namespace) => robot::create(call, &namespace).await,
-        ApiRoute::GetRobot(namespace, name) => robot::get(call, &namespace, &name),
-        ApiRoute::UpdateRobot(namespace, name) => robot::update(call, &namespace, &name).await,
-        ApiRoute::DeleteRobot(namespace, name) => robot::delete(call, &namespace, &name).await,
-        ApiRoute::ListRobotTokens(namespace, name) => robot::tokens(call, &namespace, &name).await,
-        ApiRoute::CreateRobotToken(namespace, name) => robot::create_token(call, &namespace, &name).await,
+        ApiRoute::ListRobots(namespace) => robot::list(call, &call.namespace(&namespace)?),
+        ApiRoute::CreateRobot(namespace) => robot::create(call, &call.namespace(&namespace)?).await,
+        ApiRoute::GetRobot(namespace, name) => robot::get(call, &call.namespace(&namespace)?, &name),
+        ApiRoute::UpdateRobot(namespace, name) => robot::update(call, &call.namespace(&namespace)?, &name).await,
+        ApiRoute::DeleteRobot(namespace, name) => robot::delete(call, &call.namespace(&namespace)?, &name).await,
+        ApiRoute::ListRobotTokens(namespace, name) => robot::tokens(call, &call.namespace(&namespace)?, &name).await,
+        ApiRoute::CreateRobotToken(namespace, name) => {
+            robot::create_token(call, &call.namespace(&namespace)?, &name).await
+        }
         ApiRoute::ListCertificates => certified::list(call),
         ApiRoute::MapCertificate => certified::map(call).await,
         ApiRoute::UnmapCertificate => certified::unmap(call).await,
@@ -109,13 +111,16 @@ pub(super) async fn answer(call: Call<'_>, route: ApiRoute) -> Result<Answer, Ap
         ApiRoute::RetireSealingKey(id) => sealing_key::retire(call, &id).await,
         ApiRoute::CheckRemote => mirror::check(call).await,
         ApiRoute::ListRepositories(namespace) => repository::list(call, namespace).await,
-        ApiRoute::CreateRepository(namespace) => repository::create(call, &namespace).await,
+        ApiRoute::CreateRepository(namespace) => repository::create(call, &call.namespace(&namespace)?).await,
         ApiRoute::GetRepository(name) => repository::get(call, &name),
         ApiRoute::UpdateRepository(name) => repository::update(call, &name).await,
         ApiRoute::DeleteRepository(name) => repository::delete(call, &name).await,
         ApiRoute::ListQuotas => quota::list(call).await,
-        ApiRoute::SetQuota(namespace) => quota::set(call, namespace.as_deref()).await,
-        ApiRoute::GetQuotas(namespace) => quota::get(call, &namespace).await,
+        ApiRoute::SetQuota(namespace) => {
+            let namespace = namespace.map(|namespace| call.namespace(&namespace)).transpose()?;
+            quota::set(call, namespace.as_deref()).await
+        }
+        ApiRoute::GetQuotas(namespace) => quota::get(call, &call.namespace(&namespace)?).await,
         ApiRoute::ListTags(name) => tag::list(call, name).await,
         ApiRoute::GetTag(name, tag) => tag::get(call, &name, &tag),
         ApiRoute::TagsOf(name, digest) => tag::of_digest(call, name, digest).await,

@@ -74,8 +74,8 @@ impl Ground {
             expired: String::new(),
             revoked: String::new(),
             robot: String::new(),
-            token: String::new(),
-            job: String::new(),
+            token: "ab".to_owned(),
+            job: Id::from_bytes([1; 16]).to_string(),
             backup: None,
             sessions: Vec::new(),
         };
@@ -273,9 +273,10 @@ impl Ground {
             ("pull", policy(Kind::PullMirror)),
             ("policy", json!({ "rules": [], "targetRepository": name, "tagTemplate": "%n-next" }).to_string()),
             ("job", self.job.clone()),
-            ("backup", self.backup.map_or_else(String::new, |id| id.to_string())),
+            ("backup", self.backup.unwrap_or(Id::from_bytes([1; 16])).to_string()),
             ("token", self.token.clone()),
             ("instance", registry.store().instance().to_string()),
+            ("dev", registry.account("dev").map_or_else(|_| String::new(), |(_, account)| account.id.to_string())),
             ("password", PASSWORD.to_owned()),
         ]
     }

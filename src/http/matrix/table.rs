@@ -216,6 +216,7 @@ const REPOSITORIES: &[Row] = &[
     read("api.ListRepositories", "/api/v0/repositories", Open),
     read("api.ListRepositories", "/api/v0/repositories/dev", Open),
     row("api.CreateRepository", ("POST", "/api/v0/repositories/dev"), Namespace, 201, r#"{"name":"made"}"#, Accounts),
+    row("api.CreateRepository", ("POST", "/api/v0/repositories/{dev}"), Namespace, 201, r#"{"name":"made"}"#, Accounts),
     read("api.GetRepository", "/api/v0/repositories/{repo}", Public),
     row(
         "api.UpdateRepository",
@@ -404,6 +405,8 @@ const SYSTEM: &[Row] = &[
     row("api.SetQuota", ("PUT", "/api/v0/quotas"), System, 200, r#"{"quotaBytes":0}"#, Nothing),
     read("api.GetQuotas", "/api/v0/quotas/dev", Namespace),
     row("api.SetQuota", ("PUT", "/api/v0/quotas/dev"), System, 200, r#"{"quotaBytes":0}"#, Nothing),
+    read("api.GetQuotas", "/api/v0/quotas/{dev}", Namespace),
+    row("api.SetQuota", ("PUT", "/api/v0/quotas/{dev}"), System, 200, r#"{"quotaBytes":0}"#, Nothing),
     read("api.ListJobs", "/api/v0/jobs", System),
     row("api.CreateJob", ("POST", "/api/v0/jobs"), System, 202, r#"{"action":"onlinegc"}"#, Nothing),
     read("api.GetJob", "/api/v0/jobs/{job}", System),
@@ -441,6 +444,15 @@ const CREDENTIALS: &[Row] = &[
     read("api.ListRobotTokens", "/api/v0/robots/dev/spare/tokens", Namespace),
     row("api.CreateRobotToken", ("POST", "/api/v0/robots/dev/spare/tokens"), Namespace, 201, "{}", Nothing),
     row("api.DeleteRobot", ("DELETE", "/api/v0/robots/dev/spare"), Namespace, 204, "", Accounts),
+    read("api.ListRobots", "/api/v0/robots/{dev}", Namespace),
+    row(
+        "api.CreateRobot",
+        ("POST", "/api/v0/robots/{dev}"),
+        Namespace,
+        201,
+        r#"{"name":"made","scopes":["dev/app:pull"]}"#,
+        Accounts,
+    ),
     read("api.ListCertificates", "/api/v0/clientCertificates", System),
     row(
         "api.MapCertificate",
@@ -505,6 +517,8 @@ const ACCOUNTS: &[Row] = &[
 
 /// Members, teams, and what teams may.
 const ORGANIZATIONS: &[Row] = &[
+    read("enzi.ListMembers", "/enzi/v0/accounts/{dev}/members", Member),
+    read("api.ListNamespaceAccess", "/api/v0/repositoryNamespaces/{dev}/teamAccess", Member),
     read("enzi.ListMembers", "/enzi/v0/accounts/dev/members", Member),
     read("enzi.GetMember", "/enzi/v0/accounts/dev/members/reader", Member),
     row("enzi.PutMember", ("PUT", "/enzi/v0/accounts/dev/members/spare"), Owner, 200, r#"{"isAdmin":true}"#, Accounts),

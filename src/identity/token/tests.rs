@@ -295,3 +295,13 @@ fn an_access_token_is_recognised_by_its_form() {
         assert_eq!(access::hash(bad), None, "{bad}");
     }
 }
+
+/// Where a token's hash belongs somebody put the token, and the path is logged.
+#[test]
+fn an_access_token_in_a_path_is_hidden() {
+    let token = access::make(&Chance::system());
+    let path = format!("/api/v0/api_tokens/{}/x", token.expose());
+    assert_eq!(access::hide(&path), "/api/v0/api_tokens/tgp_[removed]/x");
+    assert_eq!(access::hide("/v2/dev/tgp_/x"), "/v2/dev/tgp_/x");
+    assert_eq!(access::hide("/v2/"), "/v2/");
+}
