@@ -9,7 +9,7 @@ use tidegate::chance::Chance;
 use tidegate::clock::Clock;
 use tidegate::http::{Options, Parts, Spec, State, bind, handle, serve};
 use tidegate::identity::token::TOKEN_KEY;
-use tidegate::identity::{Guesses, Keyring, Passwords, Signer};
+use tidegate::identity::{Guesses, Passwords, SealingKeys, Signer};
 use tidegate::jobs::Remotes;
 use tidegate::lifecycle::Scope;
 use tidegate::registry::access_token::NewToken;
@@ -56,7 +56,7 @@ impl Daemon {
             timing: Timing::default(),
             names: Names::System,
         });
-        let keys = Keyring::open_or_create(&folder.path().join("sealing.key"), &chance)?;
+        let keys = SealingKeys::of_file(&folder.path().join("sealing.key"), &chance)?;
         let state = State::new(Parts {
             registry,
             passwords,
@@ -64,7 +64,7 @@ impl Daemon {
             // What waits is not measured.
             guesses: Guesses::allowing(u32::MAX, Duration::ZERO),
             ca_pem: None,
-            remotes: Remotes::new(outbound, Some(Arc::new(keys)), chance.clone()),
+            remotes: Remotes::new(outbound, keys),
             key_files: Vec::new(),
             scrub: tidegate::jobs::scrub::Settings::default(),
             rate: tidegate::http::rate::Rate::new(0),

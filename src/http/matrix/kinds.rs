@@ -42,7 +42,7 @@ kinds! {
     UpdateRepository DeleteRepository ListQuotas SetQuota GetQuotas ListTags GetTag TagsOf RestoreTag DeleteTag
     TagHistory Decisions PromoteTag PushTag ListManifests DeleteManifest ListPolicies CreatePolicy GetPolicy
     UpdatePolicy DeletePolicy TestPromotion RunPull ListMirrors DeleteMirrors ListJobs CreateJob GetJob DeleteJob
-    CancelJob JobLogs BeginBackup EndBackup BackupFile BackupKeys
+    CancelJob JobLogs BeginBackup EndBackup BackupFile BackupKeys ListSealingKeys AddSealingKey RetireSealingKey
 }
 
 kinds! {

@@ -417,6 +417,10 @@ const SYSTEM: &[Row] = &[
     read("api.BackupFile", "/api/v0/backups/{backup}/files/{blob}/{upload}?size=5", System),
     read("api.BackupKeys", "/api/v0/backups/{backup}/keys", Host).but(403, "NOT_AUTHORIZED"),
     row("api.EndBackup", ("DELETE", "/api/v0/backups/{backup}"), System, 204, "", Nothing),
+    read("api.ListSealingKeys", "/api/v0/admin/sealingKeys", System),
+    row("api.AddSealingKey", ("POST", "/api/v0/admin/sealingKeys"), System, 201, "", Nothing),
+    row("api.RetireSealingKey", ("DELETE", "/api/v0/admin/sealingKeys/ab"), System, 404, "", Nothing)
+        .but(404, "NO_SUCH_SEALING_KEY"),
 ];
 
 /// Tokens, robots, certificates.
