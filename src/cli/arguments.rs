@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::account::AccountCommand;
 use super::backup::BackupArgs;
+use super::certificate::CertificateCommand;
 use super::dial::DaemonUrl;
 use super::gc::GcCommand;
 use super::generate::{CompletionsArgs, ManArgs};
@@ -21,9 +22,11 @@ use super::push_mirror::PushMirrorCommand;
 use super::quota::QuotaCommand;
 use super::repository::RepositoryCommand;
 use super::restore::RestoreArgs;
+use super::robot::RobotCommand;
 use super::scrub::ScrubCommand;
 use super::tag::TagCommand;
 use super::team::{AccessArgs, TeamCommand};
+use super::token::TokenCommand;
 use super::verify::VerifyArgs;
 use super::why::WhyArgs;
 use crate::config::{Listener, Overrides};
@@ -77,6 +80,15 @@ pub enum Command {
     Team(TeamCommand),
     /// Say what a user may do with a repository
     Access(AccessArgs),
+    /// Access tokens, which stand for a user's password
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Robots: names for programs, below a namespace
+    #[command(subcommand)]
+    Robot(RobotCommand),
+    /// Client certificates, and whom they stand for
+    #[command(subcommand)]
+    Certificate(CertificateCommand),
     /// Repositories
     #[command(subcommand)]
     Repository(RepositoryCommand),

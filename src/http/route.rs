@@ -5,6 +5,7 @@
 use http::Method;
 
 use super::query::Query;
+use super::token::Auth;
 use super::v2::{Call, CallError};
 
 /// What is asked for.
@@ -14,6 +15,8 @@ pub enum Route {
     V2(Result<Call, CallError>),
     /// The management API, `/api/v0` and `/enzi/v0`, which reads its own paths.
     Api,
+    /// The token service, and how tools sign in.
+    Auth(Auth),
     /// The authority's certificate.
     Ca,
     /// DTR's health check.
@@ -34,6 +37,12 @@ impl Route {
         if let Some(rest) = below(path, "/v2") {
             return Self::V2(Call::parse(method, rest, query));
         }
+        if let Some(auth) = Auth::parse(method, path) {
+            return Self::Auth(auth);
+        }
+        if matches!(path, "/id" | "/id/") {
+            return Self::Api;
+        }
         if below(path, "/api/v0").or_else(|| below(path, "/enzi/v0")).is_some() {
             return Self::Api;
         }
@@ -53,6 +62,7 @@ impl Route {
             Self::V2(Ok(call)) => call.name(),
             Self::V2(Err(_)) => "v2",
             Self::Api => "api",
+            Self::Auth(auth) => auth.name(),
             Self::Ca => "ca",
             Self::Ping => "ping",
             Self::Health => "health",
@@ -78,14 +88,40 @@ mod tests {
         assert_eq!(get("/v2/"), Route::V2(Ok(Call::Base)));
         assert_eq!(get("/v2"), Route::V2(Ok(Call::Base)));
         assert_eq!(get("/v2//"), Route::V2(Err(CallError::Path(V2PathError::Shape))));
-        for path in ["/api/v0", "/api/v0/", "/api/v0/repositories/dev%2Fx", "/enzi/v0/accounts"] {
+        for path in ["/api/v0", "/api/v0/", "/api/v0/repositories/dev%2Fx", "/enzi/v0/accounts", "/id/", "/enzi/v0/id"]
+        {
             assert_eq!(get(path), Route::Api, "{path}");
+        }
+        let post = |path: &str| Route::parse(&Method::POST, path, &Query::default());
+        assert_eq!((get("/auth/token"), post("/auth/token/")), (Route::Auth(Auth::Token), Route::Auth(Auth::Grant)));
+        assert_eq!(
+            (post("/auth/login"), get("/auth/login")),
+            (Route::Auth(Auth::Login), Route::Auth(Auth::Method("POST")))
+        );
+        for base in ["/id", "/enzi/v0/id"] {
+            assert_eq!(post(&format!("{base}/login")), Route::Auth(Auth::IdLogin));
+            assert_eq!(post(&format!("{base}/logout/")), Route::Auth(Auth::Logout));
         }
         assert_eq!((get("/ca"), get("/_ping"), get("/health")), (Route::Ca, Route::Ping, Route::Health));
         assert_eq!(get("/metrics"), Route::Metrics);
-        for path in
-            ["", "/", "*", "/v2x", "/V2/", "/api", "/api/v1/", "/api/v00", "/ca/", "//v2/", "/x/../v2/", "/%76%32/"]
-        {
+        for path in [
+            "",
+            "/",
+            "*",
+            "/v2x",
+            "/V2/",
+            "/api",
+            "/api/v1/",
+            "/api/v00",
+            "/ca/",
+            "/auth",
+            "/auth/token/x",
+            "/auth//token",
+            "/id/x",
+            "//v2/",
+            "/x/../v2/",
+            "/%76%32/",
+        ] {
             assert_eq!(get(path), Route::Nothing, "{path}");
         }
         for method in [Method::POST, Method::DELETE, Method::OPTIONS] {

@@ -8,7 +8,7 @@ use super::connection::Tally;
 use super::metrics::Metrics;
 use super::rate::Rate;
 use super::room::Rooms;
-use crate::identity::Passwords;
+use crate::identity::{Guesses, Passwords, Signer};
 use crate::jobs::Remotes;
 use crate::jobs::scrub::Settings;
 use crate::registry::Registry;
@@ -20,6 +20,10 @@ pub struct Parts {
     pub registry: Registry,
     /// Checks passwords.
     pub passwords: Passwords,
+    /// Signs tokens.
+    pub signer: Signer,
+    /// Counts wrong passwords.
+    pub guesses: Guesses,
     /// The certificate of the authority that clients are to trust, in PEM; none
     /// where the operator's own certificate comes from elsewhere.
     pub ca_pem: Option<String>,
@@ -73,6 +77,16 @@ impl State {
     /// Checks passwords.
     pub fn passwords(&self) -> &Passwords {
         &self.0.parts.passwords
+    }
+
+    /// Signs tokens.
+    pub fn signer(&self) -> &Signer {
+        &self.0.parts.signer
+    }
+
+    /// Counts wrong passwords.
+    pub fn guesses(&self) -> &Guesses {
+        &self.0.parts.guesses
     }
 
     /// The certificate of the authority that clients are to trust, in PEM; none

@@ -1,6 +1,6 @@
 //! Blobs: read, link, mount, delete.
 
-use crate::access::Level;
+use crate::access::{Action, Level};
 use crate::oci::{Digest, RepoName};
 use crate::store::file::{BlobFile, BlobReader, FileError, Sealed};
 use crate::store::quarantine::Held;
@@ -118,7 +118,7 @@ impl Operation for DeleteBlob {
     const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Repository, RegistryError>, StoreError> {
-        let repository = match self.caller.require(tables, &self.repository, Level::ReadWrite)? {
+        let repository = match self.caller.require(tables, &self.repository, Action::Delete)? {
             Ok(repository) => repository,
             Err(refusal) => return Ok(Err(refusal)),
         };

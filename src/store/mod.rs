@@ -59,6 +59,8 @@ pub mod writer;
 pub mod account;
 /// Blobs and where they are readable.
 pub mod blob;
+/// Names in client certificates.
+pub mod certified;
 /// The event log.
 pub mod event;
 /// What teams may do.
@@ -77,6 +79,8 @@ pub mod queue;
 pub mod referrer;
 /// Repositories.
 pub mod repo;
+/// Robots.
+pub mod robot;
 /// What a pass over everything has to look at.
 pub mod scrub;
 /// What an operator sets.
@@ -85,6 +89,8 @@ pub mod settings;
 pub mod tag;
 /// Teams of organizations.
 pub mod team;
+/// Access tokens.
+pub mod token;
 /// Transfers.
 pub mod transfer;
 /// How much is held, and how much may be.
@@ -123,6 +129,7 @@ struct Inner {
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     files: Files,
     pulls: repo::Pulls,
+    token_uses: token::Uses,
     leases: backup::Leases,
     instance: Id,
     /// What stands beside the blobs.
@@ -199,6 +206,7 @@ impl Store {
             thread: Mutex::new(Some(thread)),
             files,
             pulls: repo::Pulls::default(),
+            token_uses: token::Uses::default(),
             leases: backup::Leases::default(),
             instance: opened.instance,
             marker: Mutex::new(opened.marker),
@@ -240,6 +248,11 @@ impl Store {
     /// Pulls that are not written down yet.
     pub fn pulls(&self) -> &repo::Pulls {
         &self.0.pulls
+    }
+
+    /// Uses of access tokens that are not written down yet.
+    pub fn token_uses(&self) -> &token::Uses {
+        &self.0.token_uses
     }
 
     /// What backups hold on to.

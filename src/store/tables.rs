@@ -60,6 +60,11 @@
 //! | `purges` | repository number, policy id, or `account` or `team` and its ids | empty | deletions | rows still to be removed, in slices |
 //! | `settings` | `registry` | `Settings` | settings call | what an operator sets while the daemon runs |
 //! | `crons` | policy id | `Cron` | schedule | last slot that ran |
+//! | `tokens` | SHA-256 of its text | `Token` | token calls, sign-in | access tokens |
+//! | `held_tokens` | account or robot id, SHA-256 | empty | same | whose they are |
+//! | `robots` | account id of the namespace, name | `Robot` | robot calls | names for programs |
+//! | `robot_ids` | robot id | account id of the namespace, name | same | ids back to names |
+//! | `certified` | name in a certificate | `Certified` | certificate calls | which account it stands for |
 
 /// One table. The number is its place in the row of open tables, not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,11 +123,16 @@ pub enum Table {
     RepositoryGrants,
     TeamGrants,
     Settings,
+    Tokens,
+    HeldTokens,
+    Robots,
+    RobotIds,
+    Certified,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 53] = [
+    pub const ALL: [Self; 58] = [
         Self::Meta,
         Self::Accounts,
         Self::AccountIds,
@@ -176,6 +186,11 @@ impl Table {
         Self::RepositoryGrants,
         Self::TeamGrants,
         Self::Settings,
+        Self::Tokens,
+        Self::HeldTokens,
+        Self::Robots,
+        Self::RobotIds,
+        Self::Certified,
     ];
 
     /// The name in the database file.
@@ -234,6 +249,11 @@ impl Table {
             Self::RepositoryGrants => "repository_grants",
             Self::TeamGrants => "team_grants",
             Self::Settings => "settings",
+            Self::Tokens => "tokens",
+            Self::HeldTokens => "held_tokens",
+            Self::Robots => "robots",
+            Self::RobotIds => "robot_ids",
+            Self::Certified => "certified",
         }
     }
 
@@ -288,6 +308,9 @@ mod tests {
             Table::Teams => Some(("Team", r::Team::VERSION)),
             Table::NamespaceGrants | Table::RepositoryGrants => Some(("Grant", r::Grant::VERSION)),
             Table::Settings => Some(("Settings", r::Settings::VERSION)),
+            Table::Tokens => Some(("Token", r::Token::VERSION)),
+            Table::Robots => Some(("Robot", r::Robot::VERSION)),
+            Table::Certified => Some(("Certified", r::Certified::VERSION)),
             _ => None,
         };
         for table in Table::ALL {

@@ -5,6 +5,8 @@
 //! What it reports as a finding breaks a promise. Files that no row names are
 //! counted, and are no finding: a crash leaves them, and the sweep takes them.
 
+/// Tokens, robots, certificates.
+mod credential;
 /// Members, teams and grants.
 mod organization;
 
@@ -187,6 +189,7 @@ pub fn verify(read: &Snapshot, files: &Files, depth: Depth, live: &HashSet<Uploa
         Check::blobs,
         Check::accounts,
         Check::organizations,
+        Check::credentials,
         Check::policies,
         Check::work,
         Check::log,

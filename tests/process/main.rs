@@ -20,6 +20,7 @@ mod package;
 mod pipeline;
 mod readme;
 mod scrub;
+mod sign_in;
 mod start_up;
 mod support;
 mod transport;

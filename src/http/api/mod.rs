@@ -31,6 +31,8 @@ mod form;
 mod access;
 /// Backups: rows, files and keys on their way out.
 mod backup;
+/// Which account a client certificate stands for.
+mod certified;
 /// Why a tag is where it is.
 mod decisions;
 /// The accounts API.
@@ -55,6 +57,8 @@ mod promotion;
 mod quota;
 /// Repositories.
 mod repository;
+/// Robots.
+mod robot;
 /// The pass over everything that is stored, and what is damaged.
 mod scrub;
 /// Settings.
@@ -63,6 +67,8 @@ mod settings;
 mod system;
 /// Tags and manifests.
 mod tag;
+/// Access tokens.
+mod token;
 
 /// One request from its path to its answer.
 mod dispatch;
