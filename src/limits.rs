@@ -95,9 +95,16 @@ pub const BATCH_OPERATIONS: usize = 512;
 pub const BACKGROUND_ROWS: usize = 256;
 /// Operations that may wait for the writer before senders wait.
 pub const INBOX_OPERATIONS: usize = 4_096;
+/// Longest that a commit waits for operations that were announced, however long
+/// the last one took: a disk that stalls once does not slow what comes after.
+pub const ANNOUNCED_WAIT: Duration = Duration::from_millis(50);
+/// Operations that nobody waits for and that may ride on the next commit; those
+/// beyond are handed in again by whoever wanted them.
+pub const RIDERS: usize = 256;
 /// redb's page cache, in bytes (its own default is 1 GiB).
 pub const DATABASE_CACHE_BYTES: usize = 64 * 1024 * 1024;
-/// Silence after which a commit that makes the next start fast is written.
+/// Silence after which what nobody waits for is committed, and with it what
+/// makes the next start fast.
 pub const QUIET_COMMIT: Duration = Duration::from_millis(200);
 /// How long a file whose name is gone stays on the disk, so that a download
 /// that has looked the name up can still open it. Monotonic.
@@ -226,6 +233,9 @@ pub const HASH_BUFFER_BYTES: usize = 512 * 1024;
 pub const READ_FIRST_BYTES: usize = 16 * 1024;
 /// Largest chunk of a download, in bytes: past this, larger reads gain nothing.
 pub const READ_LARGEST_BYTES: usize = 512 * 1024;
+/// Bytes that all downloads hold together; beyond it each holds one chunk of
+/// [`READ_FIRST_BYTES`]. Enough for eight quick clients.
+pub const READ_LENT_BYTES: usize = 8 * 1024 * 1024;
 /// A client that takes a chunk within this time gets one twice the size next.
 pub const READ_QUICK: Duration = Duration::from_millis(100);
 /// A client that takes longer than this over a chunk gets one half the size next.

@@ -134,7 +134,8 @@ struct Answer {
 struct Streams(Context);
 
 /// Speaks with one client until it goes, or the scope stops and it has been
-/// served.
+/// served. What it is doing is on the heap, so that a connection that does
+/// little does not hold room for the other things.
 pub(super) async fn run<H, F>(accepted: Accepted, peer: Peer, context: Context, handler: H)
 where
     H: Fn(Request<Incoming>, Peer) -> F + Clone + Send + Sync + 'static,
@@ -143,14 +144,14 @@ where
     let within = context.options.response_stall;
     match accepted {
         Accepted::Tcp { stream, tls: Some(tls), .. } => {
-            let accepting = tls.accept_tcp(stream, |stream| Stall::new(stream, within));
+            let accepting = Box::pin(tls.accept_tcp(stream, |stream| Stall::new(stream, within)));
             match context.connections.until_stopped(accepting).await {
                 Some(Ok(stream)) => {
                     let shown = tls::shown(&stream);
                     if tls::chose_http2(&stream) {
-                        http2(TokioIo::new(stream), peer, shown, context, handler).await;
+                        Box::pin(http2(TokioIo::new(stream), peer, shown, context, handler)).await;
                     } else {
-                        http1(TokioIo::new(stream), peer, shown, context, handler).await;
+                        Box::pin(http1(TokioIo::new(stream), peer, shown, context, handler)).await;
                     }
                 }
                 Some(Err(error)) => {
@@ -162,9 +163,12 @@ where
             }
         }
         Accepted::Tcp { stream, tls: None, .. } => {
-            http1(TokioIo::new(Stall::new(stream, within)), peer, None, context, handler).await;
+            let connection = http1(TokioIo::new(Stall::new(stream, within)), peer, None, context, handler);
+            Box::pin(connection).await;
         }
-        Accepted::Unix(stream) => http1(TokioIo::new(Stall::new(stream, within)), peer, None, context, handler).await,
+        Accepted::Unix(stream) => {
+            Box::pin(http1(TokioIo::new(Stall::new(stream, within)), peer, None, context, handler)).await;
+        }
     }
 }
 
@@ -319,7 +323,10 @@ where
         return head_too_large(request.version()).map(|body| Answer { body, tally, taken: None, _running: running });
     }
     // Calling the handler may panic as well as awaiting it.
-    let response = AssertUnwindSafe(async move { handler(request, peer).await }).catch_unwind().await;
+    // On the heap, and gone with the last step of it: hyper keeps room for this
+    // future as long as the connection lasts, and it is the largest by far.
+    let handled = Box::pin(AssertUnwindSafe(async move { handler(request, peer).await }));
+    let response = handled.catch_unwind().await;
     let response = response.unwrap_or_else(|panic| {
         report(panic.as_ref(), &tally);
         internal_error()

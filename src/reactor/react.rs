@@ -15,7 +15,7 @@ use crate::store::{Change, Lane, Operation, Read, RepoId, Store, StoreError, err
 use super::decide::{Deciding, Occasion, Standing};
 use super::evaluate::{deciding, follows_subject};
 use super::follow::{Follow, Late};
-use super::view::View;
+use super::view::{Basis, View};
 
 /// Events that are planned from one snapshot and handed in together.
 const BATCH: usize = 64;
@@ -25,6 +25,8 @@ const BATCH: usize = 64;
 enum Work {
     /// Nothing beyond moving on.
     Pass,
+    /// Nothing beyond moving on, as long as no policy stands on the repository.
+    Free(RepoId),
     /// Decisions about a tag.
     Decide(Box<Deciding>),
     /// Something came later than what it belongs to.
@@ -48,6 +50,21 @@ struct Planned {
     works: Vec<Arc<Work>>,
 }
 
+impl Planned {
+    /// Whether it asks for nothing.
+    fn is_idle(&self) -> bool {
+        self.works.iter().all(|work| matches!(**work, Work::Pass | Work::Free(_)))
+    }
+
+    /// The operations, in their order.
+    fn reacts(&self) -> impl Iterator<Item = React> {
+        self.works.iter().enumerate().map(|(place, work)| {
+            let seq = (place + 1 == self.works.len()).then_some(self.event.seq);
+            React { after: self.after, seq, work: Arc::clone(work) }
+        })
+    }
+}
+
 /// The state moved on; plan again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct PlanAgain;
@@ -66,6 +83,8 @@ impl Operation for React {
         }
         Ok(match &*self.work {
             Work::Pass => Ok(false),
+            Work::Free(repository) if Basis::now(tables, *repository)?.is_empty() => Ok(false),
+            Work::Free(_) => Err(PlanAgain),
             Work::Follow(_) => Ok(true),
             Work::Decide(deciding) => match deciding.standing(tables)? {
                 Standing::Good => Ok(true),
@@ -79,7 +98,7 @@ impl Operation for React {
         let moved = match &*self.work {
             Work::Decide(deciding) if acts => deciding.apply(tables)?,
             Work::Follow(follow) if acts => follow.apply(tables)?,
-            Work::Pass | Work::Decide(_) | Work::Follow(_) => 0,
+            Work::Pass | Work::Free(_) | Work::Decide(_) | Work::Follow(_) => 0,
         };
         if let Some(seq) = self.seq {
             event::set_cursor(tables, seq)?;
@@ -115,21 +134,25 @@ pub async fn run(store: Store, scope: Scope) {
     }
 }
 
-/// Handles every event that is there.
+/// Handles every event that is there. Where nothing is to be done about the
+/// last of them, the cursor moves past them with the next commit.
 pub async fn catch_up(store: &Store) -> Result<(), StoreError> {
     let mut again = 0_u32;
     loop {
         let planned = plan_batch(store)?;
         let Some(first) = planned.first().map(|planned| planned.after) else { return Ok(()) };
+        // A commit for nothing but the cursor wears the disk, and each push
+        // would bring one. Who reads the log again meanwhile, or after a death,
+        // finds the same: nothing to do.
+        if planned.len() < BATCH && planned.iter().all(Planned::is_idle) {
+            planned.iter().flat_map(Planned::reacts).for_each(|react| store.ride(react));
+            return Ok(());
+        }
         // They go into the inbox in order; each expects the one before it.
-        let submitted = planned.iter().flat_map(|Planned { after, event, works }| {
-            let slices = works.iter().enumerate().map(move |(place, work)| {
-                let seq = (place + 1 == works.len()).then_some(event.seq);
-                (event, React { after: *after, seq, work: Arc::clone(work) })
-            });
-            slices.map(|(event, react)| async move {
+        let submitted = planned.iter().flat_map(|planned| {
+            planned.reacts().map(move |react| async move {
                 let (after, work) = (react.after, Arc::clone(&react.work));
-                (after, event, work, store.submit(Lane::Foreground, react).await)
+                (after, &planned.event, work, store.submit(Lane::Foreground, react).await)
             })
         });
         let mut failure = None;
@@ -163,7 +186,7 @@ async fn give_up(store: &Store, after: u64, seq: u64, work: &Work, error: StoreE
     tracing::error!(event.seq = seq, error = %error_chain(&error), "an event could not be handled; it is passed over");
     let failed = match work {
         Work::Decide(deciding) => Work::Decide(Box::new(deciding.as_ref().clone().failed(&error.to_string()))),
-        Work::Pass | Work::Follow(_) => Work::Pass,
+        Work::Pass | Work::Free(_) | Work::Follow(_) => Work::Pass,
     };
     for work in [failed, Work::Pass] {
         let react = React { after, seq: Some(seq), work: Arc::new(work) };
@@ -201,7 +224,7 @@ fn plan_event(store: &Store, read: &impl Read, event: &Event) -> Result<Vec<Work
             }
             let view = View::read(read, number, event.repository.clone())?;
             if view.is_empty() {
-                return Ok(vec![Work::Pass]);
+                return Ok(vec![Work::Free(number)]);
             }
             let deciding = deciding(store, &view, (Trigger::TagSet, Occasion::Set), tag.clone(), &value);
             Ok(vec![Work::Decide(Box::new(deciding))])

@@ -81,6 +81,11 @@ impl View {
 }
 
 impl Basis {
+    /// Whether no policy stands there.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The basis as it stands in `read`.
     pub fn now(read: &impl Read, repository: RepoId) -> Result<Self, StoreError> {
         let mut rows: Vec<_> = policies::of(read, repository)?

@@ -5,7 +5,7 @@ use crate::oci::{Digest, RepoName};
 use crate::store::file::{BlobFile, BlobReader, FileError, Sealed};
 use crate::store::quarantine::Held;
 use crate::store::record::Repository;
-use crate::store::{Change, Lane, Operation, RepoId, Snapshot, StoreError, blob, manifest};
+use crate::store::{Announced, Change, Lane, Operation, RepoId, Snapshot, StoreError, blob, manifest};
 
 use super::quarantine::damaged_in;
 use super::quota::{self, Cost};
@@ -201,11 +201,13 @@ impl Registry {
         caller: &Caller,
         repository: &RepoName,
         sealed: Sealed,
+        announced: Option<Announced>,
         own: Option<OwnUpload>,
     ) -> Result<(), RegistryError> {
         self.note_claim(repository, &sealed.digest)?;
         let operation = LinkUpload { caller: caller.clone(), repository: repository.clone(), sealed, _own: own };
-        let answer = self.store().submit(Lane::Foreground, operation).await?;
+        let writer = self.store().writer();
+        let answer = writer.submit_announced(Lane::Foreground, operation, announced).await?;
         if answer.is_err() {
             self.discard(sealed.file).await?;
         }

@@ -385,13 +385,19 @@ impl Registry {
             self.drop_session(id).await?;
             return Err(refusal);
         }
+        let announced = self.store().writer().announce();
         let sealed = crate::lifecycle::blocking(move || upload.verify_and_seal(&expected)).await;
         // The session stays listed until the commit: its id keeps the orphan
         // sweep away from the file that no row names yet.
         let linked = match sealed {
-            Ok(sealed) => self.link_upload(caller, repository, sealed, None).await,
-            Err(SealError::Mismatch { found }) => Err(RegistryError::DigestMismatch { expected, found }),
-            Err(SealError::File(error)) => Err(self.file_failed(error)),
+            Ok(sealed) => self.link_upload(caller, repository, sealed, Some(announced), None).await,
+            Err(error) => {
+                drop(announced);
+                Err(match error {
+                    SealError::Mismatch { found } => RegistryError::DigestMismatch { expected, found },
+                    SealError::File(error) => self.file_failed(error),
+                })
+            }
         };
         // Whatever was refused for good would only lie there.
         if matches!(linked, Ok(()) | Err(RegistryError::DigestMismatch { .. } | RegistryError::Quota(_))) {
@@ -436,7 +442,7 @@ impl Registry {
             return Err(refusal);
         }
         let (sealed, own) = received?;
-        self.link_upload(caller, repository, sealed, Some(own)).await?;
+        self.link_upload(caller, repository, sealed, None, Some(own)).await?;
         Ok(sealed.size)
     }
 

@@ -4,16 +4,18 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use redb::Durability;
+use tokio::time::Instant;
 
 use super::age;
 use super::error::{StoreError, error_chain};
 use super::gate::Pages;
 use super::guard::{Writing, guarded};
 use super::write::Change;
-use super::writer::{Pending, Shared};
+use super::writer::{Inbox, Pending, Shared};
 use crate::clock::{Clock, Timestamp};
 use crate::limits;
 
@@ -25,6 +27,8 @@ pub(super) struct Work {
     /// The latest moment on the store's own time line that was committed.
     pub(super) age: Timestamp,
     pub(super) last: Timestamp,
+    /// How long the last commit took to reach the disk.
+    pub(super) took: Duration,
     /// Whether the last commit left the file so that it opens at once.
     pub(super) quick: bool,
 }
@@ -71,8 +75,8 @@ impl Work {
         }
     }
 
-    /// Waits for operations and takes what there is, foreground first, at
-    /// least one of the background.
+    /// Waits for operations and takes what there is: what rides, then the
+    /// foreground, then at least one of the background.
     fn gather(&self) -> Woken {
         let mut inbox = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         if self.shared.failed.borrow().is_some() {
@@ -81,29 +85,49 @@ impl Work {
             answer(left, Some(StoreError::Stopped));
             return Woken::Closed;
         }
-        while inbox.is_empty() {
-            if inbox.closed {
-                return Woken::Closed;
-            }
-            if self.quick {
+        let mut silence = Instant::now();
+        while inbox.is_empty() && !inbox.closed {
+            if self.quick && inbox.riders.is_empty() {
                 inbox = self.shared.arrived.wait(inbox).unwrap_or_else(PoisonError::into_inner);
-            } else {
-                let (guard, waited) = self
-                    .shared
-                    .arrived
-                    .wait_timeout(inbox, limits::QUIET_COMMIT)
-                    .unwrap_or_else(PoisonError::into_inner);
-                inbox = guard;
-                if waited.timed_out() && inbox.is_empty() {
-                    return if inbox.closed { Woken::Closed } else { Woken::Quiet };
-                }
+                silence = Instant::now();
+                continue;
             }
+            // Riders and announcements wake the writer too, and put nothing off.
+            let left = limits::QUIET_COMMIT.saturating_sub(silence.elapsed());
+            if left.is_zero() {
+                break;
+            }
+            inbox = self.shared.arrived.wait_timeout(inbox, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+        if inbox.is_empty() {
+            return match (inbox.riders.is_empty(), inbox.closed) {
+                (false, _) => Woken::Batch(inbox.riders.drain(..).collect()),
+                (true, true) => Woken::Closed,
+                (true, false) => Woken::Quiet,
+            };
+        }
+        let mut inbox = self.wait_for_announced(inbox);
+        let mut batch: Vec<_> = inbox.riders.drain(..).collect();
         let foreground = inbox.foreground.len().min(limits::BATCH_OPERATIONS);
-        let mut batch: Vec<_> = inbox.foreground.drain(..foreground).collect();
+        batch.extend(inbox.foreground.drain(..foreground));
         let room = (limits::BATCH_OPERATIONS - foreground).max(1).min(inbox.background.len());
         batch.extend(inbox.background.drain(..room));
         Woken::Batch(batch)
+    }
+
+    /// Waits for operations that had been announced when the first of a batch
+    /// was there.
+    fn wait_for_announced<'i>(&self, mut inbox: MutexGuard<'i, Inbox>) -> MutexGuard<'i, Inbox> {
+        let (begun, next) = (Instant::now(), inbox.coming.next());
+        let patience = self.took.min(limits::ANNOUNCED_WAIT);
+        while inbox.coming.has_below(next) && !inbox.closed {
+            let left = patience.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                break;
+            }
+            inbox = self.shared.arrived.wait_timeout(inbox, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        inbox
     }
 
     fn commit(&mut self, mut batch: Vec<Box<dyn Pending>>) -> Result<(), StoreError> {
@@ -247,7 +271,9 @@ impl Work {
         let quick = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
         transaction.set_quick_repair(quick);
         crate::store::crash::crash_point!("before-commit");
+        let begun = Instant::now();
         transaction.commit()?;
+        self.took = begun.elapsed();
         crate::store::crash::crash_point!("after-commit");
         (self.last, self.age) = (now, at);
         self.shared.last.store(now.micros(), Ordering::Release);
@@ -305,6 +331,8 @@ fn panic_words(payload: &(dyn Any + Send)) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
     use super::*;
     use crate::chance::Chance;
     use crate::store::{Key, Lane, Operation, Read as _, Store, Table};
@@ -395,6 +423,57 @@ mod tests {
         let mut kept: Vec<char> = list(&store).chars().collect();
         kept.sort_unstable();
         assert_eq!(kept, ['a', 'b', 'c']);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_rides_goes_first_in_the_next_commit_and_alone_after_a_silence() {
+        let (folder, store) = store();
+        let mut commits = store.writer().commits();
+        store.ride(Append("r"));
+        assert_eq!(store.submit(Lane::Foreground, Append("f")).await.expect("runs"), Ok(2));
+        assert_eq!((list(&store).as_str(), *commits.borrow_and_update()), ("rf", 1));
+        store.ride(Append("refuse"));
+        store.ride(Append("s"));
+        commits.changed().await.expect("the writer lives");
+        assert_eq!((list(&store).as_str(), *commits.borrow_and_update()), ("rfs", 2));
+        store.ride(Append("end"));
+        store.close();
+        drop(store);
+        let store = Store::open(&folder.path().join("data"), Clock::system(), Chance::seeded(1)).expect("opens");
+        assert_eq!(list(&store), "rfsend");
+    }
+
+    #[test]
+    fn a_batch_waits_for_what_was_announced_but_no_longer_than_a_commit_takes() {
+        let (_folder, store) = store();
+        let (writer, ended) = (store.writer(), AtomicBool::new(false));
+        let work = |took| Work {
+            shared: Arc::clone(&writer.shared),
+            database: Arc::clone(&store.0.database),
+            clock: Clock::system(),
+            age: Timestamp::EPOCH,
+            last: Timestamp::EPOCH,
+            took,
+            quick: true,
+        };
+        let gather = |took| drop(work(took).wait_for_announced(writer.shared.inbox.lock().expect("no panic")));
+        let announced = writer.announce();
+        // A commit that takes no time is not waited with.
+        gather(Duration::ZERO);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                ended.store(true, Ordering::SeqCst);
+                drop(announced);
+            });
+            gather(Duration::from_secs(60));
+        });
+        assert!(ended.load(Ordering::SeqCst));
+        let mut coming = super::super::coming::Coming::default();
+        let (first, next) = (coming.announce(), coming.next());
+        let later = coming.announce();
+        assert!(coming.has_below(next));
+        coming.end(first);
+        assert!(!coming.has_below(next) && coming.has_below(later + 1));
     }
 
     /// Takes the last byte off the list: it gives room back.

@@ -18,7 +18,7 @@ pub const POINTS: &[&str] = &[
     "upload-session-written",
     "upload-data-written",
     "upload-data-synced",
-    "blob-shard-created",
+    "blob-shards-created",
     "blob-renamed",
     "blob-directory-synced",
     "upload-folder-removed",

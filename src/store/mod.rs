@@ -18,6 +18,8 @@ mod age;
 mod backend;
 /// All of it, elsewhere.
 pub mod backup;
+/// Operations that are about to be handed in.
+mod coming;
 /// The thread that commits them in groups.
 mod commit;
 /// Named places where a test lets the process die.
@@ -102,6 +104,7 @@ mod damage_test;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use coming::Announced;
 pub use error::{OpenError, StoreError, error_chain};
 pub use key::{Key, Parts, RepoId, Span};
 pub use open::{DATABASE, damaged_page};
@@ -225,6 +228,11 @@ impl Store {
         operation: O,
     ) -> Result<Result<O::Done, O::Refusal>, StoreError> {
         self.0.writer.submit(lane, operation).await
+    }
+
+    /// Hands in an operation that nobody waits for ([`Writer::ride`]).
+    pub fn ride<O: Operation>(&self, operation: O) {
+        self.0.writer.ride(operation);
     }
 
     /// The writer, for those who watch its commits.

@@ -1,15 +1,17 @@
-//! The inbox of the writer: two lanes that operations wait in, and the answer
-//! that comes after their commit.
+//! The inbox of the writer: two lanes that operations wait in, those that ride
+//! along, and the answer that comes after their commit.
 //!
 //! What commits them is `commit`; what an operation is stands in `write`.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::age::Age;
+use super::coming::{Announced, Coming};
 use super::commit::Work;
 use super::error::{StoreError, error_chain};
 use super::file::{Disk, Level};
@@ -22,7 +24,7 @@ use crate::limits;
 /// answer.
 #[derive(Clone)]
 pub struct Writer {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 pub(super) struct Shared {
@@ -39,18 +41,23 @@ pub(super) struct Shared {
 
 #[derive(Default)]
 pub(super) struct Inbox {
+    /// Nobody waits for them: they go first in the next commit, whoever makes
+    /// it, and in one of their own when there is none for a while.
+    pub(super) riders: VecDeque<Box<dyn Pending>>,
     pub(super) foreground: VecDeque<Box<dyn Pending>>,
     pub(super) background: VecDeque<Box<dyn Pending>>,
+    pub(super) coming: Coming,
     pub(super) closed: bool,
 }
 
 impl Inbox {
+    /// Whether nobody waits.
     pub(super) fn is_empty(&self) -> bool {
         self.foreground.is_empty() && self.background.is_empty()
     }
 
     pub(super) fn drain(&mut self) -> Vec<Box<dyn Pending>> {
-        self.foreground.drain(..).chain(self.background.drain(..)).collect()
+        self.riders.drain(..).chain(self.foreground.drain(..)).chain(self.background.drain(..)).collect()
     }
 }
 
@@ -74,8 +81,9 @@ struct Submitted<O: Operation> {
     operation: O,
     age: Timestamp,
     outcome: Option<Result<O::Done, O::Refusal>>,
-    waiter: oneshot::Sender<Outcome<O>>,
-    _room: tokio::sync::OwnedSemaphorePermit,
+    /// `None`: it rides.
+    waiter: Option<oneshot::Sender<Outcome<O>>>,
+    _room: Option<tokio::sync::OwnedSemaphorePermit>,
 }
 
 impl<O: Operation> Pending for Submitted<O> {
@@ -112,7 +120,7 @@ impl<O: Operation> Pending for Submitted<O> {
             (None, None) => Err(StoreError::Stopped),
         };
         // Whoever asked may have gone; what was committed stays committed.
-        let _ = waiter.send(outcome);
+        let _ = waiter.map(|waiter| waiter.send(outcome));
     }
 }
 
@@ -138,21 +146,45 @@ impl Writer {
             clock,
             age: Timestamp::EPOCH,
             last: Timestamp::EPOCH,
+            took: Duration::ZERO,
             quick: true,
         };
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || work.run())?;
         Ok((Self { shared }, thread))
     }
 
+    /// Announces an operation that is handed in soon.
+    pub fn announce(&self) -> Announced {
+        let number = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner).coming.announce();
+        Announced::new(self.clone(), number)
+    }
+
+    /// What was announced has come, or does not come.
+    pub(super) fn came(&self, number: u64) {
+        self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner).coming.end(number);
+        self.shared.arrived.notify_one();
+    }
+
     /// Hands an operation in and waits until it is committed or refused.
     pub async fn submit<O: Operation>(&self, lane: Lane, operation: O) -> Outcome<O> {
+        self.submit_announced(lane, operation, None).await
+    }
+
+    /// The same for one that was announced.
+    pub async fn submit_announced<O: Operation>(
+        &self,
+        lane: Lane,
+        operation: O,
+        announced: Option<Announced>,
+    ) -> Outcome<O> {
         if O::ADDS && self.shared.disk.level() == Level::Bare {
             return Err(StoreError::Full);
         }
         let room = Arc::clone(&self.shared.room[lane as usize]);
         let room = room.acquire_owned().await.map_err(|_| StoreError::Stopped)?;
         let (waiter, answer) = oneshot::channel();
-        let pending = Box::new(Submitted { operation, age: self.shared.age.now(), outcome: None, waiter, _room: room });
+        let age = self.shared.age.now();
+        let pending = Box::new(Submitted { operation, age, outcome: None, waiter: Some(waiter), _room: Some(room) });
         {
             let mut inbox = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner);
             if inbox.closed {
@@ -164,7 +196,28 @@ impl Writer {
             }
         }
         self.shared.arrived.notify_one();
+        drop(announced);
         answer.await.unwrap_or(Err(StoreError::Stopped))
+    }
+
+    /// Hands in an operation that nobody waits for: it goes into the next
+    /// commit before all others, or into one of its own after
+    /// [`limits::QUIET_COMMIT`] without any. Whoever hands it in can bear that
+    /// it is refused, fails, or dies with the process, and hands it in again.
+    pub fn ride<O: Operation>(&self, operation: O) {
+        if O::ADDS && self.shared.disk.level() == Level::Bare {
+            return;
+        }
+        let age = self.shared.age.now();
+        let pending = Box::new(Submitted { operation, age, outcome: None, waiter: None, _room: None });
+        {
+            let mut inbox = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+            if inbox.closed || inbox.riders.len() >= limits::RIDERS {
+                return;
+            }
+            inbox.riders.push_back(pending);
+        }
+        self.shared.arrived.notify_one();
     }
 
     /// How many operations wait for the next commit.

@@ -4,6 +4,7 @@
 //! held against the tables, and against itself.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -14,7 +15,9 @@ use tidegate::oci::{Digest, Tag};
 use tidegate::policy::{Outcome, Reason};
 use tidegate::reactor::react;
 use tidegate::store::record::{Policy, PolicyBody, TagValue};
-use tidegate::store::{RepoId, Snapshot, Store, event, policy, repo, tag, transfer};
+use tidegate::store::{
+    Change, Lane, Operation, RepoId, Snapshot, Store, StoreError, event, policy, repo, tag, transfer,
+};
 
 /// What the log tells about one store.
 #[derive(Debug, Default)]
@@ -36,10 +39,42 @@ type Source = (u64, String, u64);
 /// its jobs did, so their last events are handled first.
 pub(crate) async fn hold_folder(data: &Path) -> Result<Told, String> {
     let store = Store::open(data, Clock::system(), Chance::system()).map_err(|error| error.to_string())?;
-    react::catch_up(&store).await.map_err(|error| error.to_string())?;
+    caught_up(&store).await.map_err(|error| error.to_string())?;
     let told = hold(&store, true);
     store.close();
     told
+}
+
+/// Handles every event that is there, and waits until the reactor's place in the
+/// log is written, which by itself rides on somebody's commit.
+pub(crate) async fn caught_up(store: &Store) -> Result<(), StoreError> {
+    loop {
+        react::catch_up(store).await?;
+        let carried = store.submit(Lane::Background, Carry).await?;
+        carried.unwrap_or_else(|never| match never {});
+        let read = store.snapshot()?;
+        if event::cursor(&read)? == event::last(&read)? {
+            return Ok(());
+        }
+    }
+}
+
+/// Does nothing; what rides goes with it.
+struct Carry;
+
+impl Operation for Carry {
+    type Plan = ();
+    type Done = ();
+    type Refusal = Infallible;
+    const NAME: &'static str = "carry";
+
+    fn check(&self, _tables: &Change<'_>) -> Result<Result<(), Infallible>, StoreError> {
+        Ok(Ok(()))
+    }
+
+    fn apply(&self, (): (), _tables: &mut Change<'_>) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// Reads the whole log and holds it against the tables. `settled` says that

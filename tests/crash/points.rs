@@ -39,7 +39,7 @@ const SCENARIOS: &[(&str, Hit)] = &[
     ("upload-session-written", Hit::Work(&[1, 4])),
     ("upload-data-written", Hit::Work(&[1, 4])),
     ("upload-data-synced", Hit::Work(&[1, 5])),
-    ("blob-shard-created", Hit::Work(&[1, 3])),
+    ("blob-shards-created", Hit::Work(&[1])),
     ("blob-renamed", Hit::Work(&[1, 5])),
     ("blob-directory-synced", Hit::Work(&[1, 5])),
     ("upload-folder-removed", Hit::Work(&[1, 5])),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tidegate::clock::{Clock, Timestamp};
-use tidegate::reactor::{evaluate, react, sweep};
+use tidegate::reactor::{evaluate, sweep};
 use tidegate::registry::Registry;
 use tidegate::store::medium::Medium;
 use tidegate::store::verify::{Depth, verify};
@@ -134,8 +134,8 @@ async fn examine(
 async fn settle(registry: &Registry) -> Result<law::Told, String> {
     let store = registry.store();
     loop {
+        law::caught_up(store).await.map_err(words)?;
         let commits = *store.writer().commits().borrow();
-        react::catch_up(store).await.map_err(words)?;
         evaluate::walk_all(store).await.map_err(words)?;
         if *store.writer().commits().borrow() == commits {
             break;

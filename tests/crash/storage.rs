@@ -99,7 +99,10 @@ fn cut_now_and_then(seed: u64, world: &World, recoveries: &Recoveries) -> Each {
     Box::new(move |disk: &Disk, number: usize, act: &Act<'_>| {
         let cut_seed = chance.next();
         let takes = |left: usize| left.checked_sub(1);
-        if !cut_seed.is_multiple_of(ACTS_PER_CUT)
+        // The folders of blobs are all made at once and are all alike.
+        let is_alike = matches!(act, Act::MakeFolder(path) if path.iter().any(|part| part == "blobs"));
+        let acts_per_cut = if is_alike { 16 * ACTS_PER_CUT } else { ACTS_PER_CUT };
+        if !cut_seed.is_multiple_of(acts_per_cut)
             || left.fetch_update(Ordering::AcqRel, Ordering::Acquire, takes).is_err()
         {
             return;

@@ -38,7 +38,7 @@ fn after_every_point_the_disk_holds_what_the_write_order_promises() {
         ("upload-session-written", 1, left(None, Some(Fault::NoData), false)),
         ("upload-data-written", 1, left(half, None, false)),
         ("upload-data-written", 2, left(all, None, false)),
-        ("blob-shard-created", 1, left(all, None, false)),
+        ("blob-shards-created", 1, left(all, None, false)),
         ("upload-data-synced", 1, left(all, None, false)),
         ("blob-renamed", 1, left(None, Some(Fault::NoData), true)),
         ("blob-directory-synced", 1, left(None, Some(Fault::NoData), true)),
@@ -77,21 +77,21 @@ fn the_steps_come_in_the_order_of_the_write_order() {
     crash::with_hook(Some(hook), || upload(&files, ID));
     let written = ["upload-folder-created", "upload-session-written", "upload-data-written", "upload-data-written"];
     let sealed =
-        ["blob-shard-created", "upload-data-synced", "blob-renamed", "blob-directory-synced", "upload-folder-removed"];
+        ["blob-shards-created", "upload-data-synced", "blob-renamed", "blob-directory-synced", "upload-folder-removed"];
     assert_eq!(*hits.lock().expect("no panic"), [&written[..], &sealed[..]].concat());
 }
 
 #[test]
 fn a_directory_that_a_dead_process_made_is_synced_by_the_next() {
     let root = tempfile::tempdir().expect("a folder");
-    let ended = crash::interrupt("blob-shard-created", 1, || upload(&Files::open(root.path()).expect("opened"), ID));
-    assert_eq!(ended, Err(Interrupted("blob-shard-created")));
+    let ended = crash::interrupt("blob-shards-created", 1, || upload(&Files::open(root.path()).expect("opened"), ID));
+    assert_eq!(ended, Err(Interrupted("blob-shards-created")));
     // It is there, but nobody knows whether its name is durable, so the step is
     // taken until it is done once, and then no more in this process.
     let files = Files::open(root.path()).expect("opened");
-    let again = |n| crash::interrupt("blob-shard-created", 1, || upload(&files, UploadId::from_bytes([n; 16])).size);
-    assert_eq!(again(2), Err(Interrupted("blob-shard-created")));
-    assert_eq!(again(3), Err(Interrupted("blob-shard-created")));
+    let again = |n| crash::interrupt("blob-shards-created", 1, || upload(&files, UploadId::from_bytes([n; 16])).size);
+    assert_eq!(again(2), Err(Interrupted("blob-shards-created")));
+    assert_eq!(again(3), Err(Interrupted("blob-shards-created")));
     upload(&files, UploadId::from_bytes([4; 16]));
     assert_eq!(again(5), Ok(BYTES.len() as u64));
 }

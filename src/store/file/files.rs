@@ -1,6 +1,7 @@
 //! The folder itself: opening it, its room, and taking files away.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -15,6 +16,7 @@ use crate::oci::{Algorithm, Digest};
 use crate::store::crash::crash_point;
 use crate::store::medium::Medium;
 
+use super::buffers::Lending;
 use super::disk::{Disk, Keep};
 use super::durable::{Folder, make_folder, sync_names};
 use super::place::shard_name;
@@ -32,13 +34,15 @@ struct Inner {
     blobs: PathBuf,
     uploads: PathBuf,
     medium: Medium,
-    /// Blob directories whose own name this process has made durable. One that
-    /// is merely there may be the work of a process that died before it did.
-    ready: Mutex<HashSet<(Algorithm, u8)>>,
+    /// Algorithms whose blob directories have names that this process has made
+    /// durable. Those that are merely there may be the work of a process that
+    /// died before it did.
+    ready: Mutex<HashSet<Algorithm>>,
     /// A sync has failed.
     stopped: AtomicBool,
     disk: Disk,
     traffic: Traffic,
+    lending: Lending,
     missing: Mutex<Missing>,
 }
 
@@ -112,8 +116,8 @@ impl Files {
 
     fn over(medium: Medium, blobs: PathBuf, uploads: PathBuf, disk: Disk) -> Self {
         let (ready, stopped, missing) = (Mutex::default(), AtomicBool::new(false), Mutex::default());
-        let traffic = Traffic::default();
-        Self(Arc::new(Inner { blobs, uploads, medium, ready, stopped, disk, traffic, missing }))
+        let (traffic, lending) = (Traffic::default(), Lending::default());
+        Self(Arc::new(Inner { blobs, uploads, medium, ready, stopped, disk, traffic, lending, missing }))
     }
 
     /// Logs that a file which is named is not there; one line a while for all
@@ -137,6 +141,11 @@ impl Files {
     /// How much is read and written for those who wait for it.
     pub fn traffic(&self) -> &Traffic {
         &self.0.traffic
+    }
+
+    /// What all downloads hold.
+    pub(super) fn lending(&self) -> &Lending {
+        &self.0.lending
     }
 
     /// Removes a blob file; false when it was gone. For a file whose row is
@@ -210,19 +219,32 @@ impl Files {
 
     /// The directory for blobs of `digest`, made and with a durable name.
     pub(super) fn shard(&self, digest: &Digest) -> Result<Folder, FileError> {
-        let first = digest.hash()[0];
-        let parent = self.0.blobs.join(digest.algorithm().as_str());
-        let path = parent.join(shard_name(first));
+        let algorithm = digest.algorithm();
+        let parent = self.0.blobs.join(algorithm.as_str());
         // The lock is held over the sync: who finds the directory ready must
-        // be able to rely on it. It happens once for each of 512.
+        // be able to rely on it. All are made at once, for one sync.
         let mut ready = self.0.ready.lock().unwrap_or_else(PoisonError::into_inner);
-        if !ready.contains(&(digest.algorithm(), first)) {
-            make_folder(self.medium(), &path)?;
-            crash_point!("blob-shard-created");
+        if !ready.contains(&algorithm) {
+            self.make_shards(&parent)?;
+            crash_point!("blob-shards-created");
             sync_names(self.medium(), &parent)?;
-            ready.insert((digest.algorithm(), first));
+            ready.insert(algorithm);
         }
-        Folder::open(self.medium(), &path)
+        drop(ready);
+        Folder::open(self.medium(), &parent.join(shard_name(digest.hash()[0])))
+    }
+
+    /// Makes those directories below `parent` that are not there.
+    fn make_shards(&self, parent: &Path) -> Result<(), FileError> {
+        let mut there = HashSet::new();
+        for entry in fs::read_dir(parent).map_err(FileError::on("list", parent))? {
+            let entry = entry.map_err(FileError::on("list", parent))?;
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                there.insert(entry.file_name());
+            }
+        }
+        let mut missing = (0..=u8::MAX).map(shard_name).filter(|name| !there.contains(OsStr::new(name)));
+        missing.try_for_each(|name| make_folder(self.medium(), &parent.join(name)))
     }
 }
 

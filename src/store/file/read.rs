@@ -2,8 +2,9 @@
 //!
 //! A download's next chunk is read inline when the page cache has it, which is
 //! cheaper than a trip to another thread, and on the blocking pool when not.
-//! Chunks begin small and grow while the client takes them quickly, so that a
-//! thousand slow clients hold little memory and no thread each.
+//! Chunks begin small and grow while the client takes them quickly and all
+//! downloads together hold little ([`super::buffers`]), so that a thousand slow
+//! clients hold little memory and no thread each.
 
 use std::fs::File;
 use std::io::{self, IoSliceMut};
@@ -70,7 +71,7 @@ impl Files {
             return Err(FileError::Length { path, expected: size, found });
         }
         let (file, buffers, pace, traffic) =
-            (Arc::new(file), Buffers::default(), Pace::default(), self.traffic().clone());
+            (Arc::new(file), Buffers::new(self.lending().clone()), Pace::default(), self.traffic().clone());
         Ok(Some(BlobReader { file, path, size, at: 0, end: size, buffers, pace, traffic, cached_reads: true }))
     }
 }
@@ -116,8 +117,13 @@ impl BlobReader {
         if remaining == 0 {
             return None;
         }
-        let wanted = self.pace.next_bytes(Instant::now()).min(usize::try_from(remaining).unwrap_or(usize::MAX));
-        let mut buffer = self.buffers.take(wanted);
+        let is_roomy = self.buffers.is_roomy(self.pace.bytes);
+        if !is_roomy {
+            self.buffers.all_home().await;
+        }
+        let wanted = self.pace.next_bytes(Instant::now());
+        let wanted = if is_roomy { wanted } else { wanted.min(limits::READ_FIRST_BYTES) };
+        let mut buffer = self.buffers.take(wanted.min(usize::try_from(remaining).unwrap_or(usize::MAX)));
         let read = match self.read_cached(&mut buffer) {
             Some(read) => read,
             None => {
