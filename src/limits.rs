@@ -644,3 +644,21 @@ pub const QUARANTINE_IMAGES: usize = 16;
 pub const METRICS_ROWS: u64 = 100_000;
 /// Policies that have lines of their own in the metrics.
 pub const METRICS_POLICIES: usize = 1_000;
+
+// Audit.
+
+/// Bytes of one text in a row of the audit log: a name, an address, a program,
+/// what something was and is.
+pub const AUDIT_TEXT_BYTES: usize = 256;
+/// Things that changed which one row tells.
+pub const AUDIT_DETAILS: usize = 16;
+/// How long rows of the audit log are kept by default: a year, and the month in
+/// which somebody asks about it.
+pub const AUDIT_KEPT: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+/// Rows of each class of the audit log that are kept by default, some 350 bytes
+/// each.
+pub const AUDIT_ROWS: u64 = 100_000;
+/// Rows that one page of the audit log looks at: some tens of milliseconds.
+pub const AUDIT_SCAN_ROWS: usize = 10_000;
+/// Rows of one class that are read in one go.
+pub const AUDIT_SLICE_ROWS: usize = 256;

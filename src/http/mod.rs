@@ -41,6 +41,8 @@ pub mod request_id;
 /// What every handler works with.
 pub mod state;
 
+/// Where a request came from.
+mod origin;
 /// Who is calling.
 pub mod sign_in;
 /// Lines of the log that strangers can cause.

@@ -9,6 +9,7 @@ use tracing::Instrument as _;
 
 use super::connection::Peer;
 use super::host::{self, HostError};
+use super::origin;
 use super::query::Query;
 use super::rate::TooMany;
 use super::request_body::{RequestBody, lend};
@@ -36,6 +37,7 @@ pub async fn handle(state: State, request: Request<Incoming>, peer: Peer) -> Res
     let store = state.registry().store();
     let id = RequestId::of(&parts.headers, store.chance());
     parts.extensions.insert(id.clone());
+    let state = state.on_behalf_of(origin::of(&parts.headers, &id, peer));
     let query = Query::parse(parts.uri.query());
     let route = Route::parse(&parts.method, parts.uri.path(), &query);
     // Not the query: it may hold what must not be logged.

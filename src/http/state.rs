@@ -8,6 +8,7 @@ use super::connection::Tally;
 use super::metrics::Metrics;
 use super::rate::Rate;
 use super::room::Rooms;
+use crate::audit::Origin;
 use crate::identity::Passwords;
 use crate::jobs::Remotes;
 use crate::jobs::scrub::Settings;
@@ -35,9 +36,10 @@ pub struct Parts {
     pub tally: Arc<Tally>,
 }
 
-/// What every handler works with. Clones share it.
+/// What every handler works with. Clones share it; a request's own clone does
+/// what it does on behalf of that request.
 #[derive(Clone, Debug)]
-pub struct State(Arc<Inner>);
+pub struct State(Arc<Inner>, Registry);
 
 #[derive(Debug)]
 struct Inner {
@@ -62,12 +64,20 @@ impl State {
     /// A state that is not ready yet.
     pub fn new(parts: Parts) -> Self {
         let rooms = Rooms::default();
-        Self(Arc::new(Inner { parts, rooms, ready: AtomicBool::new(false), metrics: Metrics::default() }))
+        let registry = parts.registry.clone();
+        let inner = Inner { parts, rooms, ready: AtomicBool::new(false), metrics: Metrics::default() };
+        Self(Arc::new(inner), registry)
     }
 
     /// The registry that is served.
     pub fn registry(&self) -> &Registry {
-        &self.0.parts.registry
+        &self.1
+    }
+
+    /// The same for one request: the audit log says from where it came.
+    #[must_use]
+    pub(super) fn on_behalf_of(&self, origin: Origin) -> Self {
+        Self(Arc::clone(&self.0), self.1.on_behalf_of(Arc::new(origin)))
     }
 
     /// Checks passwords.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::history;
+use crate::audit::Audit;
 use crate::chance::Id;
 use crate::lifecycle::{self, Scope};
 use crate::limits;
@@ -31,6 +32,7 @@ impl Operation for Unlinked {
     type Done = ();
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "files unlinked";
+    const AUDIT: Audit = Audit::Nothing("what had the file's name removed was told, or collection's start was");
     const ADDS: bool = false;
 
     fn check(&self, _tables: &Change<'_>) -> Result<Result<(), Self::Refusal>, StoreError> {
@@ -53,6 +55,7 @@ impl Operation for Prune {
     type Done = usize;
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "prune histories";
+    const AUDIT: Audit = Audit::Nothing("what goes by age goes as it was set");
     const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, Self::Refusal>, StoreError> {
@@ -245,6 +248,7 @@ mod tests {
         type Done = ();
         type Refusal = std::convert::Infallible;
         const NAME: &'static str = "drop a file";
+        const AUDIT: Audit = Audit::Nothing("a test's");
 
         fn check(&self, _tables: &Change<'_>) -> Result<Result<(), Self::Refusal>, StoreError> {
             Ok(Ok(()))

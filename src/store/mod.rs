@@ -55,6 +55,8 @@ pub mod writer;
 
 /// Users and organizations.
 pub mod account;
+/// Who did what.
+pub mod audit;
 /// Blobs and where they are readable.
 pub mod blob;
 /// The event log.
@@ -105,14 +107,17 @@ pub use tables::Table;
 pub use write::{Change, Lane, Operation};
 pub use writer::Writer;
 
+use crate::audit::Origin;
 use crate::chance::{Chance, Id};
 use crate::clock::{Clock, Timestamp};
 use file::{Files, Keep};
 use medium::Medium;
 
-/// The store, open. Clones share it.
+/// The store, open. Clones share it. What is written through one is written on
+/// behalf of somebody: the daemon, or the request that [`Store::on_behalf_of`]
+/// made it for.
 #[derive(Clone, Debug)]
-pub struct Store(Arc<Inner>);
+pub struct Store(Arc<Inner>, Arc<Origin>);
 
 struct Inner {
     database: Arc<gate::Pages>,
@@ -189,7 +194,7 @@ impl Store {
         let now = (clock.clone(), age.clone());
         let (writer, thread) = Writer::start(Arc::clone(&opened.database), files.disk().clone(), now)
             .map_err(|source| OpenError::Folder { path: root.to_owned(), source })?;
-        Ok(Self(Arc::new(Inner {
+        let inner = Inner {
             age,
             database: opened.database,
             writer,
@@ -202,7 +207,8 @@ impl Store {
             root: root.to_owned(),
             clock,
             chance,
-        })))
+        };
+        Ok(Self(Arc::new(inner), Arc::new(Origin::Daemon)))
     }
 
     /// The state as of the last commit.
@@ -216,7 +222,13 @@ impl Store {
         lane: Lane,
         operation: O,
     ) -> Result<Result<O::Done, O::Refusal>, StoreError> {
-        self.0.writer.submit(lane, operation).await
+        self.0.writer.submit(lane, Arc::clone(&self.1), operation).await
+    }
+
+    /// The same store for what somebody else does: their acts say so.
+    #[must_use]
+    pub fn on_behalf_of(&self, origin: Arc<Origin>) -> Self {
+        Self(Arc::clone(&self.0), origin)
     }
 
     /// The writer, for those who watch its commits.

@@ -59,6 +59,7 @@
 //! | `quotas` | the same | `Quota` | repository and quota calls | bytes that may be held |
 //! | `purges` | repository number, policy id, or `account` or `team` and its ids | empty | deletions | rows still to be removed, in slices |
 //! | `settings` | `registry` | `Settings` | settings call | what an operator sets while the daemon runs |
+//! | `audit` | class, number | `Entry` | whatever somebody will ask about | who did what, from where and why |
 //! | `crons` | policy id | `Cron` | schedule | last slot that ran |
 
 /// One table. The number is its place in the row of open tables, not stored.
@@ -118,11 +119,12 @@ pub enum Table {
     RepositoryGrants,
     TeamGrants,
     Settings,
+    Audit,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 53] = [
+    pub const ALL: [Self; 54] = [
         Self::Meta,
         Self::Accounts,
         Self::AccountIds,
@@ -176,6 +178,7 @@ impl Table {
         Self::RepositoryGrants,
         Self::TeamGrants,
         Self::Settings,
+        Self::Audit,
     ];
 
     /// The name in the database file.
@@ -234,6 +237,7 @@ impl Table {
             Self::RepositoryGrants => "repository_grants",
             Self::TeamGrants => "team_grants",
             Self::Settings => "settings",
+            Self::Audit => "audit",
         }
     }
 
@@ -288,6 +292,7 @@ mod tests {
             Table::Teams => Some(("Team", r::Team::VERSION)),
             Table::NamespaceGrants | Table::RepositoryGrants => Some(("Grant", r::Grant::VERSION)),
             Table::Settings => Some(("Settings", r::Settings::VERSION)),
+            Table::Audit => Some(("Entry", crate::audit::Entry::VERSION)),
             _ => None,
         };
         for table in Table::ALL {

@@ -15,6 +15,7 @@ use super::error::{StoreError, error_chain};
 use super::file::{Disk, Level};
 use super::gate::Pages;
 use super::write::{Change, Lane, Operation};
+use crate::audit::Origin;
 use crate::clock::{Clock, Timestamp};
 use crate::limits;
 
@@ -72,6 +73,7 @@ type Outcome<O> = Result<Result<<O as Operation>::Done, <O as Operation>::Refusa
 struct Submitted<O: Operation> {
     operation: O,
     age: Timestamp,
+    origin: Arc<Origin>,
     outcome: Option<Result<O::Done, O::Refusal>>,
     waiter: oneshot::Sender<Outcome<O>>,
     _room: tokio::sync::OwnedSemaphorePermit,
@@ -92,10 +94,12 @@ impl<O: Operation> Pending for Submitted<O> {
 
     fn run(&mut self, tables: &mut Change<'_>) -> Result<(), StoreError> {
         self.outcome = None;
+        tables.audit.begin(&self.origin);
         self.outcome = Some(match self.operation.check(tables)? {
             Err(refusal) => Err(refusal),
             Ok(plan) => Ok(self.operation.apply(plan, tables)?),
         });
+        debug_assert!(tables.audit.is_within(O::AUDIT), "{} wrote into the audit log what it does not say", O::NAME);
         Ok(())
     }
 
@@ -141,15 +145,17 @@ impl Writer {
         Ok((Self { shared }, thread))
     }
 
-    /// Hands an operation in and waits until it is committed or refused.
-    pub async fn submit<O: Operation>(&self, lane: Lane, operation: O) -> Outcome<O> {
+    /// Hands an operation in, on behalf of `origin`, and waits until it is
+    /// committed or refused.
+    pub async fn submit<O: Operation>(&self, lane: Lane, origin: Arc<Origin>, operation: O) -> Outcome<O> {
         if O::ADDS && self.shared.disk.level() == Level::Bare {
             return Err(StoreError::Full);
         }
         let room = Arc::clone(&self.shared.room[lane as usize]);
         let room = room.acquire_owned().await.map_err(|_| StoreError::Stopped)?;
         let (waiter, answer) = oneshot::channel();
-        let pending = Box::new(Submitted { operation, age: self.shared.age.now(), outcome: None, waiter, _room: room });
+        let pending =
+            Box::new(Submitted { operation, age: self.shared.age.now(), origin, outcome: None, waiter, _room: room });
         {
             let mut inbox = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner);
             if inbox.closed {

@@ -13,7 +13,7 @@ use super::call::Call;
 use super::error::ApiError;
 use super::route::ApiRoute;
 use super::{
-    access, backup, decisions, enzi, history, job, mirror, mirror_once, namespace, policy, promotion, quota,
+    access, audit, backup, decisions, enzi, history, job, mirror, mirror_once, namespace, policy, promotion, quota,
     repository, scrub, settings, system, tag,
 };
 
@@ -81,6 +81,7 @@ pub(super) async fn answer(call: Call<'_>, route: ApiRoute) -> Result<Answer, Ap
         ApiRoute::Language => Ok(settings::language()),
         ApiRoute::UserSettings(_) => Ok(settings::of_user()),
         ApiRoute::UpdateUserSettings(_) => settings::update_user(call),
+        ApiRoute::Audit => audit::list(call).await,
         ApiRoute::Settings => settings::get(call),
         ApiRoute::UpdateSettings => settings::update(call).await,
         ApiRoute::Features => Ok(system::features()),

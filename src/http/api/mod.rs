@@ -29,6 +29,8 @@ mod form;
 
 /// What teams and accounts may do.
 mod access;
+/// Who did what.
+mod audit;
 /// Backups: rows, files and keys on their way out.
 mod backup;
 /// Why a tag is where it is.

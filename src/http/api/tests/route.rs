@@ -46,6 +46,7 @@ fn calls() -> Vec<(Method, String, ApiRoute, &'static str)> {
     add(get.clone(), &one, ApiRoute::GetNamespaceAccess(dev(), web()), "decided");
     add(Method::PUT, &one, ApiRoute::GrantNamespace(dev(), web()), "namespace");
     add(delete.clone(), &one, ApiRoute::RevokeNamespace(dev(), web()), "namespace");
+    add(get.clone(), "/api/v0/audit", ApiRoute::Audit, "decided");
     add(get.clone(), "/api/v0/meta/settings", ApiRoute::Settings, "system");
     add(post.clone(), "/api/v0/meta/settings", ApiRoute::UpdateSettings, "system");
     add(get.clone(), "/api/v0/meta/features", ApiRoute::Features, "signed in");
