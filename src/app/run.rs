@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::{Config, Environment, LogFormat};
-use crate::http::{handle, listen};
+use crate::http::{failures, handle, listen};
 use crate::jobs::{counting, room, suspect, timetable, upkeep};
 use crate::lifecycle::{Scope, blocking};
 use crate::limits;
@@ -91,6 +91,7 @@ pub async fn run(app: App, stop: Stop) -> Result<(), AppError> {
     jobs.spawn(runner.run(jobs.clone()));
     jobs.spawn(counting::run(registry.store().clone(), jobs.clone()));
     jobs.spawn(upkeep::run(registry.clone(), jobs.clone(), pace.upkeep));
+    jobs.spawn(failures::run(state.clone(), jobs.clone()));
     jobs.spawn(suspect::run(registry.clone(), jobs.clone()));
     jobs.spawn(timetable::run(store.clone(), timetable, jobs.clone()));
     jobs.spawn(room::run(store.clone(), jobs.clone()));

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::account::AccountCommand;
+use super::audit::AuditArgs;
 use super::backup::BackupArgs;
 use super::dial::DaemonUrl;
 use super::gc::GcCommand;
@@ -106,6 +107,8 @@ pub enum Command {
     Scrub(ScrubCommand),
     /// Say why an image moved, or did not
     Why(WhyArgs),
+    /// Say who did what, from where and when
+    Audit(AuditArgs),
     /// Prove that what is stored is whole
     Verify(VerifyArgs),
     /// Write a consistent copy of a running registry into a folder

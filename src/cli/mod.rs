@@ -17,6 +17,8 @@
 pub mod account;
 /// The words of the command line.
 pub mod arguments;
+/// `audit`.
+pub mod audit;
 /// `backup`.
 pub mod backup;
 /// What a backup is made of.

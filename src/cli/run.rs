@@ -14,8 +14,8 @@ use super::error::CliError;
 use super::locate::locate;
 use super::terminal::{Exit, Terminal, cell, rows};
 use super::{
-    account, backup, daemon, gc, generate, job, organization, promotion, pull_mirror, push_mirror, quota, repository,
-    restore, scrub, tag, team, verify, why,
+    account, audit, backup, daemon, gc, generate, job, organization, promotion, pull_mirror, push_mirror, quota,
+    repository, restore, scrub, tag, team, verify, why,
 };
 use crate::config::Environment;
 
@@ -148,6 +148,7 @@ async fn dispatch(
         | Command::Job(_)
         | Command::Gc(_)
         | Command::Scrub(_)
+        | Command::Audit(_)
         | Command::Why(_) => {
             let client = locate(arguments, environment).await?;
             let json = arguments.json;
@@ -172,6 +173,7 @@ async fn ask(command: &Command, session: &mut Session<'_, '_>) -> Result<(), Cli
         Command::Job(command) => job::run(command, session).await,
         Command::Gc(command) => gc::run(command, session).await,
         Command::Scrub(command) => scrub::run(command, session).await,
+        Command::Audit(wanted) => audit::run(wanted, session).await,
         Command::Why(wanted) => why::run(wanted, session).await,
         // Handled without a daemon, above.
         Command::Serve(_)

@@ -61,13 +61,15 @@ pub async fn sign_in(state: &State, headers: &HeaderMap, peer: Peer) -> Result<C
     if name.is_empty() && password.is_empty() {
         return nobody;
     }
-    let user = account::get(&state.registry().store().snapshot()?, &name)?
-        .filter(|account| account.is_active && !account.is_org);
+    let found = account::get(&state.registry().store().snapshot()?, &name)?;
+    let known = found.as_ref().map(|account| account.id);
+    let user = found.filter(|account| account.is_active && !account.is_org);
     let hash = user.as_ref().and_then(|account| account.password_hash.as_deref());
     let right = state.passwords().verify(&name, hash, &password).await;
     match user {
         Some(account) if right => Ok(Caller::Account { id: account.id, name }),
         _ => {
+            state.failures().note(known.map(|id| (id, name.as_str())), peer.addr);
             static FAILURES: Told = Told::new(limits::SIGN_IN_FAILURES_LOGGED, limits::SIGN_IN_FAILURES_WINDOW);
             if let Some(withheld) = FAILURES.admit(state.registry().store().clock().monotonic()) {
                 let (name, addr) = (shown(&name), peer.addr.map(tracing::field::display));

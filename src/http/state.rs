@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::connection::Tally;
+use super::failures::Failures;
 use super::metrics::Metrics;
 use super::rate::Rate;
 use super::room::Rooms;
@@ -47,6 +48,7 @@ struct Inner {
     rooms: Rooms,
     ready: AtomicBool,
     metrics: Metrics,
+    failures: Failures,
 }
 
 /// Why the daemon would rather not be asked.
@@ -65,7 +67,13 @@ impl State {
     pub fn new(parts: Parts) -> Self {
         let rooms = Rooms::default();
         let registry = parts.registry.clone();
-        let inner = Inner { parts, rooms, ready: AtomicBool::new(false), metrics: Metrics::default() };
+        let inner = Inner {
+            parts,
+            rooms,
+            ready: AtomicBool::new(false),
+            metrics: Metrics::default(),
+            failures: Failures::default(),
+        };
         Self(Arc::new(inner), registry)
     }
 
@@ -119,6 +127,11 @@ impl State {
     /// What is counted while requests are answered.
     pub(super) fn metrics(&self) -> &Metrics {
         &self.0.metrics
+    }
+
+    /// Sign-ins that failed and are not written down yet.
+    pub(super) fn failures(&self) -> &Failures {
+        &self.0.failures
     }
 
     /// What happens on the listeners.

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::history;
+use super::{audit, history};
 use crate::audit::Audit;
 use crate::chance::Id;
 use crate::lifecycle::{self, Scope};
 use crate::limits;
 use crate::registry::repository::Purge;
 use crate::registry::{Registry, RegistryError};
+use crate::store::audit::Keep;
 use crate::store::file::BlobFile;
 use crate::store::{Change, Lane, Operation, Read as _, StoreError, blob, event, queue};
 
@@ -99,6 +100,8 @@ pub struct Options {
     pub orphans_every: Duration,
     /// How long what a tag was is remembered; `None`: for ever.
     pub history: Option<Duration>,
+    /// How much of the audit log is kept.
+    pub audit: Keep,
 }
 
 impl Default for Options {
@@ -108,6 +111,7 @@ impl Default for Options {
             unlink_grace: limits::UNLINK_GRACE,
             orphans_every: limits::ORPHANS_EVERY,
             history: Some(limits::TAG_HISTORY_KEPT),
+            audit: Keep::default(),
         }
     }
 }
@@ -180,6 +184,10 @@ async fn round(
     };
     if is_long {
         store.submit(Lane::Background, Prune).await?.unwrap_or_else(|never| match never {});
+    }
+    let rows = audit::shorten(store, options.audit).await?;
+    if rows > 0 {
+        tracing::info!(rows, "the oldest rows of the audit log were removed");
     }
     Ok(())
 }

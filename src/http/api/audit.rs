@@ -200,6 +200,10 @@ fn from(origin: Origin) -> FromShape {
     if let Origin::Request(request) = origin {
         match request.peer {
             Peer::Local { uid } => (shape.kind, shape.uid) = ("socket", uid),
+            // What is told together is told by its block, without a port.
+            Peer::Network(address) if address.port() == 0 => {
+                (shape.kind, shape.address) = ("network", Some(address.ip().to_string()));
+            }
             Peer::Network(address) => (shape.kind, shape.address) = ("network", Some(address.to_string())),
         }
         (shape.user_agent, shape.request_id, shape.credential) = (request.agent, request.id, request.credential);

@@ -18,7 +18,7 @@ fn repo() -> RepoName {
 }
 
 /// Every call there is: how it is written, what it is, and its right in words.
-fn calls() -> Vec<(Method, String, ApiRoute, &'static str)> {
+pub(super) fn calls() -> Vec<(Method, String, ApiRoute, &'static str)> {
     let tag = || "1.0".parse().unwrap();
     let id = || ID.parse().ok();
     let digest = Digest::sha256_of(b"x");
