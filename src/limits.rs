@@ -670,3 +670,15 @@ pub const AUDIT_SCAN_ROWS: usize = 10_000;
 pub const AUDIT_SLICE_ROWS: usize = 256;
 /// How often `audit --follow` asks.
 pub const AUDIT_FOLLOW: Duration = Duration::from_secs(1);
+
+// Set-up.
+
+/// How long the set-up secret is good.
+pub const SETUP_LASTS: Duration = Duration::from_secs(60 * 60);
+/// Set-up secrets that one block of addresses may have wrong in a window.
+pub const SETUP_TRIES: u32 = 10;
+/// That window.
+pub const SETUP_TRIES_WINDOW: Duration = Duration::from_secs(60);
+/// Blocks of addresses whose wrong ones are counted in a window; others are not
+/// listened to.
+pub const SETUP_BLOCKS: usize = 1_024;

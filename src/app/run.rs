@@ -18,6 +18,7 @@ use crate::telemetry;
 use super::AppError;
 use super::build::{App, build, remove_addresses};
 use super::renew::{self, Certificate, Reload};
+use super::setup;
 use super::signal::{Heard, Signals};
 use super::welcome::Welcome;
 
@@ -52,6 +53,7 @@ pub async fn serve(config: Config, environment: &Environment) -> Result<(), AppE
     };
     telemetry::start(config.log.as_str(), form);
     let app = build(&config, Clock::system(), Chance::system()).await?;
+    setup::begin(&config, &app.state).await;
     welcome(&config, environment, &app);
     let stop = Stop::new();
     let signals = Scope::new();
@@ -91,6 +93,7 @@ pub async fn run(app: App, stop: Stop) -> Result<(), AppError> {
     jobs.spawn(runner.run(jobs.clone()));
     jobs.spawn(counting::run(registry.store().clone(), jobs.clone()));
     jobs.spawn(upkeep::run(registry.clone(), jobs.clone(), pace.upkeep));
+    jobs.spawn(setup::watch(state.clone(), pace.setup, jobs.clone()));
     jobs.spawn(failures::run(state.clone(), jobs.clone()));
     jobs.spawn(suspect::run(registry.clone(), jobs.clone()));
     jobs.spawn(timetable::run(store.clone(), timetable, jobs.clone()));

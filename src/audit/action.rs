@@ -99,8 +99,6 @@ pub enum Action {
     BackupKeys,
     /// Somebody could not sign in, so many times.
     SignInFail,
-    /// The first system admin was made with the set-up secret.
-    SetupFinish,
 }
 
 /// Which rows are kept together: each class has its own bounds, so that what
@@ -148,7 +146,7 @@ pub enum ObjectKind {
 
 impl Action {
     /// All of them, in the stored form's order.
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 46] = [
         Self::AccountCreate,
         Self::AccountUpdate,
         Self::AccountAdmin,
@@ -195,7 +193,6 @@ impl Action {
         Self::BackupBegin,
         Self::BackupKeys,
         Self::SignInFail,
-        Self::SetupFinish,
     ];
 
     /// Its name, dotted: what it was done to, and what.
@@ -247,7 +244,6 @@ impl Action {
             Self::BackupBegin => "backup.begin",
             Self::BackupKeys => "backup.keys",
             Self::SignInFail => "signin.fail",
-            Self::SetupFinish => "setup.finish",
         }
     }
 
@@ -269,8 +265,7 @@ impl Action {
             | Self::JobCancel
             | Self::JobDelete
             | Self::BackupBegin
-            | Self::BackupKeys
-            | Self::SetupFinish => Class::System,
+            | Self::BackupKeys => Class::System,
             Self::AccountUpdate
             | Self::AccountPassword
             | Self::OrganizationUpdate

@@ -11,6 +11,7 @@ use crate::chance::Id;
 use crate::clock::Timestamp;
 use crate::event::Actor;
 use crate::limits;
+use crate::oci::Digest;
 
 /// One row of the audit log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,9 +110,18 @@ pub struct Detail {
     /// Its name, as in the API.
     pub field: Cow<'static, str>,
     /// What it was; none where there was nothing, or it is too long to be told.
-    pub before: Option<String>,
+    pub before: Option<Value>,
     /// What it is now; the same.
-    pub after: Option<String>,
+    pub after: Option<Value>,
+}
+
+/// What something was, or is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Value {
+    /// A text, cut to a bound.
+    Text(String),
+    /// A digest, half as long as its text.
+    Digest(Digest),
 }
 
 /// An act in the making: all that the store does not know by itself.
@@ -213,7 +223,7 @@ impl Act {
     pub fn with_given(mut self, field: &str, after: &str) -> Self {
         if self.details.len() < limits::AUDIT_DETAILS {
             let field = Cow::Owned(cut(field));
-            self.details.push(Detail { field, before: None, after: Some(cut(after)) });
+            self.details.push(Detail { field, before: None, after: Some(Value::Text(cut(after))) });
         }
         self
     }
@@ -234,10 +244,27 @@ impl Act {
     #[must_use]
     pub fn detail(mut self, field: &'static str, before: Option<String>, after: Option<String>) -> Self {
         if self.details.len() < limits::AUDIT_DETAILS {
-            let cut = |text: Option<String>| text.map(|text| cut(&text));
-            self.details.push(Detail { field: Cow::Borrowed(field), before: cut(before), after: cut(after) });
+            let text = |text: Option<String>| text.map(|text| Value::Text(cut(&text)));
+            self.details.push(Detail { field: Cow::Borrowed(field), before: text(before), after: text(after) });
         }
         self
+    }
+
+    /// What something named, and what it names now.
+    #[must_use]
+    pub fn digests(mut self, before: Option<Digest>, after: Option<Digest>) -> Self {
+        let (before, after) = (before.map(Value::Digest), after.map(Value::Digest));
+        self.details.push(Detail { field: Cow::Borrowed("digest"), before, after });
+        self
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Digest(digest) => write!(f, "{digest}"),
+        }
     }
 }
 
@@ -279,7 +306,7 @@ mod tests {
             .changed("tagLimit", 3, 3)
             .rewrote("longDescription", "a", "b");
         assert_eq!(act.details.len(), 2);
-        assert_eq!(act.details[0].after.as_deref(), Some("public"));
+        assert_eq!(act.details[0].after, Some(Value::Text("public".to_owned())));
         assert_eq!((&act.details[1].before, &act.details[1].after), (&None, &None));
     }
 }

@@ -17,7 +17,7 @@ mod entry;
 
 pub use action::{Action, Class, ObjectKind};
 pub(crate) use entry::cut;
-pub use entry::{Act, Cause, Detail, Entry, Object, Origin, Peer, Request};
+pub use entry::{Act, Cause, Detail, Entry, Object, Origin, Peer, Request, Value};
 
 /// What an operation leaves in the audit log. Each one says it, so that none
 /// can forget to ask itself.

@@ -23,6 +23,7 @@ use super::quota::QuotaCommand;
 use super::repository::RepositoryCommand;
 use super::restore::RestoreArgs;
 use super::scrub::ScrubCommand;
+use super::setup::SetupArgs;
 use super::tag::TagCommand;
 use super::team::{AccessArgs, TeamCommand};
 use super::verify::VerifyArgs;
@@ -67,6 +68,8 @@ pub enum Command {
     Serve(ServeOptions),
     /// Show the whole pipeline with two registries in a temporary folder
     Demo,
+    /// Make the first system admin with the set-up secret that the daemon's log shows
+    Setup(SetupArgs),
     /// Accounts: users and organizations
     #[command(subcommand)]
     Account(AccountCommand),

@@ -65,6 +65,8 @@ pub mod rule;
 pub mod run;
 /// `scrub status|run|list|heal`.
 pub mod scrub;
+/// `setup`.
+pub mod setup;
 /// `tag list|history|restore|delete`.
 pub mod tag;
 /// `team create|list|show|update|delete|member|grant|revoke|grants`, and `access`.

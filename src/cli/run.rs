@@ -15,7 +15,7 @@ use super::locate::locate;
 use super::terminal::{Exit, Terminal, cell, rows};
 use super::{
     account, audit, backup, daemon, gc, generate, job, organization, promotion, pull_mirror, push_mirror, quota,
-    repository, restore, scrub, tag, team, verify, why,
+    repository, restore, scrub, setup, tag, team, verify, why,
 };
 use crate::config::Environment;
 
@@ -135,7 +135,8 @@ async fn dispatch(
         Command::Verify(wanted) => return verify::run(wanted, arguments, environment, terminal).await,
         Command::Backup(wanted) => backup::run(wanted, arguments, environment, terminal).await?,
         Command::Restore(wanted) => restore::run(wanted, arguments, environment, terminal).await?,
-        Command::Account(_)
+        Command::Setup(_)
+        | Command::Account(_)
         | Command::Org(_)
         | Command::Team(_)
         | Command::Access(_)
@@ -160,6 +161,7 @@ async fn dispatch(
 
 async fn ask(command: &Command, session: &mut Session<'_, '_>) -> Result<(), CliError> {
     match command {
+        Command::Setup(wanted) => setup::run(wanted, session).await,
         Command::Account(command) => account::run(command, session).await,
         Command::Org(command) => organization::run(command, session).await,
         Command::Team(command) => team::run(command, session).await,

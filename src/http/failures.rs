@@ -8,12 +8,13 @@
 //! account's is not kept: people type passwords where names belong.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 
 use super::State;
 use crate::audit::{self, Act, Action, ObjectKind, Origin};
 use crate::chance::Id;
+use crate::identity::setup::block;
 use crate::lifecycle::Scope;
 use crate::limits;
 use crate::store::{StoreError, error_chain};
@@ -99,14 +100,6 @@ impl Of {
             id: String::new(),
             credential: None,
         }))
-    }
-}
-
-/// An address, or where one host has as many as it likes, the first of them.
-fn block(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
     }
 }
 

@@ -14,6 +14,8 @@ pub enum Route {
     V2(Result<Call, CallError>),
     /// The management API, `/api/v0` and `/enzi/v0`, which reads its own paths.
     Api,
+    /// The first system admin, by whoever has the set-up secret.
+    Setup,
     /// The authority's certificate.
     Ca,
     /// DTR's health check.
@@ -34,6 +36,9 @@ impl Route {
         if let Some(rest) = below(path, "/v2") {
             return Self::V2(Call::parse(method, rest, query));
         }
+        if matches!(path, "/api/v0/setup" | "/api/v0/setup/") {
+            return Self::Setup;
+        }
         if below(path, "/api/v0").or_else(|| below(path, "/enzi/v0")).is_some() {
             return Self::Api;
         }
@@ -53,6 +58,7 @@ impl Route {
             Self::V2(Ok(call)) => call.name(),
             Self::V2(Err(_)) => "v2",
             Self::Api => "api",
+            Self::Setup => "api.setup",
             Self::Ca => "ca",
             Self::Ping => "ping",
             Self::Health => "health",

@@ -112,6 +112,11 @@ async fn routed(
                 (Ok(()), Err(error)) => unknown_caller(&error),
             }
         }
+        // Who has the secret has no account yet.
+        Route::Setup => match state.rate().admit(None, peer) {
+            Ok(()) => api::set_up(state, parts, query, body, peer).await,
+            Err(refused) => too_many(&refused),
+        },
         Route::Ca => health::ca(state),
         Route::Ping => health::ping(state),
         Route::Health => health::health(state),

@@ -10,7 +10,7 @@ use super::metrics::Metrics;
 use super::rate::Rate;
 use super::room::Rooms;
 use crate::audit::Origin;
-use crate::identity::Passwords;
+use crate::identity::{Passwords, Setup};
 use crate::jobs::Remotes;
 use crate::jobs::scrub::Settings;
 use crate::registry::Registry;
@@ -49,6 +49,7 @@ struct Inner {
     ready: AtomicBool,
     metrics: Metrics,
     failures: Failures,
+    setup: Setup,
 }
 
 /// Why the daemon would rather not be asked.
@@ -73,6 +74,7 @@ impl State {
             ready: AtomicBool::new(false),
             metrics: Metrics::default(),
             failures: Failures::default(),
+            setup: Setup::default(),
         };
         Self(Arc::new(inner), registry)
     }
@@ -127,6 +129,11 @@ impl State {
     /// What is counted while requests are answered.
     pub(super) fn metrics(&self) -> &Metrics {
         &self.0.metrics
+    }
+
+    /// The set-up secret, while there is one.
+    pub fn setup(&self) -> &Setup {
+        &self.0.setup
     }
 
     /// Sign-ins that failed and are not written down yet.

@@ -24,6 +24,9 @@ pub mod certificate;
 /// The names that a made certificate answers to.
 pub mod certificate_name;
 
+/// How the first system admin is made from elsewhere.
+pub mod setup;
+
 /// The authority made at first start, and the certificates it issues.
 pub mod authority;
 
@@ -33,3 +36,4 @@ pub use certificate_name::{CertificateName, CertificateNames};
 pub use credential::{Keyring, SealError, Sealed};
 pub use password::{PasswordError, Passwords};
 pub use private_file::FileError;
+pub use setup::{Setup, SetupError};

@@ -40,9 +40,11 @@ pub struct AccountChange {
 }
 
 /// Makes accounts, all or none.
-struct CreateAccounts {
-    caller: Caller,
-    new: Vec<(Id, NewAccount)>,
+pub(super) struct CreateAccounts {
+    pub(super) caller: Caller,
+    pub(super) new: Vec<(Id, NewAccount)>,
+    /// Why, where it is not just that somebody asked.
+    pub(super) because: &'static str,
 }
 
 impl Operation for CreateAccounts {
@@ -94,7 +96,7 @@ impl Operation for CreateAccounts {
                 true => (Action::OrganizationCreate, ObjectKind::Organization),
                 false => (Action::AccountCreate, ObjectKind::Account),
             };
-            let mut act = Act::new(action, kind, &new.name).id(*id).within(&new.name);
+            let mut act = Act::new(action, kind, &new.name).id(*id).within(&new.name).because(self.because);
             if !record.is_org {
                 act = act.with("isAdmin", record.is_admin).with("isActive", record.is_active);
             }
@@ -271,7 +273,7 @@ impl Registry {
     /// Makes users and organizations, all or none.
     pub async fn create_accounts(&self, caller: &Caller, new: Vec<NewAccount>) -> Result<Vec<Account>, RegistryError> {
         let new = new.into_iter().map(|new| (self.store().chance().id(), new)).collect();
-        self.store().submit(Lane::Foreground, CreateAccounts { caller: caller.clone(), new }).await?
+        self.store().submit(Lane::Foreground, CreateAccounts { caller: caller.clone(), new, because: "" }).await?
     }
 
     /// Changes an account.

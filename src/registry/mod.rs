@@ -55,6 +55,8 @@ pub mod repository;
 mod reserve;
 /// What an operator sets.
 pub mod settings;
+/// The first system admin.
+pub mod setup;
 /// Tags: the one way to set one.
 pub mod tag;
 /// Repositories that keep so many tags and no more.

@@ -112,8 +112,7 @@ fn told(repository: &RepoName, name: &Tag, value: &TagValue) -> Act {
             of(Action::TagPull).by_policy(Some(*policy)).because(format_args!("from {host}/{repository}:{tag}"))
         }
     };
-    let previous = value.previous.map(|digest| digest.to_string());
-    act.event(value.seq).detail("digest", previous, Some(value.digest.to_string()))
+    act.event(value.seq).digests(value.previous, Some(value.digest))
 }
 
 /// Removes a tag and writes the event; the manifest stays. [`may_change`] comes
@@ -134,7 +133,7 @@ pub fn unset(
         Removal::Limit => "the repository keeps no more tags",
     };
     let act = of_tag(Action::TagDelete, repository.0, name).event(seq).because(words);
-    audit::append(change, &actor, act.detail("digest", Some(digest.to_string()), None))?;
+    audit::append(change, &actor, act.digests(Some(digest), None))?;
     let removed = TagRemoved { digest, seq, at: change.now(), actor, cause };
     tag::remove(change, number, name, value, removed)
 }

@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::record::audit::Standing;
+use super::record::audit::{Row, Standing};
 use super::{Change, Key, Order, Read, StoreError, Stored as _, Table};
 use crate::audit::{Act, Action, Audit, Class, Entry, ObjectKind, Origin};
 use crate::clock::Timestamp;
@@ -169,20 +169,22 @@ pub fn append(change: &mut Change<'_>, actor: &Actor, act: Act) -> Result<(), St
     standing.last += 1;
     standing.kept[usize::from(class.number())] += 1;
     cause.event = cause.event.or(change.audit.led_by);
-    let entry = Entry {
+    let (at, age) = (change.now(), change.age());
+    let row = Row {
         number: standing.last,
-        at: change.now(),
-        age: change.age(),
-        actor: actor.clone(),
-        origin: origin.unwrap_or_else(|| change.audit.origin.as_ref().clone()),
+        at,
+        age,
+        actor,
+        origin: origin.as_ref().unwrap_or(&change.audit.origin),
         action,
-        object,
-        cause,
-        details,
+        object: &object,
+        cause: &cause,
+        details: &details,
         event,
         times,
     };
-    change.put(Table::Audit, &key(class, entry.number), &entry)?;
+    let bytes = row.encode();
+    change.put_bytes(Table::Audit, &key(class, standing.last), &bytes)?;
     change.audit.standing = Some(standing);
     change.audit.written.push(action);
     Ok(())

@@ -14,7 +14,7 @@ use tidegate::oci::{Digest, Tag};
 use tidegate::policy::{Outcome, Reason};
 use tidegate::reactor::react;
 use tidegate::store::record::{Policy, PolicyBody, TagValue};
-use tidegate::store::{RepoId, Snapshot, Store, event, policy, repo, tag, transfer};
+use tidegate::store::{RepoId, Snapshot, Store, audit, event, policy, repo, tag, transfer};
 
 /// What the log tells about one store.
 #[derive(Debug, Default)]
@@ -51,11 +51,50 @@ pub(crate) fn hold(store: &Store, settled: bool) -> Result<Told, String> {
     for event in &events {
         log.add(event)?;
     }
+    acts_are_as_told(&read, &events)?;
     log.tags_are_as_told(&read)?;
     if settled {
         log.what_is_owed_is_done(&read)?;
     }
     Ok(log.told)
+}
+
+/// Each event that is somebody's act stands in the audit log once, and nothing
+/// stands there that did not happen: both were written in the commit that did
+/// it.
+fn acts_are_as_told(read: &Snapshot, events: &[Event]) -> Result<(), String> {
+    let acts: BTreeSet<u64> = events
+        .iter()
+        .filter(|event| match event.kind {
+            Kind::RepositoryCreated
+            | Kind::RepositoryDeleted
+            | Kind::TagSet { .. }
+            | Kind::TagDeleted { .. }
+            | Kind::ManifestDeleted { .. }
+            | Kind::PolicySaved { .. }
+            | Kind::PolicyDeleted { .. } => true,
+            Kind::ManifestLinked { .. }
+            | Kind::Promoted { .. }
+            | Kind::PushMirrored { .. }
+            | Kind::PullMirrored { .. } => false,
+        })
+        .map(|event| event.seq)
+        .collect();
+    let (mut told, mut start) = (Vec::new(), None);
+    loop {
+        let found =
+            audit::page(read, &audit::Filter::default(), start, usize::MAX).map_err(|error| error.to_string())?;
+        told.extend(found.entries.into_iter().filter_map(|entry| entry.event));
+        match found.next {
+            Some(next) => start = Some(next),
+            None => break,
+        }
+    }
+    told.sort_unstable();
+    if told.iter().copied().eq(acts.iter().copied()) {
+        return Ok(());
+    }
+    Err(format!("the audit log tells of {told:?}, and what happened is {acts:?}"))
 }
 
 #[derive(Debug, Default)]

@@ -23,7 +23,8 @@ use tidegate::store::{
 use crate::make::{BEGUN, JOB, LAYER, OLD_JOB, PASSWORD, first, name};
 
 /// Tables that came after the first golden database was written.
-const LATER: [Table; 15] = [
+const LATER: [Table; 16] = [
+    Table::Audit,
     Table::Quarantine,
     Table::Scrub,
     Table::Usage,

@@ -12,7 +12,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::audit::{Action, Detail, Entry, ObjectKind, Origin, Peer};
+use crate::audit::{Action, Detail, Entry, ObjectKind, Origin, Peer, Value};
 use crate::clock::Timestamp;
 use crate::event::Actor;
 use crate::lifecycle;
@@ -163,7 +163,12 @@ fn shape(entry: Entry) -> EntryShape {
         Actor::Account { id, name } => ActorShape { kind: "account", id: Some(text(id)), name },
         Actor::Policy(id) => ActorShape { kind: "policy", id: Some(text(id)), name: id.short() },
     };
-    let change = |Detail { field, before, after }| ChangeShape { field: field.into_owned(), before, after };
+    let shown = |value: Option<Value>| value.map(|value| value.to_string());
+    let change = |Detail { field, before, after }| ChangeShape {
+        field: field.into_owned(),
+        before: shown(before),
+        after: shown(after),
+    };
     EntryShape {
         number: entry.number,
         time: entry.at.rfc3339(),

@@ -60,7 +60,7 @@ pub(super) async fn push(call: Call<'_>, repository: RepoName, name: Tag) -> Res
     };
     enough(Kind::PushMirror, &remote, ask(call, Kind::PushMirror, &remote, plain.clone()).await?)?;
     let act = Act::new(Action::TagSend, ObjectKind::Tag, image).within(&namespace).with("target", target);
-    call.registry().note(call.caller, act.with("digest", digest)).await?;
+    call.registry().note(call.caller, act.digests(None, Some(digest))).await?;
     let remote_repository = remote.repository.clone();
     let errand =
         Errand { repository: number, tag: name.clone(), digest, remote, plain, remote_tag: remote_tag.clone() };

@@ -61,6 +61,8 @@ mod repository;
 mod scrub;
 /// Settings.
 mod settings;
+/// The first system admin, from elsewhere.
+mod setup;
 /// The daemon itself.
 mod system;
 /// Tags and manifests.
@@ -71,6 +73,7 @@ mod dispatch;
 
 pub(super) use dispatch::handle;
 pub(super) use error::refused;
+pub(super) use setup::handle as set_up;
 pub use system::{Finding, VerifyReport};
 
 #[cfg(test)]

@@ -3,11 +3,11 @@
 
 use super::Check;
 use crate::audit::{Class, Entry};
-use crate::store::{Key, StoreError, Table, audit};
+use crate::store::{Key, StoreError, Table, audit, event};
 
 impl Check<'_> {
     pub(super) fn audit(&mut self) -> Result<(), StoreError> {
-        let last = audit::last(self.read)?;
+        let (last, last_event) = (audit::last(self.read)?, event::last(self.read)?);
         let mut found = [0_u64; Class::ALL.len()];
         self.each::<Entry>(Table::Audit, |check, key, entry| {
             let class = entry.action.class();
@@ -15,6 +15,9 @@ impl Check<'_> {
             let belongs = Key::new().byte(class.number()).number(entry.number);
             if key != belongs.bytes() || entry.number > last {
                 check.report.find("audit row out of place", format!("row {} at {}", entry.number, hex::encode(key)));
+            }
+            if entry.event.is_some_and(|seq| seq > last_event) {
+                check.report.find("audit row without its event", format!("row {}", entry.number));
             }
             Ok(())
         })?;
