@@ -9,6 +9,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
 mod accounts;
+mod audit;
 mod backup;
 mod bad_input;
 mod clients;
@@ -20,6 +21,7 @@ mod package;
 mod pipeline;
 mod readme;
 mod scrub;
+mod set_up;
 mod start_up;
 mod support;
 mod transport;
