@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use tidegate::audit::Action;
 use tidegate::chance::{Chance, Id};
 use tidegate::clock::Clock;
 use tidegate::event::{Event, Kind};
@@ -70,10 +71,11 @@ fn acts_are_as_told(read: &Snapshot, events: &[Event]) -> Result<(), String> {
             | Kind::RepositoryDeleted
             | Kind::TagSet { .. }
             | Kind::TagDeleted { .. }
-            | Kind::ManifestDeleted { .. }
             | Kind::PolicySaved { .. }
             | Kind::PolicyDeleted { .. } => true,
-            Kind::ManifestLinked { .. }
+            // Collection removes manifests too, and tells its start alone.
+            Kind::ManifestDeleted { .. }
+            | Kind::ManifestLinked { .. }
             | Kind::Promoted { .. }
             | Kind::PushMirrored { .. }
             | Kind::PullMirrored { .. } => false,
@@ -84,7 +86,8 @@ fn acts_are_as_told(read: &Snapshot, events: &[Event]) -> Result<(), String> {
     loop {
         let found =
             audit::page(read, &audit::Filter::default(), start, usize::MAX).map_err(|error| error.to_string())?;
-        told.extend(found.entries.into_iter().filter_map(|entry| entry.event));
+        let acts = found.entries.into_iter().filter(|entry| entry.action != Action::ManifestDelete);
+        told.extend(acts.filter_map(|entry| entry.event));
         match found.next {
             Some(next) => start = Some(next),
             None => break,

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::Stdio;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::support::{Client, Daemon, Run as _, TIDEGATE, bounded, turn};
@@ -101,6 +102,6 @@ fn follow(daemon: &Daemon) {
     assert_eq!(next(), "jane/cli");
     daemon.cli(&["repository", "create", "jane/later"]).good();
     assert_eq!(next(), "jane/later");
-    child.kill().unwrap();
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     child.wait().unwrap();
 }
