@@ -1,7 +1,13 @@
 //! Rights as arithmetic: who asks, what is asked for and which grants hold go
 //! in; the level that follows comes out. No lookup happens here.
 //!
-//! The levels are DTR's. The highest of a caller's rights holds.
+//! The levels are DTR's. The highest of a caller's rights holds. A credential
+//! may leave less of it ([`scope`]).
+
+/// What a credential leaves of its holder's rights.
+pub mod scope;
+
+pub use scope::{Action, Actions, Scope, ScopeError, Scopes};
 
 /// How much a caller may do with a repository. Each includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -56,6 +62,11 @@ pub enum Subject<'a> {
         /// Whether it may act at all.
         is_active: bool,
     },
+    /// A robot, which belongs to a namespace.
+    Robot {
+        /// That namespace.
+        namespace: &'a str,
+    },
     /// Whoever holds the local socket.
     System,
 }
@@ -78,6 +89,9 @@ pub fn level(subject: Subject<'_>, object: Object<'_>, grants: impl IntoIterator
         Subject::User { is_active: false, .. } => None,
         Subject::Anonymous => object.is_public.then_some(Level::ReadOnly),
         Subject::User { is_admin: true, .. } => Some(Level::Admin),
+        // Of what the namespace's owner may do, its scopes leave something.
+        Subject::Robot { namespace } if namespace == object.namespace => Some(Level::Admin),
+        Subject::Robot { .. } => object.is_public.then_some(Level::ReadOnly),
         Subject::User { name, .. } if name == object.namespace => Some(Level::Admin),
         Subject::User { .. } => {
             let public = object.is_public.then_some(Level::ReadOnly);
@@ -111,6 +125,9 @@ mod tests {
             (user("eve"), public, vec![Level::Admin, Level::ReadOnly], Some(Level::Admin)),
             (Subject::Anonymous, public, vec![Level::Admin], Some(Level::ReadOnly)),
             (Subject::Anonymous, private, vec![Level::Admin], None),
+            (Subject::Robot { namespace: "dev" }, private, vec![], Some(Level::Admin)),
+            (Subject::Robot { namespace: "qa" }, public, vec![Level::Admin], Some(Level::ReadOnly)),
+            (Subject::Robot { namespace: "qa" }, private, vec![Level::Admin], None),
         ] {
             assert_eq!(level(subject, object, grants.clone()), expected, "{subject:?} {object:?} {grants:?}");
         }

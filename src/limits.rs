@@ -640,6 +640,60 @@ pub const HEAL_AGAIN: Duration = Duration::from_secs(6 * 60 * 60);
 /// Images that a listing of the quarantine names for one entry.
 pub const QUARANTINE_IMAGES: usize = 16;
 
+// Tokens, robots and guessing.
+
+/// How long a token of the token service holds: docker takes a new one by
+/// itself, and rights are looked up with every request anyway.
+pub const BEARER_TOKEN: Duration = Duration::from_secs(5 * 60);
+/// How far in the future a token may have been made: clocks are set back.
+pub const BEARER_TOKEN_SKEW: Duration = Duration::from_secs(60);
+/// Longest token that is looked at, in bytes; ours have about 600.
+pub const BEARER_TOKEN_BYTES: usize = 2_048;
+/// How long what a program keeps after a sign-in in place of the password
+/// holds: a machine that is used once a season signs in again.
+pub const SIGN_IN_TOKEN: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+/// How long a session of the management API holds, as DTR's did.
+pub const SESSION_TOKEN: Duration = Duration::from_secs(60 * 60 * 60);
+/// Most tokens of an account that came of signing in; one more takes the place
+/// of the one that was not used for longest.
+pub const SIGN_IN_TOKENS: usize = 64;
+/// Most access tokens of one account or robot.
+pub const TOKENS_PER_HOLDER: usize = 1_000;
+/// Longest label of an access token, and description of a robot, in bytes.
+pub const TOKEN_LABEL_BYTES: usize = 256;
+/// Longest name that a program calls itself that is kept, in bytes.
+pub const TOKEN_AGENT_BYTES: usize = 256;
+/// Uses of tokens that wait to be written down; more are not told.
+pub const TOKEN_USES_PENDING: usize = 10_000;
+/// Most scopes of one credential: each request looks through them.
+pub const SCOPES: usize = 32;
+/// Longest pattern of a scope, in bytes: as long as a repository's name.
+pub const SCOPE_PATTERN_BYTES: usize = REPOSITORY_NAME_BYTES;
+/// Most robots of a namespace.
+pub const ROBOTS_PER_NAMESPACE: usize = 1_000;
+/// Longest name of a robot, in bytes.
+pub const ROBOT_NAME_BYTES: usize = 64;
+/// Largest form of the token service, and body of a sign-in, in bytes.
+pub const SIGN_IN_BODY_BYTES: usize = 64 * 1024;
+/// Wrong passwords that cost no waiting, for one account and for one address:
+/// people mistype, and scripts with an old password try a few times.
+pub const GUESSES_FREE: u32 = 10;
+/// The wait after the first that is not free; each after it is twice as long.
+pub const GUESS_FIRST_WAIT: Duration = Duration::from_secs(1);
+/// How long until one wrong password is forgotten.
+pub const GUESS_FORGOTTEN: Duration = Duration::from_secs(30);
+/// Longest wait after a wrong password. It never becomes a lock-out.
+pub const GUESS_WAIT: Duration = Duration::from_secs(30);
+/// Accounts and addresses whose wrong passwords are remembered, each: about
+/// 100 bytes an entry. Who pushes one out has paid a password hash for each.
+pub const GUESS_ENTRIES: usize = 32_768;
+/// Pairs of an account and an address that are known to be right.
+pub const GUESS_KNOWN: usize = 16_384;
+/// Names in client certificates that stand for accounts.
+pub const CERTIFIED_NAMES: usize = 10_000;
+/// Longest name in a certificate that can stand for an account, in bytes.
+pub const CERTIFIED_NAME_BYTES: usize = 512;
+
 // Metrics.
 
 /// Jobs, and transfers, that are counted for one page of metrics: more are as

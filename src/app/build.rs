@@ -18,7 +18,10 @@ use crate::http::connection::{Options as ConnectionOptions, Tally};
 use crate::http::listen::{Bound, Spec, bind};
 use crate::http::rate::Rate;
 use crate::http::{State, Tls, state};
-use crate::identity::{Authority, CertificateNames, Keyring, Passwords, ServerCertificate};
+use crate::identity::token::TOKEN_KEY;
+use crate::identity::{
+    Authority, CertificateNames, ClientAuthority, Guesses, Keyring, Passwords, ServerCertificate, Signer,
+};
 use crate::jobs::timetable::Entry;
 use crate::jobs::{self, Remotes, Runner};
 use crate::lifecycle::{Scope, blocking};
@@ -92,7 +95,10 @@ pub async fn build(config: &Config, clock: Clock, chance: Chance) -> Result<App,
     // Whoever reads them from now on is not sent to where the last daemon was.
     remove_addresses(&config.addresses_file);
     for (index, listener) in config.listeners.iter().enumerate() {
-        let tls = listener.is_tls().then(|| tls.clone());
+        let tls = match listener.client_ca() {
+            Some(path) => Some(tls.asking(ClientAuthority::load(path)?)),
+            None => listener.is_tls().then(|| tls.clone()),
+        };
         bound.push(bind(Spec::Tcp { address: listener.address(), tls }, index + 1).await?);
     }
     write_addresses(&config.addresses_file, &bound)?;
@@ -112,6 +118,11 @@ pub async fn build(config: &Config, clock: Clock, chance: Chance) -> Result<App,
     let options = jobs::Options { collection: config.gc.how, scrub: config.scrub.rate, ..jobs::Options::default() };
     let runner = Runner::new(registry.clone(), remotes.clone(), options);
     let passwords = Passwords::new(&chance);
+    let signer = {
+        let (path, instance, chance) = (config.data.join(TOKEN_KEY), store.instance(), chance.clone());
+        blocking(move || Signer::open_or_create(&path, instance, &chance)).await?
+    };
+    let guesses = Guesses::default();
     let key_files = key_files(&config.data, config.sealing_key.as_deref());
     let (registry_of_state, scrub) = (registry.clone(), config.scrub.clone());
     let rate = Rate::new(config.requests_per_second);
@@ -119,6 +130,8 @@ pub async fn build(config: &Config, clock: Clock, chance: Chance) -> Result<App,
     let parts = state::Parts {
         registry: registry_of_state,
         passwords,
+        signer,
+        guesses,
         ca_pem,
         remotes,
         key_files,

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use crate::http::listen::ListenError;
 use crate::identity::CertificateError;
+use crate::identity::client_certificate::ClientAuthorityError;
 use crate::identity::credential::KeyringError;
+use crate::identity::token::TokenKeyError;
 use crate::store::{OpenError, StoreError};
 
 /// What keeps the daemon from running.
@@ -28,6 +30,12 @@ pub enum AppError {
     /// The sealing key.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
+    /// The authority of client certificates.
+    #[error(transparent)]
+    Clients(#[from] ClientAuthorityError),
+    /// The key that signs tokens.
+    #[error(transparent)]
+    TokenKey(#[from] TokenKeyError),
     /// A file beside the data.
     #[error("cannot write {}", path.display())]
     File {
@@ -50,11 +58,12 @@ impl AppError {
     /// cannot be written may heal, so it is none of these.
     pub fn is_configuration(&self) -> bool {
         match self {
-            Self::Certificate(_) | Self::Name(_) => true,
+            Self::Certificate(_) | Self::Clients(_) | Self::Name(_) => true,
             Self::Listen(_)
             | Self::Open(_)
             | Self::Demo(_)
             | Self::Keyring(_)
+            | Self::TokenKey(_)
             | Self::File { .. }
             | Self::Store(_)
             | Self::Stopped(_) => false,

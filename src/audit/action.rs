@@ -99,6 +99,22 @@ pub enum Action {
     BackupKeys,
     /// Somebody could not sign in, so many times.
     SignInFail,
+    /// Somebody made an access token.
+    TokenCreate,
+    /// An access token was renamed, switched off or on.
+    TokenUpdate,
+    /// An access token was removed.
+    TokenDelete,
+    /// A robot was made.
+    RobotCreate,
+    /// A robot's description or scopes changed.
+    RobotUpdate,
+    /// A robot was removed, with its tokens.
+    RobotDelete,
+    /// A name in client certificates was mapped to an account.
+    CertificateMap,
+    /// A name in client certificates is nobody's any more.
+    CertificateUnmap,
 }
 
 /// Which rows are kept together: each class has its own bounds, so that what
@@ -142,11 +158,17 @@ pub enum ObjectKind {
     Job,
     /// A backup.
     Backup,
+    /// An access token, by whose it is.
+    Token,
+    /// A robot: `namespace+name`.
+    Robot,
+    /// A name in client certificates.
+    Certificate,
 }
 
 impl Action {
     /// All of them, in the stored form's order.
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 54] = [
         Self::AccountCreate,
         Self::AccountUpdate,
         Self::AccountAdmin,
@@ -193,6 +215,14 @@ impl Action {
         Self::BackupBegin,
         Self::BackupKeys,
         Self::SignInFail,
+        Self::TokenCreate,
+        Self::TokenUpdate,
+        Self::TokenDelete,
+        Self::RobotCreate,
+        Self::RobotUpdate,
+        Self::RobotDelete,
+        Self::CertificateMap,
+        Self::CertificateUnmap,
     ];
 
     /// Its name, dotted: what it was done to, and what.
@@ -244,6 +274,14 @@ impl Action {
             Self::BackupBegin => "backup.begin",
             Self::BackupKeys => "backup.keys",
             Self::SignInFail => "signin.fail",
+            Self::TokenCreate => "token.create",
+            Self::TokenUpdate => "token.update",
+            Self::TokenDelete => "token.delete",
+            Self::RobotCreate => "robot.create",
+            Self::RobotUpdate => "robot.update",
+            Self::RobotDelete => "robot.delete",
+            Self::CertificateMap => "certificate.map",
+            Self::CertificateUnmap => "certificate.unmap",
         }
     }
 
@@ -265,7 +303,9 @@ impl Action {
             | Self::JobCancel
             | Self::JobDelete
             | Self::BackupBegin
-            | Self::BackupKeys => Class::System,
+            | Self::BackupKeys
+            | Self::CertificateMap
+            | Self::CertificateUnmap => Class::System,
             Self::AccountUpdate
             | Self::AccountPassword
             | Self::OrganizationUpdate
@@ -286,7 +326,13 @@ impl Action {
             | Self::PolicyCreate
             | Self::PolicyUpdate
             | Self::PolicyDelete
-            | Self::MirrorRun => Class::Namespace,
+            | Self::MirrorRun
+            | Self::TokenCreate
+            | Self::TokenUpdate
+            | Self::TokenDelete
+            | Self::RobotCreate
+            | Self::RobotUpdate
+            | Self::RobotDelete => Class::Namespace,
             Self::TagPush
             | Self::TagPromote
             | Self::TagPull
@@ -327,7 +373,7 @@ impl Class {
 
 impl ObjectKind {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Account,
         Self::Organization,
         Self::Team,
@@ -340,6 +386,9 @@ impl ObjectKind {
         Self::Registry,
         Self::Job,
         Self::Backup,
+        Self::Token,
+        Self::Robot,
+        Self::Certificate,
     ];
 
     /// Its name.
@@ -357,6 +406,9 @@ impl ObjectKind {
             Self::Registry => "registry",
             Self::Job => "job",
             Self::Backup => "backup",
+            Self::Token => "token",
+            Self::Robot => "robot",
+            Self::Certificate => "certificate",
         }
     }
 }

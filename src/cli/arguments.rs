@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use super::account::AccountCommand;
 use super::audit::AuditArgs;
 use super::backup::BackupArgs;
+use super::certificate::CertificateCommand;
 use super::dial::DaemonUrl;
 use super::gc::GcCommand;
 use super::generate::{CompletionsArgs, ManArgs};
@@ -22,10 +23,12 @@ use super::push_mirror::PushMirrorCommand;
 use super::quota::QuotaCommand;
 use super::repository::RepositoryCommand;
 use super::restore::RestoreArgs;
+use super::robot::RobotCommand;
 use super::scrub::ScrubCommand;
 use super::setup::SetupArgs;
 use super::tag::TagCommand;
 use super::team::{AccessArgs, TeamCommand};
+use super::token::TokenCommand;
 use super::verify::VerifyArgs;
 use super::why::WhyArgs;
 use crate::config::{Listener, Overrides};
@@ -81,6 +84,15 @@ pub enum Command {
     Team(TeamCommand),
     /// Say what a user may do with a repository
     Access(AccessArgs),
+    /// Access tokens, which stand for a user's password
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Robots: names for programs, below a namespace
+    #[command(subcommand)]
+    Robot(RobotCommand),
+    /// Client certificates, and whom they stand for
+    #[command(subcommand)]
+    Certificate(CertificateCommand),
     /// Repositories
     #[command(subcommand)]
     Repository(RepositoryCommand),

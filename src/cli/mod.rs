@@ -23,6 +23,8 @@ pub mod audit;
 pub mod backup;
 /// What a backup is made of.
 pub mod backup_source;
+/// `certificate map|list|unmap`.
+pub mod certificate;
 /// Requests and answers in JSON.
 pub mod client;
 /// `serve`, `demo`, and folders that no daemon runs on.
@@ -59,6 +61,8 @@ pub mod quota;
 pub mod repository;
 /// `restore`.
 pub mod restore;
+/// `robot create|list|update|token|tokens|delete`.
+pub mod robot;
 /// Rules as words.
 pub mod rule;
 /// From words to an exit code.
@@ -73,6 +77,8 @@ pub mod tag;
 pub mod team;
 /// Streams, tables, and text that is safe to show.
 pub mod terminal;
+/// `token create|list|update|revoke`.
+pub mod token;
 /// `verify`.
 pub mod verify;
 /// `why`.

@@ -14,8 +14,8 @@ use super::error::CliError;
 use super::locate::locate;
 use super::terminal::{Exit, Terminal, cell, rows};
 use super::{
-    account, audit, backup, daemon, gc, generate, job, organization, promotion, pull_mirror, push_mirror, quota,
-    repository, restore, scrub, setup, tag, team, verify, why,
+    account, audit, backup, certificate, daemon, gc, generate, job, organization, promotion, pull_mirror, push_mirror,
+    quota, repository, restore, robot, scrub, setup, tag, team, token, verify, why,
 };
 use crate::config::Environment;
 
@@ -140,6 +140,9 @@ async fn dispatch(
         | Command::Org(_)
         | Command::Team(_)
         | Command::Access(_)
+        | Command::Token(_)
+        | Command::Robot(_)
+        | Command::Certificate(_)
         | Command::Repository(_)
         | Command::Tag(_)
         | Command::Promotion(_)
@@ -166,6 +169,9 @@ async fn ask(command: &Command, session: &mut Session<'_, '_>) -> Result<(), Cli
         Command::Org(command) => organization::run(command, session).await,
         Command::Team(command) => team::run(command, session).await,
         Command::Access(wanted) => team::access(wanted, session).await,
+        Command::Token(command) => token::run(command, session).await,
+        Command::Robot(command) => robot::run(command, session).await,
+        Command::Certificate(command) => certificate::run(command, session).await,
         Command::Repository(command) => repository::run(command, session).await,
         Command::Tag(command) => tag::run(command, session).await,
         Command::Promotion(command) => promotion::run(command, session).await,

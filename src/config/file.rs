@@ -66,6 +66,8 @@ pub struct RawListener {
     pub tls: Option<Spanned<bool>>,
     /// Plain HTTP beyond loopback after all.
     pub force_plain: Option<Spanned<bool>>,
+    /// The authorities of client certificates, PEM.
+    pub client_ca: Option<Spanned<PathBuf>>,
 }
 
 /// `[tls]`.

@@ -154,7 +154,7 @@ impl Config {
         let raw = document.settings()?;
         let data = data_dir(document, &raw, overrides, environment)?;
         let endpoint_dir = environment.runtime_dir.clone().unwrap_or_else(|| data.clone());
-        let written = listeners(document, raw.listener.as_ref())?;
+        let written = listeners(document, raw.listener.as_ref(), environment)?;
         Ok(Self {
             log: parsed(document, "log", raw.log.as_ref())?.unwrap_or_default(),
             log_format: parsed(document, "log_format", raw.log_format.as_ref())?.unwrap_or_default(),
@@ -250,6 +250,7 @@ fn admin_socket(
 fn listeners(
     document: &Document,
     raw: Option<&Spanned<Vec<Spanned<RawListener>>>>,
+    environment: &Environment,
 ) -> Result<Vec<Listener>, ConfigError> {
     let Some(written) = raw else {
         return Ok(vec![Listener::tls(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), REGISTRY_PORT))]);
@@ -259,7 +260,7 @@ fn listeners(
     }
     let mut listeners: Vec<Listener> = Vec::new();
     for entry in written.get_ref() {
-        let (listener, start) = listener(document, entry)?;
+        let (listener, start) = listener(document, entry, environment)?;
         if let Some(other) = listeners.iter().find(|other| other.overlaps(&listener)) {
             let (address, other) = (listener.address(), other.address());
             let reason = match address == other {
@@ -276,7 +277,11 @@ fn listeners(
 }
 
 /// One listener, and where its address stands.
-fn listener(document: &Document, entry: &Spanned<RawListener>) -> Result<(Listener, usize), ConfigError> {
+fn listener(
+    document: &Document,
+    entry: &Spanned<RawListener>,
+    environment: &Environment,
+) -> Result<(Listener, usize), ConfigError> {
     let raw = entry.get_ref();
     let Some(written) = &raw.address else {
         let reason = "an address is needed, such as address = \"127.0.0.1:5000\"";
@@ -297,7 +302,14 @@ fn listener(document: &Document, entry: &Spanned<RawListener>) -> Result<(Listen
             Listener::tls(address)
         }
     };
-    Ok((listener, start))
+    let Some(path) = &raw.client_ca else { return Ok((listener, start)) };
+    if !listener.is_tls() {
+        let reason = "client certificates come with TLS: leave client_ca out, or tls = false";
+        return Err(document.refuse(path.span().start, "listener.client_ca", reason));
+    }
+    let client_ca = path_of(document, "listener.client_ca", path, environment)?;
+    is_there(document, "listener.client_ca", path, environment)?;
+    Ok((listener.asking(client_ca), start))
 }
 
 fn tls(document: &Document, raw: &RawTls, environment: &Environment) -> Result<Tls, ConfigError> {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use rustls_pki_types::ServerName;
@@ -42,16 +43,17 @@ pub enum ValueError {
 }
 
 /// One address that the registry and the management API are served on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
     address: SocketAddr,
     tls: bool,
+    client_ca: Option<PathBuf>,
 }
 
 impl Listener {
     /// TLS on `address`.
     pub const fn tls(address: SocketAddr) -> Self {
-        Self { address, tls: true }
+        Self { address, tls: true, client_ca: None }
     }
 
     /// Plain HTTP on `address`; beyond loopback only when `forced`.
@@ -60,10 +62,22 @@ impl Listener {
     /// [`ValueError::PlainBeyondLoopback`].
     pub fn plain(address: SocketAddr, forced: bool) -> Result<Self, ValueError> {
         if address.ip().to_canonical().is_loopback() || forced {
-            Ok(Self { address, tls: false })
+            Ok(Self { address, tls: false, client_ca: None })
         } else {
             Err(ValueError::PlainBeyondLoopback(address))
         }
+    }
+
+    /// The same, asking clients for certificates of these authorities.
+    #[must_use]
+    pub fn asking(self, client_ca: PathBuf) -> Self {
+        Self { client_ca: Some(client_ca), ..self }
+    }
+
+    /// A PEM file with the authorities of client certificates, where those are
+    /// asked for.
+    pub fn client_ca(&self) -> Option<&Path> {
+        self.client_ca.as_deref()
     }
 
     /// Where to listen; port 0 takes a free one.

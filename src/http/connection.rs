@@ -39,6 +39,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::body::{Body, BoxError};
 use super::request_body::Linger;
+use super::sign_in::ShownCertificate;
 use super::stall::Stall;
 use super::taken::{Taken, watched};
 use super::tls::{self, Tls};
@@ -146,10 +147,14 @@ where
         Accepted::Tcp { stream, tls: Some(tls), .. } => {
             let accepting = tls.accept_tcp(stream, |stream| Stall::new(stream, within));
             match context.connections.until_stopped(accepting).await {
-                Some(Ok(stream)) if tls::chose_http2(&stream) => {
-                    http2(TokioIo::new(stream), peer, context, handler).await;
+                Some(Ok(stream)) => {
+                    let shown = tls::shown(&stream);
+                    if tls::chose_http2(&stream) {
+                        http2(TokioIo::new(stream), peer, shown, context, handler).await;
+                    } else {
+                        http1(TokioIo::new(stream), peer, shown, context, handler).await;
+                    }
                 }
-                Some(Ok(stream)) => http1(TokioIo::new(stream), peer, context, handler).await,
                 Some(Err(error)) => {
                     context.options.tally.handshakes_failed.fetch_add(1, Ordering::Relaxed);
                     let source = std::error::Error::source(&error).map(tracing::field::display);
@@ -159,9 +164,9 @@ where
             }
         }
         Accepted::Tcp { stream, tls: None, .. } => {
-            http1(TokioIo::new(Stall::new(stream, within)), peer, context, handler).await;
+            http1(TokioIo::new(Stall::new(stream, within)), peer, None, context, handler).await;
         }
-        Accepted::Unix(stream) => http1(TokioIo::new(Stall::new(stream, within)), peer, context, handler).await,
+        Accepted::Unix(stream) => http1(TokioIo::new(Stall::new(stream, within)), peer, None, context, handler).await,
     }
 }
 
@@ -178,7 +183,7 @@ impl Default for Options {
     }
 }
 
-async fn http1<I, H, F>(io: I, peer: Peer, context: Context, handler: H)
+async fn http1<I, H, F>(io: I, peer: Peer, shown: Option<ShownCertificate>, context: Context, handler: H)
 where
     I: Read + Write + Unpin + Send + 'static,
     H: Fn(Request<Incoming>, Peer) -> F + Clone + Send + Sync + 'static,
@@ -187,7 +192,10 @@ where
     let requests = Arc::new(watch::Sender::new(Requests::default()));
     let watched = requests.subscribe();
     let tally = Arc::clone(&context.options.tally);
-    let service = hyper::service::service_fn(move |request| {
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        if let Some(shown) = &shown {
+            request.extensions_mut().insert(shown.clone());
+        }
         let running = Running::begin(&requests, &tally);
         answer(handler.clone(), request, peer, running, Arc::clone(&tally)).map(Ok::<_, Infallible>)
     });
@@ -205,7 +213,7 @@ where
     drive(connection, http1::Connection::graceful_shutdown, watched, None, &context).await;
 }
 
-async fn http2<I, H, F>(io: I, peer: Peer, context: Context, handler: H)
+async fn http2<I, H, F>(io: I, peer: Peer, shown: Option<ShownCertificate>, context: Context, handler: H)
 where
     I: Read + Write + Unpin + Send + 'static,
     H: Fn(Request<Incoming>, Peer) -> F + Clone + Send + Sync + 'static,
@@ -218,6 +226,9 @@ where
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         let running = Running::begin(&requests, &tally);
         request.extensions_mut().insert(linger.clone());
+        if let Some(shown) = &shown {
+            request.extensions_mut().insert(shown.clone());
+        }
         answer(handler.clone(), request, peer, running, Arc::clone(&tally)).map(Ok::<_, Infallible>)
     });
     let connection = http2::Builder::new(Streams(context.clone()))

@@ -30,7 +30,8 @@ use super::rate::Rate;
 use super::{Options, Parts, Spec, State, bind, handle, serve};
 use crate::chance::Chance;
 use crate::clock::{Clock, Timestamp};
-use crate::identity::{Keyring, Passwords};
+use crate::identity::token::TOKEN_KEY;
+use crate::identity::{Guesses, Keyring, Passwords, Signer};
 use crate::jobs::Remotes;
 use crate::lifecycle::Scope;
 use crate::oci::{Digest, MediaType};
@@ -92,6 +93,16 @@ impl Site {
     /// The same, on a disk that is to keep so much free, for clients that may
     /// send so many requests.
     pub(crate) async fn open_as(options: registry::Options, keep: Keep, rate: Rate) -> Self {
+        // A table of refusals is full of wrong passwords.
+        Self::open_whole(options, keep, rate, Guesses::allowing(u32::MAX, Duration::ZERO)).await
+    }
+
+    /// The same as ever, with a count of wrong passwords.
+    pub(crate) async fn open_counting(options: registry::Options, guesses: Guesses) -> Self {
+        Self::open_whole(options, Keep::Usual, Rate::new(0), guesses).await
+    }
+
+    async fn open_whole(options: registry::Options, keep: Keep, rate: Rate, guesses: Guesses) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let chance = Chance::system();
         let clock = Clock::manual(Timestamp::from_micros(1_700_000_000_000_000));
@@ -105,7 +116,20 @@ impl Site {
         let state = {
             let key_files = vec![("sealing.key", folder.path().join("sealing-keys"))];
             let scrub = crate::jobs::scrub::Settings { schedule: "@every 30h".parse().ok(), ..Default::default() };
-            State::new(Parts { registry, passwords, ca_pem, remotes, key_files, scrub, rate, tally: Arc::default() })
+            let instance = registry.store().instance();
+            let signer = Signer::open_or_create(&folder.path().join(TOKEN_KEY), instance, &chance).unwrap();
+            State::new(Parts {
+                registry,
+                passwords,
+                signer,
+                guesses,
+                ca_pem,
+                remotes,
+                key_files,
+                scrub,
+                rate,
+                tally: Arc::default(),
+            })
         };
         state.set_ready(true);
         let tcp = Spec::Tcp { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), tls: None };

@@ -42,6 +42,14 @@ pub(super) fn check(parts: &Parts) -> Result<(), HostError> {
     if host.to_str().is_ok_and(is_host) { Ok(()) } else { Err(HostError::Malformed) }
 }
 
+/// The host and port that a client used, in small letters; `None` where it
+/// named none. Of a request that [`check`] let pass.
+pub(super) fn named(parts: &Parts) -> Option<String> {
+    let sent = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = sent.filter(|host| !host.is_empty()).or_else(|| parts.uri.authority().map(Authority::as_str))?;
+    Some(host.to_ascii_lowercase())
+}
+
 #[cfg(test)]
 mod tests {
     use http::Request;

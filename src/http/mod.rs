@@ -53,6 +53,9 @@ mod told;
 /// How many requests one client may send.
 pub mod rate;
 
+/// Docker's token service, and sessions.
+pub mod token;
+
 /// Conditions of requests.
 mod condition;
 /// Quotas that leave no room.
@@ -87,7 +90,7 @@ pub use query::Query;
 pub use request_id::RequestId;
 pub use route::Route;
 pub use serve::handle;
-pub use sign_in::{CHALLENGE, SignInError, sign_in};
+pub use sign_in::{CHALLENGE, ShownCertificate, SignInError, SignedIn, sign_in};
 pub use socket::SocketError;
 pub use state::{Parts, State, Trouble};
 pub use tls::Tls;

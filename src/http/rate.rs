@@ -110,7 +110,7 @@ impl Rate {
 fn client(caller: Option<&Caller>, peer: Peer) -> Option<Client> {
     match caller {
         Some(Caller::System) => None,
-        Some(Caller::Account { id, .. }) => Some(Client::Account(*id)),
+        Some(Caller::Account { id, .. } | Caller::Robot { id, .. }) => Some(Client::Account(*id)),
         None | Some(Caller::Anonymous) => match peer.addr?.ip().to_canonical() {
             IpAddr::V4(ip) => Some(Client::V4(ip.octets())),
             IpAddr::V6(ip) => {
@@ -130,7 +130,7 @@ mod tests {
     }
 
     fn account(id: u8) -> Caller {
-        Caller::Account { id: Id::from_bytes([id; 16]), name: "ann".to_owned() }
+        Caller::account_of(Id::from_bytes([id; 16]), "ann".to_owned())
     }
 
     #[tokio::test(start_paused = true)]

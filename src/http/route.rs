@@ -5,6 +5,7 @@
 use http::Method;
 
 use super::query::Query;
+use super::token::Auth;
 use super::v2::{Call, CallError};
 
 /// What is asked for.
@@ -16,6 +17,8 @@ pub enum Route {
     Api,
     /// The first system admin, by whoever has the set-up secret.
     Setup,
+    /// The token service, and how tools sign in.
+    Auth(Auth),
     /// The authority's certificate.
     Ca,
     /// DTR's health check.
@@ -39,6 +42,12 @@ impl Route {
         if matches!(path, "/api/v0/setup" | "/api/v0/setup/") {
             return Self::Setup;
         }
+        if let Some(auth) = Auth::parse(method, path) {
+            return Self::Auth(auth);
+        }
+        if matches!(path, "/id" | "/id/") {
+            return Self::Api;
+        }
         if below(path, "/api/v0").or_else(|| below(path, "/enzi/v0")).is_some() {
             return Self::Api;
         }
@@ -59,6 +68,7 @@ impl Route {
             Self::V2(Err(_)) => "v2",
             Self::Api => "api",
             Self::Setup => "api.setup",
+            Self::Auth(auth) => auth.name(),
             Self::Ca => "ca",
             Self::Ping => "ping",
             Self::Health => "health",
@@ -84,14 +94,40 @@ mod tests {
         assert_eq!(get("/v2/"), Route::V2(Ok(Call::Base)));
         assert_eq!(get("/v2"), Route::V2(Ok(Call::Base)));
         assert_eq!(get("/v2//"), Route::V2(Err(CallError::Path(V2PathError::Shape))));
-        for path in ["/api/v0", "/api/v0/", "/api/v0/repositories/dev%2Fx", "/enzi/v0/accounts"] {
+        for path in ["/api/v0", "/api/v0/", "/api/v0/repositories/dev%2Fx", "/enzi/v0/accounts", "/id/", "/enzi/v0/id"]
+        {
             assert_eq!(get(path), Route::Api, "{path}");
+        }
+        let post = |path: &str| Route::parse(&Method::POST, path, &Query::default());
+        assert_eq!((get("/auth/token"), post("/auth/token/")), (Route::Auth(Auth::Token), Route::Auth(Auth::Grant)));
+        assert_eq!(
+            (post("/auth/login"), get("/auth/login")),
+            (Route::Auth(Auth::Login), Route::Auth(Auth::Method("POST")))
+        );
+        for base in ["/id", "/enzi/v0/id"] {
+            assert_eq!(post(&format!("{base}/login")), Route::Auth(Auth::IdLogin));
+            assert_eq!(post(&format!("{base}/logout/")), Route::Auth(Auth::Logout));
         }
         assert_eq!((get("/ca"), get("/_ping"), get("/health")), (Route::Ca, Route::Ping, Route::Health));
         assert_eq!(get("/metrics"), Route::Metrics);
-        for path in
-            ["", "/", "*", "/v2x", "/V2/", "/api", "/api/v1/", "/api/v00", "/ca/", "//v2/", "/x/../v2/", "/%76%32/"]
-        {
+        for path in [
+            "",
+            "/",
+            "*",
+            "/v2x",
+            "/V2/",
+            "/api",
+            "/api/v1/",
+            "/api/v00",
+            "/ca/",
+            "/auth",
+            "/auth/token/x",
+            "/auth//token",
+            "/id/x",
+            "//v2/",
+            "/x/../v2/",
+            "/%76%32/",
+        ] {
             assert_eq!(get(path), Route::Nothing, "{path}");
         }
         for method in [Method::POST, Method::DELETE, Method::OPTIONS] {

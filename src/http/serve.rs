@@ -15,8 +15,9 @@ use super::rate::TooMany;
 use super::request_body::{RequestBody, lend};
 use super::request_id::{self, RequestId};
 use super::route::Route;
-use super::sign_in::{CHALLENGE, SignInError, sign_in};
-use super::{Body, State, api, health, metrics, v2};
+use super::sign_in::{CHALLENGE, SignInError, SignedIn, sign_in, sign_in_to_manage};
+use super::token::challenge;
+use super::{Body, State, api, health, metrics, token, v2};
 use crate::registry::Caller;
 use crate::store::error_chain;
 
@@ -102,11 +103,13 @@ async fn routed(
     match route {
         Route::V2(call) => registry(state, call, parts, body, peer).await,
         Route::Api => {
-            let signed_in = sign_in(state, &parts.headers, peer).await;
-            match (state.rate().admit(signed_in.as_ref().ok(), peer), signed_in) {
+            let signed_in = sign_in_to_manage(state, parts, query, peer).await;
+            match (state.rate().admit(signed_in.as_ref().ok().map(|known| &known.caller), peer), signed_in) {
                 (Err(refused), _) => too_many(&refused),
-                (Ok(()), Ok(caller)) => {
+                (Ok(()), Ok(known)) => {
+                    let caller = known.caller;
                     tracing::Span::current().record("caller.name", caller.label());
+                    let state = &state.having_shown(&known.proof);
                     api::handle(state, caller, peer.local, parts, parts.uri.path(), query, body).await
                 }
                 (Ok(()), Err(error)) => unknown_caller(&error),
@@ -117,12 +120,16 @@ async fn routed(
             Ok(()) => api::set_up(state, parts, query, body, peer).await,
             Err(refused) => too_many(&refused),
         },
+        Route::Auth(auth) => match state.rate().admit(None, peer) {
+            Ok(()) => token::handle(state, auth, parts, query, body, peer).await,
+            Err(refused) => too_many(&refused),
+        },
         Route::Ca => health::ca(state),
         Route::Ping => health::ping(state),
         Route::Health => health::health(state),
-        Route::Metrics => match sign_in(state, &parts.headers, peer).await {
-            Ok(Caller::Anonymous) => unknown_caller(&SignInError::Missing),
-            Ok(caller) => told(state, &caller, parts).await,
+        Route::Metrics => match sign_in(state, parts, peer).await {
+            Ok(SignedIn { caller: Caller::Anonymous, .. }) => unknown_caller(&SignInError::Missing),
+            Ok(known) => told(state, &known.caller, parts).await,
             Err(error) => unknown_caller(&error),
         },
         Route::ReadOnly => {
@@ -147,23 +154,45 @@ async fn registry(
     body: RequestBody,
     peer: Peer,
 ) -> Response<Body> {
-    let answered = async {
-        let signed_in = sign_in(state, &parts.headers, peer).await;
-        state.rate().admit(signed_in.as_ref().ok(), peer)?;
-        let caller = signed_in?;
-        tracing::Span::current().record("caller.name", caller.label());
-        v2::admit(state, &caller, &call)?;
-        v2::handle(state, &caller, call?, parts, body).await
+    let refuse = |error: v2::Error| {
+        let id = parts.extensions.get::<RequestId>().expect("`handle` puts it there");
+        error.into_response(id)
     };
-    let mut response = match answered.await {
-        Ok(response) => response,
+    let mut response = match admit(state, &call, parts, peer).await {
+        Ok(known) => {
+            let state = &state.having_shown(&known.proof);
+            let answered = async { v2::handle(state, &known.caller, call?, parts, body).await };
+            answered.await.unwrap_or_else(refuse)
+        }
         Err(error) => {
-            let id = parts.extensions.get::<RequestId>().expect("`handle` puts it there");
-            v2::Error::into_response(error, id)
+            let challenge = match &error {
+                v2::Error::SignIn(error) => challenge::to(parts, peer, call.as_ref().ok(), error),
+                _ => CHALLENGE,
+            };
+            let mut response = refuse(error);
+            if response.status() == StatusCode::UNAUTHORIZED {
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+            }
+            response
         }
     };
     response.headers_mut().insert(v2::API_VERSION, HeaderValue::from_static("registry/2.0"));
     response
+}
+
+/// Who calls the registry API, if it may be called so.
+async fn admit(
+    state: &State,
+    call: &Result<v2::Call, v2::CallError>,
+    parts: &Parts,
+    peer: Peer,
+) -> Result<SignedIn, v2::Error> {
+    let signed_in = sign_in(state, parts, peer).await;
+    state.rate().admit(signed_in.as_ref().ok().map(|known| &known.caller), peer)?;
+    let known = signed_in?;
+    tracing::Span::current().record("caller.name", known.caller.label());
+    v2::admit(state, &known.caller, call)?;
+    Ok(known)
 }
 
 /// The metrics, for those who may see everything.
@@ -181,8 +210,15 @@ async fn told(state: &State, caller: &Caller, parts: &Parts) -> Response<Body> {
 /// The management API's words for a caller without a name, in DTR's shape.
 fn unknown_caller(error: &SignInError) -> Response<Body> {
     let mut response = match error {
-        SignInError::Missing | SignInError::Malformed | SignInError::Repeated | SignInError::Wrong => {
-            plain(StatusCode::UNAUTHORIZED, "NOT_AUTHENTICATED", &error.to_string())
+        SignInError::Missing
+        | SignInError::Malformed
+        | SignInError::Repeated
+        | SignInError::Wrong
+        | SignInError::Token => plain(StatusCode::UNAUTHORIZED, "NOT_AUTHENTICATED", &error.to_string()),
+        SignInError::TooMany { .. } => {
+            let mut response = plain(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS", &error.to_string());
+            response.headers_mut().extend(error.retry_after().map(|wait| (header::RETRY_AFTER, wait)));
+            return response;
         }
         SignInError::Store(_) => {
             tracing::error!(error = error_chain(error), "a request failed");

@@ -9,8 +9,9 @@ use super::failures::Failures;
 use super::metrics::Metrics;
 use super::rate::Rate;
 use super::room::Rooms;
-use crate::audit::Origin;
-use crate::identity::{Passwords, Setup};
+use crate::audit::{self, Origin, cut};
+use crate::identity::token::access;
+use crate::identity::{Guesses, Passwords, Proof, Setup, Signer};
 use crate::jobs::Remotes;
 use crate::jobs::scrub::Settings;
 use crate::registry::Registry;
@@ -22,6 +23,10 @@ pub struct Parts {
     pub registry: Registry,
     /// Checks passwords.
     pub passwords: Passwords,
+    /// Signs tokens.
+    pub signer: Signer,
+    /// Counts wrong passwords.
+    pub guesses: Guesses,
     /// The certificate of the authority that clients are to trust, in PEM; none
     /// where the operator's own certificate comes from elsewhere.
     pub ca_pem: Option<String>,
@@ -90,9 +95,36 @@ impl State {
         Self(Arc::clone(&self.0), self.1.on_behalf_of(Arc::new(origin)))
     }
 
+    /// The same for a request that has shown something in place of a password.
+    #[must_use]
+    pub(super) fn having_shown(&self, proof: &Proof) -> Self {
+        let credential = match proof {
+            Proof::Nothing | Proof::Password(_) => return self.clone(),
+            Proof::Token(hash) => format!("token {}", access::short(hash)),
+            Proof::Certificate(name) => format!("certificate {name}"),
+        };
+        match self.1.store().origin().as_ref() {
+            Origin::Daemon => self.clone(),
+            Origin::Request(request) => {
+                let credential = Some(cut(&credential));
+                self.on_behalf_of(Origin::Request(audit::Request { credential, ..request.clone() }))
+            }
+        }
+    }
+
     /// Checks passwords.
     pub fn passwords(&self) -> &Passwords {
         &self.0.parts.passwords
+    }
+
+    /// Signs tokens.
+    pub fn signer(&self) -> &Signer {
+        &self.0.parts.signer
+    }
+
+    /// Counts wrong passwords.
+    pub fn guesses(&self) -> &Guesses {
+        &self.0.parts.guesses
     }
 
     /// The certificate of the authority that clients are to trust, in PEM; none

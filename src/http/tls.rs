@@ -15,6 +15,8 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::sign_in::ShownCertificate;
+use crate::identity::{ClientAuthority, client_certificate};
 use crate::limits;
 
 /// Why a connection did not become a TLS connection. The client's doing in
@@ -40,18 +42,26 @@ pub enum TlsError {
 pub struct Tls {
     current: Arc<watch::Sender<Arc<ServerConfig>>>,
     handshake: Duration,
+    /// Where clients are asked for certificates: whose are believed.
+    clients: Option<ClientAuthority>,
 }
 
 impl Tls {
     /// With the product's deadline.
     pub fn new(config: Arc<ServerConfig>) -> Self {
-        Self { current: Arc::new(watch::Sender::new(config)), handshake: limits::TLS_HANDSHAKE }
+        Self { current: Arc::new(watch::Sender::new(config)), handshake: limits::TLS_HANDSHAKE, clients: None }
     }
 
     /// With another deadline for handshakes.
     #[must_use]
     pub fn with_handshake(self, handshake: Duration) -> Self {
         Self { handshake, ..self }
+    }
+
+    /// The same certificate, for a listener that asks clients for theirs.
+    #[must_use]
+    pub fn asking(&self, clients: ClientAuthority) -> Self {
+        Self { clients: Some(clients), ..self.clone() }
     }
 
     /// From now on, new connections get `config`.
@@ -109,6 +119,7 @@ impl Tls {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let config = self.current();
+        let config = self.clients.as_ref().map_or(Arc::clone(&config), |clients| clients.over(&config));
         TlsAcceptor::from(config).accept(stream).await.map_err(TlsError::Failed)
     }
 
@@ -121,6 +132,12 @@ impl Tls {
 /// Whether the client chose HTTP/2 in the handshake.
 pub(super) fn chose_http2<S>(stream: &TlsStream<S>) -> bool {
     stream.get_ref().1.alpn_protocol() == Some(b"h2")
+}
+
+/// The certificate that the client showed, if it did.
+pub(super) fn shown<S>(stream: &TlsStream<S>) -> Option<ShownCertificate> {
+    let certificate = stream.get_ref().1.peer_certificates()?.first()?;
+    Some(ShownCertificate(client_certificate::names(certificate).into()))
 }
 
 /// Answers a plain request in the registry's form, since clients that try HTTP

@@ -16,6 +16,12 @@ pub mod private_file;
 /// Passwords: argon2id, few at once, none twice in a minute.
 pub mod password;
 
+/// How often anyone may be wrong.
+pub mod guess;
+
+/// Tokens: signed ones that hold for minutes, and access tokens as texts.
+pub mod token;
+
 /// Credentials of other registries, sealed to the row that holds them.
 pub mod credential;
 
@@ -24,6 +30,8 @@ pub mod certificate;
 /// The names that a made certificate answers to.
 pub mod certificate_name;
 
+/// Client certificates: whose authority is believed, and what names they have.
+pub mod client_certificate;
 /// How the first system admin is made from elsewhere.
 pub mod setup;
 
@@ -33,7 +41,10 @@ pub mod authority;
 pub use authority::Authority;
 pub use certificate::{CertificateError, ServerCertificate};
 pub use certificate_name::{CertificateName, CertificateNames};
+pub use client_certificate::{ClientAuthority, ClientAuthorityError};
 pub use credential::{Keyring, SealError, Sealed};
+pub use guess::{Block, Guesses};
 pub use password::{PasswordError, Passwords};
 pub use private_file::FileError;
 pub use setup::{Setup, SetupError};
+pub use token::{Bearer, Proof, Signer};

@@ -8,6 +8,7 @@
 //! Not here: which account a name means, lock-out, rate limits.
 
 use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -135,29 +136,52 @@ impl Passwords {
     /// A right password is remembered for [`limits::PASSWORD_CACHE`]; once the
     /// stored hash changes, what was remembered no longer fits.
     pub async fn verify(&self, account: &str, phc: Option<&str>, password: &Secret) -> bool {
+        let admit = || Ok::<(), Infallible>(());
+        self.verify_if(account, phc, password, admit).await.is_ok_and(|(right, ())| right)
+    }
+
+    /// The same, if `admit` lets it be computed: asked when it is about to be,
+    /// and not at all for what is remembered. What it gave comes back beside the
+    /// answer.
+    ///
+    /// # Errors
+    /// What `admit` refuses with.
+    pub async fn verify_if<T: Default, E>(
+        &self,
+        account: &str,
+        phc: Option<&str>,
+        password: &Secret,
+        admit: impl FnOnce() -> Result<T, E>,
+    ) -> Result<(bool, T), E> {
         if password.expose().len() > limits::PASSWORD_MAX_BYTES {
-            return false;
+            return Ok((false, T::default()));
         }
         let fingerprint = phc.map(|phc| fingerprint(&self.0.key, account, phc, password));
         let known = |verified: &Mutex<Verified>| fingerprint.is_some_and(|print| lock(verified).holds(&print));
         if known(&self.0.verified) {
-            return true;
+            return Ok((true, T::default()));
         }
         let turn = self.turn().await;
         // Whoever had the turn before may have asked the same: a client opens several connections at once.
         if known(&self.0.verified) {
-            return true;
+            return Ok((true, T::default()));
         }
+        let admitted = admit()?;
         let (stored, secret, inner) = (phc.unwrap_or(&self.0.decoy).to_owned(), password.clone(), Arc::clone(&self.0));
-        self.compute_in(turn, move || {
+        let right = self.compute_in(turn, move || {
             // Always computed; and without an account nobody gets in, whatever it says.
             let right = verify(&stored, &secret);
             let Some(print) = fingerprint.filter(|_| right) else { return false };
             // Before the turn is given on, so that whoever gets it finds this.
             lock(&inner.verified).keep(print);
             true
-        })
-        .await
+        });
+        Ok((right.await, admitted))
+    }
+
+    /// Whether this password is remembered as right: nothing is computed for it.
+    pub fn is_known(&self, account: &str, phc: Option<&str>, password: &Secret) -> bool {
+        phc.is_some_and(|phc| lock(&self.0.verified).holds(&fingerprint(&self.0.key, account, phc, password)))
     }
 
     /// How many hashes were computed, for the metrics.

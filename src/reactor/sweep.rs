@@ -13,6 +13,7 @@ use crate::limits;
 use crate::oci::{RepoName, Tag};
 use crate::policy::{Intent, Outcome, Trigger};
 use crate::registry::Caller;
+use crate::registry::access_token::write_uses;
 use crate::registry::copy::Promotion;
 use crate::registry::count::write_pulls;
 use crate::store::record::TagValue;
@@ -58,6 +59,10 @@ async fn write(store: &Store) {
     match write_pulls(store).await {
         Ok(()) | Err(StoreError::Stopped) => {}
         Err(error) => tracing::error!(error = %error_chain(&error), "pulls could not be written down; they are kept"),
+    }
+    match write_uses(store).await {
+        Ok(()) | Err(StoreError::Stopped) => {}
+        Err(error) => tracing::error!(error = %error_chain(&error), "uses of tokens could not be written down"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Accounts that go, and namespaces that go with all that is in them.
 //!
-//! With an account go its memberships, its teams and their grants. Its
+//! With an account go its tokens, its robots, the certificates that stood for
+//! it, its memberships, its teams and their grants. Its
 //! repositories and images stay: whoever gets the name next owns them, and only
 //! a call for just that removes them. Policies that it saved stay too, and say
 //! that their owner is gone.
@@ -16,7 +17,7 @@ use crate::limits;
 use crate::oci::RepoName;
 use crate::store::account::SYSTEM_ORGANIZATION;
 use crate::store::record::Account;
-use crate::store::{Change, Lane, Operation, Read, StoreError, Table, account, audit, organization, repo};
+use crate::store::{Change, Lane, Operation, Read, StoreError, Table, account, audit, certified, organization, repo};
 
 use super::error::settled;
 use super::{Caller, Registry, RegistryError};
@@ -72,6 +73,7 @@ impl Operation for DeleteAccount {
     fn apply(&self, found: Self::Plan, tables: &mut Change<'_>) -> Result<Self::Done, StoreError> {
         let Some((name, record)) = found else { return Ok(None) };
         account::remove(tables, &name, &record)?;
+        certified::remove_of(tables, &record.id)?;
         // Nothing leads to the rest any more; what one slice cannot take is
         // removed behind the answer.
         if !purge_all(tables, |tables| organization::purge(tables, &record.id))? {

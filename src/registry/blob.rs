@@ -1,6 +1,6 @@
 //! Blobs: read, link, mount, delete.
 
-use crate::access::Level;
+use crate::access::{self, Level};
 use crate::audit::{Act, Action, Audit, ObjectKind};
 use crate::oci::{Digest, RepoName};
 use crate::store::file::{BlobFile, BlobReader, FileError, Sealed};
@@ -122,7 +122,7 @@ impl Operation for DeleteBlob {
     const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Repository, RegistryError>, StoreError> {
-        let repository = match self.caller.require(tables, &self.repository, Level::ReadWrite)? {
+        let repository = match self.caller.require(tables, &self.repository, access::Action::Delete)? {
             Ok(repository) => repository,
             Err(refusal) => return Ok(Err(refusal)),
         };

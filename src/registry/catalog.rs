@@ -36,8 +36,11 @@ impl Registry {
             ControlFlow::Continue(())
         };
         let last = page.last.as_deref();
-        if caller.is_admin(&read)? {
-            repo::walk(&read, namespace, last, |name, record| Ok(take(name, record)))?;
+        if caller.is_admin_somewhere(&read)? {
+            repo::walk(&read, namespace, last, |name, record| {
+                let is_seen = caller.level(&read, name.namespace(), Some(&record))?.is_some();
+                Ok(if is_seen { take(name, record) } else { ControlFlow::Continue(()) })
+            })?;
             return Ok((found, more));
         }
         // What the caller may see is looked up, not what is there: a page costs
@@ -115,8 +118,15 @@ fn seen(
 fn namespaces(read: &Snapshot, caller: &Caller, asked: Option<&str>) -> Result<Vec<(String, Seen)>, StoreError> {
     // A slash sorts behind some of what a name may have in it.
     let mut found = BTreeMap::new();
-    let Caller::Account { id, .. } = caller else { return Ok(Vec::new()) };
     let is_asked = |name: &str| asked.is_none_or(|asked| asked == name);
+    let id = match caller {
+        Caller::Account { id, .. } => id,
+        Caller::Robot { namespace, .. } => {
+            let own = account::name_of(read, namespace)?.filter(|own| is_asked(own));
+            return Ok(own.map(|own| (own, Seen::Whole)).into_iter().collect());
+        }
+        Caller::System | Caller::Anonymous => return Ok(Vec::new()),
+    };
     if let Some(own) = account::name_of(read, id)?.filter(|own| is_asked(own)) {
         found.insert(format!("{own}/"), (own, Seen::Whole));
     }

@@ -3,7 +3,7 @@
 //! Each variant is a case that a client can act on; which status and code it
 //! becomes is decided above, in one place for each API.
 
-use crate::access::Level;
+use crate::access::{Action, Level};
 use crate::limits;
 use crate::oci::manifest::ManifestError;
 use crate::oci::{Digest, Reference, RepoName, Tag};
@@ -32,6 +32,72 @@ pub enum RegistryError {
         repository: RepoName,
         /// What was needed.
         needed: Level,
+    },
+    /// The caller's credential does not name it.
+    #[error("the scopes of what you signed in with do not have `{}` on {repository}", action.as_str())]
+    OutOfScope {
+        /// The repository's name.
+        repository: RepoName,
+        /// What was asked for.
+        action: Action,
+    },
+    /// The call needs all of an account's rights.
+    #[error("tokens and robots with scopes or an end make no credentials; sign in with the password")]
+    Restricted,
+    /// No such access token, or somebody else's.
+    #[error("there is no such access token")]
+    TokenUnknown,
+    /// No such robot.
+    #[error("there is no robot {name}")]
+    RobotUnknown {
+        /// Its name.
+        name: String,
+    },
+    /// The robot is there already.
+    #[error("the robot {name} exists already")]
+    RobotExists {
+        /// Its name.
+        name: String,
+    },
+    /// The name cannot be a robot's.
+    #[error(
+        "{name:?} cannot be a robot's name: it has up to {most} lower-case letters and digits, with `.`, `_` or `-` \
+         between them",
+        most = limits::ROBOT_NAME_BYTES
+    )]
+    RobotName {
+        /// What was asked for.
+        name: String,
+    },
+    /// A robot has scopes, and they stay in its namespace.
+    #[error("a robot of {namespace} has at least one scope, and each begins with `{namespace}/`")]
+    RobotScopes {
+        /// The namespace.
+        namespace: String,
+    },
+    /// Too many of something that credentials are made of.
+    #[error("there are {count} of them already, as many as are allowed; remove some")]
+    TooManyCredentials {
+        /// The limit that was met.
+        count: usize,
+    },
+    /// A label or description that is longer than allowed.
+    #[error("a label or a description has at most {most} bytes", most = limits::TOKEN_LABEL_BYTES)]
+    LabelTooLong,
+    /// A text that no certificate's name is.
+    #[error(
+        "{name:?} is no name of a certificate: write `fingerprint:` and the SHA-256 in hexadecimal digits, or `uri:`, \
+         `email:`, `dns:` or `cn:` and the name"
+    )]
+    CertificateName {
+        /// What was asked for.
+        name: String,
+    },
+    /// No such mapping.
+    #[error("no account is mapped to {name}")]
+    CertificateUnknown {
+        /// The name in certificates.
+        name: String,
     },
     /// The call is for system admins.
     #[error("only a system admin may {action}")]

@@ -280,7 +280,7 @@ impl Registry {
             return Err(RegistryError::NotFor { who: "a system admin, an admin of the repository or the user" });
         }
         let (name, account) = found?;
-        let asked = Caller::Account { id: account.id, name: name.clone() };
+        let asked = Caller::account_of(account.id, name.clone());
         match asked.level(&read, repository.namespace(), Some(&record))? {
             Some(level) => {
                 Ok((name, account, RepositoryAccess { name: repository.clone(), repository: record, level }))
@@ -292,7 +292,7 @@ impl Registry {
     fn is_mine(&self, read: &impl Read, caller: &Caller, team: &Id) -> Result<bool, RegistryError> {
         match caller {
             Caller::Account { id, .. } => Ok(team::member(read, team, id)?.is_some()),
-            Caller::System | Caller::Anonymous => Ok(false),
+            Caller::System | Caller::Robot { .. } | Caller::Anonymous => Ok(false),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use crate::access::Level;
+use crate::access::{self, Level};
 use crate::audit::{Act, Action, Audit, ObjectKind};
 use crate::chance::Id;
 use crate::event::{Actor, Cause, Kind};
@@ -236,7 +236,7 @@ impl Operation for DeleteManifest {
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, RegistryError>, StoreError> {
         let reference = Reference::Digest(self.digest);
-        let repository = match self.caller.require(tables, &self.repository, Level::ReadWrite)? {
+        let repository = match self.caller.require(tables, &self.repository, access::Action::Delete)? {
             Ok(repository) => repository,
             Err(refusal) => return Ok(Err(or_unmet(refusal, &self.condition, &reference))),
         };

@@ -7,6 +7,8 @@
 //! for the store's writer: their `check` refuses with a [`RegistryError`],
 //! their `apply` keeps links, tags and events in step in one commit.
 
+/// Access tokens, and who shows one.
+pub mod access_token;
 /// Users and organizations.
 pub mod account;
 /// Accounts and namespaces that go.
@@ -19,6 +21,8 @@ pub mod blob;
 pub mod caller;
 /// The list of repositories.
 pub mod catalog;
+/// Which account a client certificate stands for.
+pub mod certified;
 /// What clients have been told is here.
 mod claims;
 /// Removing what nothing needs.
@@ -53,6 +57,8 @@ pub mod referrer;
 pub mod repository;
 /// Bytes on their way in.
 mod reserve;
+/// Robots: made, changed, removed.
+pub mod robot;
 /// What an operator sets.
 pub mod settings;
 /// The first system admin.

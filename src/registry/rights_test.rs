@@ -322,7 +322,7 @@ fn compare(registry: &Registry, model: &Model) {
         let found = account::get(&read, user).expect("reads");
         assert_eq!(found.is_some(), model.users.contains_key(user), "{user}");
         let Some(found) = found else { continue };
-        let caller = Caller::Account { id: found.id, name: user.to_owned() };
+        let caller = Caller::account_of(found.id, user.to_owned());
         let mut sees = Vec::new();
         for name in model.repositories.keys() {
             let record = repo::get(&read, name).expect("reads").expect("it is there");

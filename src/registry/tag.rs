@@ -5,7 +5,7 @@
 
 use std::ops::ControlFlow;
 
-use crate::access::Level;
+use crate::access::{self, Level};
 use crate::audit::{Act, Action, Audit, ObjectKind};
 use crate::chance::Id;
 use crate::event::{Actor, Cause, Kind};
@@ -156,7 +156,7 @@ impl Operation for DeleteTag {
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, RegistryError>, StoreError> {
         let reference = Reference::Tag(self.tag.clone());
-        let repository = match self.caller.require(tables, &self.repository, Level::ReadWrite)? {
+        let repository = match self.caller.require(tables, &self.repository, access::Action::Delete)? {
             Ok(repository) => repository,
             Err(refusal) => return Ok(Err(or_unmet(refusal, &self.condition, &reference))),
         };

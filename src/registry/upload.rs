@@ -216,7 +216,7 @@ pub(super) fn own_session(repository: &RepoName, digest: &Digest, created: Times
 fn owner(caller: &Caller) -> String {
     match caller {
         Caller::System => "system".to_owned(),
-        Caller::Account { id, .. } => id.to_string(),
+        Caller::Account { id, .. } | Caller::Robot { id, .. } => id.to_string(),
         Caller::Anonymous => caller.label().to_owned(),
     }
 }

@@ -62,6 +62,13 @@ impl Key {
         self
     }
 
+    /// Adds a SHA-256, 32 bytes.
+    #[must_use]
+    pub fn hash(mut self, hash: &[u8; 32]) -> Self {
+        self.0.extend_from_slice(hash);
+        self
+    }
+
     /// Adds text that ends the key.
     #[must_use]
     pub fn text(mut self, text: &str) -> Self {
@@ -186,6 +193,13 @@ impl<'k> Parts<'k> {
         let (front, rest) = self.0.split_first_chunk::<16>()?;
         self.0 = rest;
         Some(Id::from_bytes(*front))
+    }
+
+    /// The next SHA-256.
+    pub fn hash(&mut self) -> Option<[u8; 32]> {
+        let (front, rest) = self.0.split_first_chunk::<32>()?;
+        self.0 = rest;
+        Some(*front)
     }
 
     /// The next text that a zero byte ends.

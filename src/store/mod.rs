@@ -59,6 +59,8 @@ pub mod account;
 pub mod audit;
 /// Blobs and where they are readable.
 pub mod blob;
+/// Names in client certificates.
+pub mod certified;
 /// The event log.
 pub mod event;
 /// What teams may do.
@@ -77,6 +79,8 @@ pub mod queue;
 pub mod referrer;
 /// Repositories.
 pub mod repo;
+/// Robots.
+pub mod robot;
 /// What a pass over everything has to look at.
 pub mod scrub;
 /// What an operator sets.
@@ -85,6 +89,8 @@ pub mod settings;
 pub mod tag;
 /// Teams of organizations.
 pub mod team;
+/// Access tokens.
+pub mod token;
 /// Transfers.
 pub mod transfer;
 /// How much is held, and how much may be.
@@ -125,6 +131,7 @@ struct Inner {
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     files: Files,
     pulls: repo::Pulls,
+    token_uses: token::Uses,
     leases: backup::Leases,
     instance: Id,
     /// What stands beside the blobs.
@@ -201,6 +208,7 @@ impl Store {
             thread: Mutex::new(Some(thread)),
             files,
             pulls: repo::Pulls::default(),
+            token_uses: token::Uses::default(),
             leases: backup::Leases::default(),
             instance: opened.instance,
             marker: Mutex::new(opened.marker),
@@ -231,6 +239,11 @@ impl Store {
         Self(Arc::clone(&self.0), origin)
     }
 
+    /// On whose behalf is written through this.
+    pub fn origin(&self) -> &Arc<Origin> {
+        &self.1
+    }
+
     /// The writer, for those who watch its commits.
     pub fn writer(&self) -> &Writer {
         &self.0.writer
@@ -244,6 +257,11 @@ impl Store {
     /// Pulls that are not written down yet.
     pub fn pulls(&self) -> &repo::Pulls {
         &self.0.pulls
+    }
+
+    /// Uses of access tokens that are not written down yet.
+    pub fn token_uses(&self) -> &token::Uses {
+        &self.0.token_uses
     }
 
     /// What backups hold on to.

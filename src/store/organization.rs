@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 
 use super::record::{Member, OrganizationSize};
-use super::{Change, Key, Order, Parts, Read, Span, StoreError, Stored as _, Table, team};
+use super::{Change, Key, Order, Parts, Read, Span, StoreError, Stored as _, Table, robot, team, token};
 use crate::chance::Id;
 use crate::limits;
 
@@ -76,10 +76,15 @@ pub fn walk_of_user(
     })
 }
 
-/// Removes a slice of what an account that is gone has left: its memberships,
-/// and where it was an organization its members and teams. How many rows were
-/// found; none when all is gone.
+/// Removes a slice of what an account that is gone has left: its credentials and
+/// robots, its memberships, and where it was an organization its members and
+/// teams. How many rows were found; none when all is gone.
 pub fn purge(change: &mut Change<'_>, account: &Id) -> Result<usize, StoreError> {
+    let credentials = token::purge(change, account)?;
+    let credentials = if credentials == 0 { robot::purge(change, account)? } else { credentials };
+    if credentials > 0 {
+        return Ok(credentials);
+    }
     let of_account = Key::new().id(account).prefix();
     let most = limits::BACKGROUND_ROWS;
     let as_user = change.keys(Table::Memberships, &of_account, most)?;

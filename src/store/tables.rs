@@ -61,6 +61,11 @@
 //! | `settings` | `registry` | `Settings` | settings call | what an operator sets while the daemon runs |
 //! | `audit` | class, number | `Entry` | whatever somebody will ask about | who did what, from where and why |
 //! | `crons` | policy id | `Cron` | schedule | last slot that ran |
+//! | `tokens` | SHA-256 of its text | `Token` | token calls, sign-in | access tokens |
+//! | `held_tokens` | account or robot id, SHA-256 | empty | same | whose they are |
+//! | `robots` | account id of the namespace, name | `Robot` | robot calls | names for programs |
+//! | `robot_ids` | robot id | account id of the namespace, name | same | ids back to names |
+//! | `certified` | name in a certificate | `Certified` | certificate calls | which account it stands for |
 
 /// One table. The number is its place in the row of open tables, not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,12 +124,17 @@ pub enum Table {
     RepositoryGrants,
     TeamGrants,
     Settings,
+    Tokens,
+    HeldTokens,
+    Robots,
+    RobotIds,
+    Certified,
     Audit,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 54] = [
+    pub const ALL: [Self; 59] = [
         Self::Meta,
         Self::Accounts,
         Self::AccountIds,
@@ -178,6 +188,11 @@ impl Table {
         Self::RepositoryGrants,
         Self::TeamGrants,
         Self::Settings,
+        Self::Tokens,
+        Self::HeldTokens,
+        Self::Robots,
+        Self::RobotIds,
+        Self::Certified,
         Self::Audit,
     ];
 
@@ -237,6 +252,11 @@ impl Table {
             Self::RepositoryGrants => "repository_grants",
             Self::TeamGrants => "team_grants",
             Self::Settings => "settings",
+            Self::Tokens => "tokens",
+            Self::HeldTokens => "held_tokens",
+            Self::Robots => "robots",
+            Self::RobotIds => "robot_ids",
+            Self::Certified => "certified",
             Self::Audit => "audit",
         }
     }
@@ -292,6 +312,9 @@ mod tests {
             Table::Teams => Some(("Team", r::Team::VERSION)),
             Table::NamespaceGrants | Table::RepositoryGrants => Some(("Grant", r::Grant::VERSION)),
             Table::Settings => Some(("Settings", r::Settings::VERSION)),
+            Table::Tokens => Some(("Token", r::Token::VERSION)),
+            Table::Robots => Some(("Robot", r::Robot::VERSION)),
+            Table::Certified => Some(("Certified", r::Certified::VERSION)),
             Table::Audit => Some(("Entry", crate::audit::Entry::VERSION)),
             _ => None,
         };

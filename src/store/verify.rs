@@ -7,6 +7,8 @@
 
 /// Who did what.
 mod audit;
+/// Tokens, robots, certificates.
+mod credential;
 /// Members, teams and grants.
 mod organization;
 
@@ -189,6 +191,7 @@ pub fn verify(read: &Snapshot, files: &Files, depth: Depth, live: &HashSet<Uploa
         Check::blobs,
         Check::accounts,
         Check::organizations,
+        Check::credentials,
         Check::policies,
         Check::work,
         Check::log,

@@ -23,7 +23,7 @@ use tidegate::store::{
 use crate::make::{BEGUN, JOB, LAYER, OLD_JOB, PASSWORD, first, name};
 
 /// Tables that came after the first golden database was written.
-const LATER: [Table; 16] = [
+const LATER: [Table; 21] = [
     Table::Audit,
     Table::Quarantine,
     Table::Scrub,
@@ -40,6 +40,11 @@ const LATER: [Table; 16] = [
     Table::RepositoryGrants,
     Table::TeamGrants,
     Table::Settings,
+    Table::Tokens,
+    Table::HeldTokens,
+    Table::Robots,
+    Table::RobotIds,
+    Table::Certified,
 ];
 
 /// Of the first format.

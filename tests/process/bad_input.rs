@@ -114,19 +114,25 @@ async fn strangers_are_served_nothing() {
     daemon.cli(&["repository", "create", "dev/website"]).good();
     push(&daemon);
     let nobody = daemon.stranger();
-    for client in [nobody.clone(), nobody.signed_in("admin", "not the password"), nobody.signed_in("carol", PASSWORD)] {
+    let wrong = [nobody.signed_in("admin", "not the password"), nobody.signed_in("carol", PASSWORD)];
+    for (client, most) in [(&nobody, usize::MAX), (&wrong[0], 4), (&wrong[1], 4)] {
+        // Whoever was wrong too often is not told any more.
         for (path, code) in [
             ("/v2/", "UNAUTHORIZED"),
-            ("/v2/_catalog", "UNAUTHORIZED"),
             ("/v2/dev/website/manifests/1.0", "UNAUTHORIZED"),
-            ("/v2/Bad//Name/tags/list", "UNAUTHORIZED"),
-            ("/v2/dev/nowhere/tags/list", "UNAUTHORIZED"),
             ("/api/v0/repositories/dev/website", "NOT_AUTHENTICATED"),
             ("/enzi/v0/accounts", "NOT_AUTHENTICATED"),
-        ] {
+            ("/v2/_catalog", "UNAUTHORIZED"),
+            ("/v2/Bad//Name/tags/list", "UNAUTHORIZED"),
+            ("/v2/dev/nowhere/tags/list", "UNAUTHORIZED"),
+        ]
+        .into_iter()
+        .take(most)
+        {
             let answer = client.get(path).is(401);
             assert_eq!(answer.json()["errors"][0]["code"], code, "{path}");
-            assert!(answer.header("www-authenticate").is_some_and(|way| way.starts_with("Basic ")), "{path}");
+            let way = if path.starts_with("/v2/") { "Bearer realm=\"https://" } else { "Basic " };
+            assert!(answer.header("www-authenticate").is_some_and(|said| said.starts_with(way)), "{path}");
         }
     }
     for open in ["/_ping", "/health"] {

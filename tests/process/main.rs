@@ -22,6 +22,7 @@ mod pipeline;
 mod readme;
 mod scrub;
 mod set_up;
+mod sign_in;
 mod start_up;
 mod support;
 mod transport;

@@ -81,11 +81,11 @@ impl Stage<'_> {
     fn refuses_who_may_not(&self) {
         let host = self.daemon.address();
         let wrong = self.engine.login(host, ADMIN, "not the password").refused();
-        assert!(wrong.contains("401 Unauthorized"), "{wrong}");
+        assert!(wrong.contains("unauthorized: the name or the password is wrong"), "{wrong}");
         self.engine.login(host, ADMIN, PASSWORD).good();
         self.engine.run(&["logout", host]).good();
         let wrong = self.engine.login(host, ADMIN, "not the password either").refused();
-        assert!(wrong.contains("401 Unauthorized"), "{wrong}");
+        assert!(wrong.contains("unauthorized: the name or the password is wrong"), "{wrong}");
         self.engine.login(host, ADMIN, PASSWORD).good();
         let there = SecondRegistry::address();
         self.engine.login(&there, SecondRegistry::USER, SecondRegistry::PASSWORD).good();

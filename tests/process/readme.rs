@@ -22,8 +22,8 @@ fn blocks(text: &str, from: &str, to: &str) -> Vec<String> {
 async fn the_five_minutes_go_as_they_are_written() {
     let _turn = turn().await;
     let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let [serve, tour, mirrors] =
-        blocks(&readme, "## Five minutes", "## As a service").try_into().expect("three blocks");
+    let [serve, tour, mirrors, rights] =
+        blocks(&readme, "## Five minutes", "## As a service").try_into().expect("four blocks");
     let folder = tempfile::tempdir().unwrap();
     let namespace = Namespace::new();
     let second = SecondRegistry::start(folder.path(), &namespace).await;
@@ -68,6 +68,8 @@ async fn the_five_minutes_go_as_they_are_written() {
         .replace("--username robot", &format!("--username {}", SecondRegistry::USER)));
     assert!(told.contains("poll_mirror") && told.contains("clean"), "{told}");
     assert!(sh("tidegate why edge/base:12").contains("pulled from "));
+    let told = sh(&rights);
+    assert!(told.contains("jane has read-write access to dev/website") && told.contains("10.0 GiB"), "{told}");
     engine.stop().await;
     assert!(work.join("tidegate-data/tidegate.redb").exists(), "the data lies in the current folder");
     assert_eq!(daemon.stop(Signal::TERM, PATIENCE).await, 0, "{}", daemon.said());

@@ -147,7 +147,7 @@ pub(super) async fn file(call: Call<'_>, id: GivenId, digest: Digest, upload: Up
 pub(super) async fn keys(call: Call<'_>, id: GivenId) -> Result<Answer, ApiError> {
     match call.caller {
         Caller::System => {}
-        Caller::Account { .. } | Caller::Anonymous => return Err(ApiError::KeysLocal),
+        Caller::Account { .. } | Caller::Robot { .. } | Caller::Anonymous => return Err(ApiError::KeysLocal),
     }
     under_way(call.registry().store(), id)?;
     let act = Act::new(Action::BackupKeys, ObjectKind::Backup, "keys");

@@ -13,8 +13,8 @@ use super::call::Call;
 use super::error::ApiError;
 use super::route::ApiRoute;
 use super::{
-    access, audit, backup, decisions, enzi, history, job, mirror, mirror_once, namespace, policy, promotion, quota,
-    repository, scrub, settings, system, tag,
+    access, audit, backup, certified, decisions, enzi, history, job, mirror, mirror_once, namespace, policy, promotion,
+    quota, repository, robot, scrub, settings, system, tag, token,
 };
 
 /// Answers a request below `/api/v0` or `/enzi/v0`; `path` is the whole path.
@@ -84,6 +84,22 @@ pub(super) async fn answer(call: Call<'_>, route: ApiRoute) -> Result<Answer, Ap
         ApiRoute::Audit => audit::list(call).await,
         ApiRoute::Settings => settings::get(call),
         ApiRoute::UpdateSettings => settings::update(call).await,
+        ApiRoute::ListTokens => token::list(call).await,
+        ApiRoute::CreateToken => token::create(call).await,
+        ApiRoute::CleanUpTokens => token::clean_up(call).await,
+        ApiRoute::GetToken(hash) => token::get(call, &hash),
+        ApiRoute::UpdateToken(hash) => token::update(call, &hash).await,
+        ApiRoute::DeleteToken(hash) => token::delete(call, &hash).await,
+        ApiRoute::ListRobots(namespace) => robot::list(call, &namespace),
+        ApiRoute::CreateRobot(namespace) => robot::create(call, &namespace).await,
+        ApiRoute::GetRobot(namespace, name) => robot::get(call, &namespace, &name),
+        ApiRoute::UpdateRobot(namespace, name) => robot::update(call, &namespace, &name).await,
+        ApiRoute::DeleteRobot(namespace, name) => robot::delete(call, &namespace, &name).await,
+        ApiRoute::ListRobotTokens(namespace, name) => robot::tokens(call, &namespace, &name).await,
+        ApiRoute::CreateRobotToken(namespace, name) => robot::create_token(call, &namespace, &name).await,
+        ApiRoute::ListCertificates => certified::list(call),
+        ApiRoute::MapCertificate => certified::map(call).await,
+        ApiRoute::UnmapCertificate => certified::unmap(call).await,
         ApiRoute::Features => Ok(system::features()),
         ApiRoute::Version => Ok(system::version()),
         ApiRoute::Verify => system::verify(call).await,

@@ -127,6 +127,9 @@ pub(super) enum ApiError {
     /// Others changed the policy each time that this change was merged into it.
     #[error("the policy is being changed by others all the time; try again")]
     Overtaken,
+    /// No such user.
+    #[error("there is no user {0}")]
+    NoSuchUser(String),
     /// No such job.
     #[error("there is no such job")]
     NoSuchJob,
@@ -155,9 +158,12 @@ impl ApiError {
     pub(super) fn verdict(&self) -> (StatusCode, &'static str) {
         match self {
             Self::SignIn(error) => match error {
-                SignInError::Missing | SignInError::Malformed | SignInError::Repeated | SignInError::Wrong => {
-                    (StatusCode::UNAUTHORIZED, "NOT_AUTHENTICATED")
-                }
+                SignInError::Missing
+                | SignInError::Malformed
+                | SignInError::Repeated
+                | SignInError::Wrong
+                | SignInError::Token => (StatusCode::UNAUTHORIZED, "NOT_AUTHENTICATED"),
+                SignInError::TooMany { .. } => (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS"),
                 SignInError::Store(_) => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR"),
             },
             Self::Route(error) => match error {
@@ -202,6 +208,7 @@ impl ApiError {
                 Kind::PullMirror => (StatusCode::NOT_FOUND, "NO_SUCH_POLL_MIRRORING_POLICY"),
             },
             Self::Overtaken => (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS"),
+            Self::NoSuchUser(_) => (StatusCode::NOT_FOUND, "NO_SUCH_USER"),
             Self::NoSuchJob => (StatusCode::NOT_FOUND, "NO_SUCH_JOB"),
             Self::Backup(BackupOver::Ended) => (StatusCode::NOT_FOUND, "NO_SUCH_BACKUP"),
             Self::Backup(BackupOver::TooMany) => (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS"),
@@ -267,7 +274,9 @@ fn of_registry(error: &RegistryError) -> (StatusCode, &'static str) {
         RegistryError::Denied { .. }
         | RegistryError::AdminOnly { .. }
         | RegistryError::NotFor { .. }
-        | RegistryError::SystemAccount { .. } => (StatusCode::FORBIDDEN, "NOT_AUTHORIZED"),
+        | RegistryError::SystemAccount { .. }
+        | RegistryError::OutOfScope { .. }
+        | RegistryError::Restricted => (StatusCode::FORBIDDEN, "NOT_AUTHORIZED"),
         RegistryError::NamespaceUnknown { .. }
         | RegistryError::AccountUnknown { .. }
         | RegistryError::OrganizationUnknown { .. }
@@ -280,8 +289,16 @@ fn of_registry(error: &RegistryError) -> (StatusCode, &'static str) {
         RegistryError::TeamExists { .. } => (StatusCode::BAD_REQUEST, "TEAM_EXISTS"),
         RegistryError::TeamName { .. } => (StatusCode::BAD_REQUEST, "INVALID_TEAM_NAME"),
         RegistryError::TooManyTeams { .. } => (StatusCode::BAD_REQUEST, "TOO_MANY_TEAMS"),
-        RegistryError::TextTooLong => (StatusCode::BAD_REQUEST, "INVALID_PARAMETERS"),
+        RegistryError::TextTooLong | RegistryError::LabelTooLong => (StatusCode::BAD_REQUEST, "INVALID_PARAMETERS"),
         RegistryError::Overtaken { .. } => (StatusCode::CONFLICT, "CONFLICT"),
+        RegistryError::TokenUnknown => (StatusCode::NOT_FOUND, "NO_SUCH_API_TOKEN"),
+        RegistryError::RobotUnknown { .. } => (StatusCode::NOT_FOUND, "NO_SUCH_ROBOT"),
+        RegistryError::RobotExists { .. } => (StatusCode::BAD_REQUEST, "ROBOT_EXISTS"),
+        RegistryError::RobotName { .. } => (StatusCode::BAD_REQUEST, "INVALID_ROBOT_NAME"),
+        RegistryError::RobotScopes { .. } => (StatusCode::BAD_REQUEST, "INVALID_SCOPE"),
+        RegistryError::TooManyCredentials { .. } => (StatusCode::BAD_REQUEST, "TOO_MANY_CREDENTIALS"),
+        RegistryError::CertificateName { .. } => (StatusCode::BAD_REQUEST, "INVALID_CERTIFICATE_NAME"),
+        RegistryError::CertificateUnknown { .. } => (StatusCode::NOT_FOUND, "NO_SUCH_CERTIFICATE"),
         RegistryError::RepositoryExists { .. } => (StatusCode::BAD_REQUEST, "REPOSITORY_EXISTS"),
         RegistryError::AccountExists { .. } => (StatusCode::BAD_REQUEST, "ACCOUNT_EXISTS"),
         RegistryError::AccountName { .. } => (StatusCode::BAD_REQUEST, "INVALID_ACCOUNT_NAME"),

@@ -33,6 +33,8 @@ mod access;
 mod audit;
 /// Backups: rows, files and keys on their way out.
 mod backup;
+/// Which account a client certificate stands for.
+mod certified;
 /// Why a tag is where it is.
 mod decisions;
 /// The accounts API.
@@ -57,6 +59,8 @@ mod promotion;
 mod quota;
 /// Repositories.
 mod repository;
+/// Robots.
+mod robot;
 /// The pass over everything that is stored, and what is damaged.
 mod scrub;
 /// Settings.
@@ -67,6 +71,8 @@ mod setup;
 mod system;
 /// Tags and manifests.
 mod tag;
+/// Access tokens.
+mod token;
 
 /// One request from its path to its answer.
 mod dispatch;

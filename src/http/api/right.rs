@@ -5,7 +5,7 @@
 //! address dialled. The operation that changes something decides again, in the
 //! transaction that it changes.
 
-use crate::access::Level;
+use crate::access::{Action, Level};
 use crate::http::State;
 use crate::oci::RepoName;
 use crate::policy::Kind;
@@ -20,6 +20,9 @@ use super::route::ApiRoute;
 pub(super) enum Right<'a> {
     /// A name.
     SignedIn,
+    /// That it is about the caller's own, or a system admin; and that the caller
+    /// is not restricted.
+    Own,
     /// The whole system, to do this.
     SystemAdmin(&'static str),
     /// To be this account, or an owner of this organization.
@@ -34,6 +37,8 @@ pub(super) enum Right<'a> {
     Namespace(&'a str),
     /// This level on a repository.
     Repository(&'a RepoName, Level),
+    /// To remove what a repository holds.
+    Delete(&'a RepoName),
     /// The call looks at more than one place and decides itself, by this rule.
     Decided(&'static str),
 }
@@ -56,6 +61,22 @@ impl ApiRoute {
             Self::TeamRepositories(organization, _) => Right::Organization(organization, Role::Member),
             Self::UserAccess(_, repository) => Right::Repository(repository, Level::ReadOnly),
             Self::CheckRemote => Right::SignedIn,
+            Self::ListTokens
+            | Self::CreateToken
+            | Self::CleanUpTokens
+            | Self::GetToken(_)
+            | Self::UpdateToken(_)
+            | Self::DeleteToken(_) => Right::Own,
+            Self::ListRobots(namespace)
+            | Self::CreateRobot(namespace)
+            | Self::GetRobot(namespace, _)
+            | Self::UpdateRobot(namespace, _)
+            | Self::DeleteRobot(namespace, _)
+            | Self::ListRobotTokens(namespace, _)
+            | Self::CreateRobotToken(namespace, _) => Right::Namespace(namespace),
+            Self::ListCertificates | Self::MapCertificate | Self::UnmapCertificate => {
+                Right::SystemAdmin("map client certificates to accounts")
+            }
             // Lists hold what the caller may see.
             Self::ListRepositories(_) => Right::SignedIn,
             Self::Verify => Right::SystemAdmin("verify the store"),
@@ -82,9 +103,8 @@ impl ApiRoute {
             | Self::ListPolicies(_, repository)
             | Self::GetPolicy(Kind::PushMirror | Kind::PullMirror, repository, _)
             | Self::ListMirrors(repository) => Right::Repository(repository, Level::ReadOnly),
-            Self::RestoreTag(repository, _) | Self::DeleteTag(repository, _) | Self::DeleteManifest(repository, _) => {
-                Right::Repository(repository, Level::ReadWrite)
-            }
+            Self::RestoreTag(repository, _) => Right::Repository(repository, Level::ReadWrite),
+            Self::DeleteTag(repository, _) | Self::DeleteManifest(repository, _) => Right::Delete(repository),
             Self::UpdateRepository(repository)
             | Self::CreatePolicy(_, repository)
             | Self::UpdatePolicy(_, repository, _)
@@ -128,6 +148,9 @@ impl Right<'_> {
         let registry = state.registry();
         match self {
             Self::SignedIn | Self::Decided(_) => Ok(()),
+            Self::Own if caller.is_restricted() => Err(RegistryError::Restricted.into()),
+            // Whose it is, is seen in the transaction.
+            Self::Own => Ok(()),
             Self::SystemAdmin(action) => Ok(registry.require_admin(caller, action)?),
             Self::Account(name_or_id) => Ok(registry.require_account(caller, name_or_id)?),
             Self::User(name_or_id) => Ok(registry.require_user(caller, name_or_id)?),
@@ -144,11 +167,14 @@ impl Right<'_> {
                     Err(ApiError::Namespace { namespace: namespace.to_owned() })
                 }
             }
-            Self::Repository(name, level) => {
-                let read = registry.store().snapshot().map_err(RegistryError::from)?;
-                caller.require(&read, name, level).map_err(RegistryError::from)??;
-                Ok(())
-            }
+            Self::Repository(name, level) => require_on(state, caller, name, level),
+            Self::Delete(name) => require_on(state, caller, name, Action::Delete),
         }
     }
+}
+
+fn require_on(state: &State, caller: &Caller, name: &RepoName, needed: impl Into<Action>) -> Result<(), ApiError> {
+    let read = state.registry().store().snapshot().map_err(RegistryError::from)?;
+    caller.require(&read, name, needed).map_err(RegistryError::from)??;
+    Ok(())
 }

@@ -57,6 +57,38 @@ pub(super) enum ApiRoute {
     Settings,
     /// `POST /api/v0/meta/settings`
     UpdateSettings,
+    /// `GET /api/v0/api_tokens`
+    ListTokens,
+    /// `POST /api/v0/api_tokens`
+    CreateToken,
+    /// `DELETE /api/v0/api_tokens`
+    CleanUpTokens,
+    /// `GET /api/v0/api_tokens/{hashedtoken}`
+    GetToken(String),
+    /// `PATCH /api/v0/api_tokens/{hashedtoken}`
+    UpdateToken(String),
+    /// `DELETE /api/v0/api_tokens/{hashedtoken}`
+    DeleteToken(String),
+    /// `GET /api/v0/robots/{namespace}`
+    ListRobots(String),
+    /// `POST /api/v0/robots/{namespace}`
+    CreateRobot(String),
+    /// `GET /api/v0/robots/{namespace}/{robot}`
+    GetRobot(String, String),
+    /// `PATCH /api/v0/robots/{namespace}/{robot}`
+    UpdateRobot(String, String),
+    /// `DELETE /api/v0/robots/{namespace}/{robot}`
+    DeleteRobot(String, String),
+    /// `GET /api/v0/robots/{namespace}/{robot}/tokens`
+    ListRobotTokens(String, String),
+    /// `POST /api/v0/robots/{namespace}/{robot}/tokens`
+    CreateRobotToken(String, String),
+    /// `GET /api/v0/clientCertificates`
+    ListCertificates,
+    /// `POST /api/v0/clientCertificates`
+    MapCertificate,
+    /// `DELETE /api/v0/clientCertificates`
+    UnmapCertificate,
     /// `GET /api/v0/meta/features`
     Features,
     /// `GET /api/v0/admin/version`
@@ -202,6 +234,17 @@ impl ApiRoute {
         let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
         match segments.as_slice() {
             ["enzi", "v0", rest @ ..] => EnziRoute::parse(method, rest).map(Self::Enzi),
+            ["id"] => pick(method, &[(Method::GET, &|| Ok(Self::Enzi(EnziRoute::WhoAmI)))]),
+            ["api", "v0", "api_tokens", rest @ ..] => tokens(method, rest),
+            ["api", "v0", "robots", namespace, rest @ ..] => robots(method, namespace, rest),
+            ["api", "v0", "clientCertificates"] => pick(
+                method,
+                &[
+                    (Method::GET, &|| Ok(Self::ListCertificates)),
+                    (Method::POST, &|| Ok(Self::MapCertificate)),
+                    (Method::DELETE, &|| Ok(Self::UnmapCertificate)),
+                ],
+            ),
             ["api", "v0", "repositories"] => pick(method, &[(Method::GET, &|| Ok(Self::ListRepositories(None)))]),
             ["api", "v0", "repositories", namespace] => pick(
                 method,
@@ -262,6 +305,22 @@ impl ApiRoute {
             Self::Audit => "api.audit",
             Self::Settings => "api.settings",
             Self::UpdateSettings => "api.settings.update",
+            Self::ListTokens => "api.token.list",
+            Self::CreateToken => "api.token.create",
+            Self::CleanUpTokens => "api.token.clean_up",
+            Self::GetToken(_) => "api.token.get",
+            Self::UpdateToken(_) => "api.token.update",
+            Self::DeleteToken(_) => "api.token.delete",
+            Self::ListRobots(_) => "api.robot.list",
+            Self::CreateRobot(_) => "api.robot.create",
+            Self::GetRobot(..) => "api.robot.get",
+            Self::UpdateRobot(..) => "api.robot.update",
+            Self::DeleteRobot(..) => "api.robot.delete",
+            Self::ListRobotTokens(..) => "api.robot.tokens",
+            Self::CreateRobotToken(..) => "api.robot.create_token",
+            Self::ListCertificates => "api.certificate.list",
+            Self::MapCertificate => "api.certificate.map",
+            Self::UnmapCertificate => "api.certificate.unmap",
             Self::Features => "api.features",
             Self::Version => "api.version",
             Self::Verify => "api.verify",
@@ -321,6 +380,16 @@ impl ApiRoute {
             | Self::DeleteNamespace(_)
             | Self::EmptyNamespace(_)
             | Self::UpdateSettings
+            | Self::CreateToken
+            | Self::CleanUpTokens
+            | Self::UpdateToken(_)
+            | Self::DeleteToken(_)
+            | Self::CreateRobot(_)
+            | Self::UpdateRobot(..)
+            | Self::DeleteRobot(..)
+            | Self::CreateRobotToken(..)
+            | Self::MapCertificate
+            | Self::UnmapCertificate
             | Self::UpdateRepository(_)
             | Self::DeleteRepository(_)
             | Self::SetQuota(_)
@@ -351,6 +420,12 @@ impl ApiRoute {
             | Self::UpdateUserSettings(_)
             | Self::Audit
             | Self::Settings
+            | Self::ListTokens
+            | Self::GetToken(_)
+            | Self::ListRobots(_)
+            | Self::GetRobot(..)
+            | Self::ListRobotTokens(..)
+            | Self::ListCertificates
             | Self::Version
             | Self::Verify
             | Self::ScrubStatus
@@ -425,6 +500,57 @@ fn namespace_access(method: &Method, namespace: &str, rest: &[&str]) -> Parsed {
 fn repo_name(namespace: &str, name: &str) -> Result<RepoName, RouteError> {
     let name = format!("{namespace}/{name}");
     name.parse::<RepoName>().map_err(|source| RouteError::Repository { name, source })
+}
+
+fn tokens(method: &Method, rest: &[&str]) -> Parsed {
+    match rest {
+        [] => pick(
+            method,
+            &[
+                (Method::GET, &|| Ok(ApiRoute::ListTokens)),
+                (Method::POST, &|| Ok(ApiRoute::CreateToken)),
+                (Method::DELETE, &|| Ok(ApiRoute::CleanUpTokens)),
+            ],
+        ),
+        [hash] => pick(
+            method,
+            &[
+                (Method::GET, &|| Ok(ApiRoute::GetToken((*hash).to_owned()))),
+                (Method::PATCH, &|| Ok(ApiRoute::UpdateToken((*hash).to_owned()))),
+                (Method::DELETE, &|| Ok(ApiRoute::DeleteToken((*hash).to_owned()))),
+            ],
+        ),
+        _ => Err(RouteError::Nothing),
+    }
+}
+
+fn robots(method: &Method, namespace: &str, rest: &[&str]) -> Parsed {
+    let namespace = || namespace.to_owned();
+    match rest {
+        [] => pick(
+            method,
+            &[
+                (Method::GET, &|| Ok(ApiRoute::ListRobots(namespace()))),
+                (Method::POST, &|| Ok(ApiRoute::CreateRobot(namespace()))),
+            ],
+        ),
+        [name] => pick(
+            method,
+            &[
+                (Method::GET, &|| Ok(ApiRoute::GetRobot(namespace(), (*name).to_owned()))),
+                (Method::PATCH, &|| Ok(ApiRoute::UpdateRobot(namespace(), (*name).to_owned()))),
+                (Method::DELETE, &|| Ok(ApiRoute::DeleteRobot(namespace(), (*name).to_owned()))),
+            ],
+        ),
+        [name, "tokens"] => pick(
+            method,
+            &[
+                (Method::GET, &|| Ok(ApiRoute::ListRobotTokens(namespace(), (*name).to_owned()))),
+                (Method::POST, &|| Ok(ApiRoute::CreateRobotToken(namespace(), (*name).to_owned()))),
+            ],
+        ),
+        _ => Err(RouteError::Nothing),
+    }
 }
 
 fn repository(method: &Method, namespace: &str, name: &str, rest: &[&str]) -> Parsed {

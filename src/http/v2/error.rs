@@ -94,9 +94,12 @@ impl Error {
         match self {
             Self::Call(error) => of_call(error),
             Self::SignIn(error) => match error {
-                SignInError::Missing | SignInError::Malformed | SignInError::Repeated | SignInError::Wrong => {
-                    (StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized)
-                }
+                SignInError::Missing
+                | SignInError::Malformed
+                | SignInError::Repeated
+                | SignInError::Wrong
+                | SignInError::Token => (StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized),
+                SignInError::TooMany { .. } => (StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests),
                 SignInError::Store(error) => of_store(error),
             },
             Self::Registry(error) => of_registry(error),
@@ -155,10 +158,16 @@ impl Error {
         let wait = |time: std::time::Duration| vec![(header::RETRY_AFTER, HeaderValue::from(time.as_secs()))];
         match self {
             Self::Call(CallError::Method { allow }) => vec![(header::ALLOW, HeaderValue::from_static(allow))],
+            // The front door, which knows how it was called, puts a better one in its place.
             Self::SignIn(
-                SignInError::Missing | SignInError::Malformed | SignInError::Repeated | SignInError::Wrong,
-            ) => {
-                vec![(header::WWW_AUTHENTICATE, CHALLENGE)]
+                SignInError::Missing
+                | SignInError::Malformed
+                | SignInError::Repeated
+                | SignInError::Wrong
+                | SignInError::Token,
+            ) => vec![(header::WWW_AUTHENTICATE, CHALLENGE)],
+            Self::SignIn(error @ SignInError::TooMany { .. }) => {
+                error.retry_after().map(|wait| (header::RETRY_AFTER, wait)).into_iter().collect()
             }
             Self::Registry(
                 RegistryError::UploadBusy { .. } | RegistryError::Exhausted | RegistryError::Store(StoreError::Stopped),
@@ -227,7 +236,19 @@ fn of_registry(error: &RegistryError) -> (StatusCode, ErrorCode) {
         RegistryError::Denied { .. }
         | RegistryError::AdminOnly { .. }
         | RegistryError::NotFor { .. }
-        | RegistryError::SystemAccount { .. } => (StatusCode::FORBIDDEN, ErrorCode::Denied),
+        | RegistryError::SystemAccount { .. }
+        | RegistryError::OutOfScope { .. }
+        | RegistryError::Restricted => (StatusCode::FORBIDDEN, ErrorCode::Denied),
+        // Calls of the management API alone.
+        RegistryError::TokenUnknown
+        | RegistryError::RobotUnknown { .. }
+        | RegistryError::RobotExists { .. }
+        | RegistryError::RobotName { .. }
+        | RegistryError::RobotScopes { .. }
+        | RegistryError::TooManyCredentials { .. }
+        | RegistryError::LabelTooLong
+        | RegistryError::CertificateName { .. }
+        | RegistryError::CertificateUnknown { .. } => (StatusCode::BAD_REQUEST, ErrorCode::Unsupported),
         RegistryError::RepositoryExists { .. }
         | RegistryError::AccountExists { .. }
         | RegistryError::TeamExists { .. }
@@ -361,6 +382,10 @@ mod tests {
             (SignInError::Malformed.into(), 401, "UNAUTHORIZED", &["www-authenticate"]),
             (SignInError::Repeated.into(), 401, "UNAUTHORIZED", &["www-authenticate"]),
             (SignInError::Wrong.into(), 401, "UNAUTHORIZED", &["www-authenticate"]),
+            (SignInError::Token.into(), 401, "UNAUTHORIZED", &["www-authenticate"]),
+            (SignInError::TooMany { wait: limits::GUESS_WAIT }.into(), 429, "TOOMANYREQUESTS", &["retry-after"]),
+            (R::OutOfScope { repository: name(), action: crate::access::Action::Push }.into(), 403, "DENIED", &[]),
+            (R::Restricted.into(), 403, "DENIED", &[]),
             (SignInError::Store(StoreError::Panicked("x")).into(), 500, "UNKNOWN", &[]),
             (BodyError::TooLarge { cap: 1 }.into(), 413, "MANIFEST_INVALID", &[]),
             (BodyError::Stalled { within: limits::BODY_STALL }.into(), 408, "MANIFEST_INVALID", &[]),

@@ -131,7 +131,7 @@ async fn a_refused_target_blocks_with_a_reason_and_goes_on_when_it_can() {
 async fn a_policy_runs_on_its_owners_rights_at_each_run() {
     let world = World::new(&["dev/website", "qa/website"]).await;
     let id = world.account("alice", false, true).await.expect("is made");
-    let alice = Caller::Account { id, name: "alice".into() };
+    let alice = Caller::account_of(id, "alice".into());
     world.save(&alice, "dev/website", |_| ()).await;
     world.push("dev/website", "1-stable", "one").await;
     world.settle().await;

@@ -25,7 +25,7 @@ async fn world() -> (World, Caller) {
         let place = Place::Namespace(namespace.to_owned());
         registry.grant(SYSTEM, place, "releases", Level::Admin).await.expect("is granted");
     }
-    (world, Caller::Account { id, name: "ann".to_owned() })
+    (world, Caller::account_of(id, "ann".to_owned()))
 }
 
 fn status(world: &World, id: &Id) -> (String, String) {

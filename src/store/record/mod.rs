@@ -27,6 +27,8 @@ pub mod repository;
 pub mod settings;
 /// Tags and their history.
 pub mod tag;
+/// Access tokens, robots, and certificates that stand for accounts.
+pub mod token;
 /// Transfers to and from other registries.
 pub mod transfer;
 /// How much is held, and how much may be.
@@ -46,6 +48,7 @@ pub use quarantine::{Holder, Pass, Quarantined};
 pub use repository::{Counts, Repository};
 pub use settings::Settings;
 pub use tag::{Removal, TagPast, TagRemoved, TagValue};
+pub use token::{Certified, Origin, Robot, Token};
 pub use transfer::{Direction, Transfer};
 pub use usage::{Quota, Usage};
 pub use verdict::{Decided, Verdict};

@@ -1,6 +1,6 @@
 //! HTTP by curl: a client that is not ours, one request a process.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -41,6 +41,21 @@ impl Client {
         let mut client = self.clone();
         client.arguments.extend(["--user".to_owned(), format!("{name}:{password}")]);
         client
+    }
+
+    /// The same, showing a client certificate.
+    pub(crate) fn showing(&self, certificate: &Path, key: &Path) -> Self {
+        let mut client = self.clone();
+        let file = |path: &Path| path.display().to_string();
+        client.arguments.extend(["--cert".to_owned(), file(certificate), "--key".to_owned(), file(key)]);
+        client
+    }
+
+    /// Whether `GET path` gets any answer.
+    pub(crate) fn reaches(&self, path: &str) -> bool {
+        let mut command = Command::new(need("curl"));
+        command.args(["-q", "-sS", "--max-time", "120"]).args(&self.arguments).arg(format!("{}{path}", self.base));
+        output(&mut command, b"").status.success()
     }
 
     /// The same, from inside `namespace`.

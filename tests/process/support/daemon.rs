@@ -44,11 +44,23 @@ impl Daemon {
 
     /// The same on a data folder that is there, with the accounts in it.
     pub(crate) async fn start_on(folder: &Path, namespace: Option<&Namespace>) -> Self {
+        Self::start_with(folder, namespace, "").await
+    }
+
+    /// One that asks for client certificates of the authorities in `ca`.
+    pub(crate) async fn start_asking(folder: &Path, ca: &Path, namespace: Option<&Namespace>) -> Self {
+        let daemon = Self::start_with(folder, namespace, &format!("client_ca = {ca:?}\n")).await;
+        daemon.cli_with(&["account", "create", ADMIN, "--admin", "--password-stdin"], PASSWORD).good();
+        daemon
+    }
+
+    async fn start_with(folder: &Path, namespace: Option<&Namespace>, listener: &str) -> Self {
         let host = if namespace.is_some() { Namespace::HERE } else { "127.0.0.1" };
         let folder = folder.join("tidegate");
         let data = folder.join("data");
         std::fs::create_dir_all(&folder).unwrap();
-        let config = format!("data = {data:?}\nlog = \"info,tidegate=debug\"\n[[listener]]\naddress = \"{host}:0\"\n");
+        let config =
+            format!("data = {data:?}\nlog = \"info,tidegate=debug\"\n[[listener]]\naddress = \"{host}:0\"\n{listener}");
         std::fs::write(folder.join("tidegate.toml"), config).unwrap();
         let mut running = launch(&folder, namespace);
         let addresses = data.join("addresses");

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 
 use super::measured::measured;
 use super::namespace::Namespace;
-use super::program::{Ran, Run as _, need};
+use super::program::{Ran, Run as _, need, program};
 use super::running::Running;
 use super::wait::until;
 
@@ -56,6 +56,13 @@ impl<'a> Engine<'a> {
         self.namespace.program("sh").args(["-c", script, "trust", &folder]).arg(ca).run().good();
     }
 
+    /// Shows the registry at `host` a client certificate.
+    pub(crate) fn shows(&self, host: &str, certificate: &Path, key: &Path) {
+        let folder = format!("/etc/docker/certs.d/{host}");
+        let script = "cp \"$2\" \"$1/client.cert\" && cp \"$3\" \"$1/client.key\"";
+        self.namespace.program("sh").args(["-c", script, "shows", &folder]).args([certificate, key]).run().good();
+    }
+
     /// `docker` with these words.
     pub(crate) fn run(&self, words: &[&str]) -> Ran {
         self.command(words).run()
@@ -69,6 +76,19 @@ impl<'a> Engine<'a> {
     /// Signs in; the password goes by standard input.
     pub(crate) fn login(&self, host: &str, name: &str, password: &str) -> Ran {
         self.run_with(&["login", "--username", name, "--password-stdin", host], password)
+    }
+
+    /// Where its client keeps what it signed in with.
+    pub(crate) fn client_config(&self) -> PathBuf {
+        self.folder.join("client/config.json")
+    }
+
+    /// Makes a small image called `name`.
+    pub(crate) fn import(&self, name: &str, content: &[u8]) {
+        let (file, tar) = (self.folder.join("content"), self.folder.join("content.tar"));
+        std::fs::write(&file, content).unwrap();
+        program("tar").arg("-C").arg(&self.folder).arg("-cf").arg(&tar).arg("content").run().good();
+        self.run(&["import", tar.to_str().unwrap(), name]).good();
     }
 
     /// The id of the image that `name` is: the digest of its configuration.

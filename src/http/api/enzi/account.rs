@@ -168,6 +168,7 @@ pub(super) fn get(call: Call<'_>, name_or_id: &str) -> Result<Answer, ApiError> 
 pub(super) fn who_am_i(call: Call<'_>) -> Result<Answer, ApiError> {
     match call.caller {
         Caller::Account { id, .. } => get(call, &id.to_string()),
+        Caller::Robot { name, .. } => Err(RegistryError::AccountUnknown { name: name.clone() }.into()),
         // Whoever holds the local socket has no account and every right.
         Caller::System | Caller::Anonymous => {
             let account = Account {
@@ -236,6 +237,10 @@ pub(super) async fn change_many(call: Call<'_>) -> Result<Answer, ApiError> {
 /// `POST /accounts/{u}/changePassword`: the user says its old one; a system
 /// admin sets another's.
 pub(super) async fn change_password(call: Call<'_>, user: &str) -> Result<Answer, ApiError> {
+    // What it showed ends some day; a password of its own choice would not.
+    if call.caller.is_restricted() {
+        return Err(RegistryError::Restricted.into());
+    }
     let form: PasswordForm = call.form()?;
     let (name, account) = call.registry().user(user)?;
     let new = form.new_password.filter(|new| !new.is_empty()).ok_or(ApiError::Missing("newPassword"))?;

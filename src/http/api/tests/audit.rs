@@ -188,6 +188,48 @@ async fn contents(walk: &mut Walk<'_>) {
     walk.sent("ann", ask, &[("blob.delete", &named(&layer))]).await;
 }
 
+/// Access tokens, robots, client certificates; and what is done with a token.
+async fn credentials(walk: &mut Walk<'_>) {
+    let (post, patch, delete) = (Method::POST, Method::PATCH, Method::DELETE);
+    let (site, none) = (walk.site, json!({}));
+    let tokens = "/api/v0/api_tokens";
+    let label = json!({ "tokenLabel": "laptop" });
+    let made = walk.step("ann", post.clone(), tokens, label.clone(), &[("token.create", "ann")]).await.json();
+    let one = format!("{tokens}/{}", made["hashedToken"].as_str().unwrap());
+    walk.step("ann", patch.clone(), &one, json!({ "isActive": false }), &[("token.update", "ann")]).await;
+    walk.step("ann", patch.clone(), &one, json!({ "isActive": false }), &[]).await;
+    walk.step("ann", delete.clone(), &one, none.clone(), &[("token.delete", "ann")]).await;
+    walk.step("ann", post.clone(), tokens, label, &[("token.create", "ann")]).await;
+    let path = format!("{tokens}?generatedby=any");
+    walk.step("ann", delete.clone(), &path, none.clone(), &[("token.delete", "ann")]).await;
+
+    let robot = json!({ "name": "ci", "description": "builds", "scopes": ["bob/*:pull,push"] });
+    walk.step("bob", post.clone(), "/api/v0/robots/bob", robot, &[("robot.create", "bob+ci")]).await;
+    let of = "/api/v0/robots/bob/ci";
+    let change = json!({ "description": "all builds", "scopes": ["bob/*:pull,push"] });
+    walk.step("bob", patch, of, change, &[("robot.update", "bob+ci")]).await;
+    let path = format!("{of}/tokens");
+    let made = walk.step("bob", post.clone(), &path, none.clone(), &[("token.create", "bob+ci")]).await.json();
+    let config = site.push_blob("bob", "bob/app", b"{}").await;
+    let manifest = image(&config, 2, &[], None);
+    let ask = Ask::put("/v2/bob/app/manifests/1.0").body(manifest.to_string());
+    let ask = ask.header("content-type", manifest["mediaType"].as_str().unwrap());
+    let token = made["token"].as_str().unwrap();
+    walk.sent("bob+ci", ask.header("authorization", &basic("bob+ci", token)), &[("tag.push", "bob/app:1.0")]).await;
+    let rows = site.expect(200, Ask::get(&format!("{AUDIT}?object=bob/app:1.0")).user("root")).await;
+    let shown = rows.json()[0]["from"]["credential"].as_str().unwrap().to_owned();
+    let id = made["hashedToken"].as_str().unwrap();
+    assert!(shown.strip_prefix("token ").is_some_and(|shown| id.starts_with(shown)), "{shown}");
+    assert!(!rows.text().contains(token), "{}", rows.text());
+    walk.step("bob", delete.clone(), of, none.clone(), &[("robot.delete", "bob+ci")]).await;
+
+    let map = json!({ "name": "cn:press-7", "account": "bob" });
+    let path = "/api/v0/clientCertificates";
+    walk.step("root", post, path, map, &[("certificate.map", "cn:press-7")]).await;
+    let path = format!("{path}?name=cn%3Apress-7");
+    walk.step("root", delete, &path, none, &[("certificate.unmap", "cn:press-7")]).await;
+}
+
 async fn the_rest(walk: &mut Walk<'_>) {
     let (post, patch, put, delete) = (Method::POST, Method::PATCH, Method::PUT, Method::DELETE);
     let none = json!({});
@@ -244,6 +286,7 @@ async fn every_changing_call_leaves_its_rows_with_who_and_from_where() {
     assert!(!walk.new_rows().await.is_empty(), "the accounts of the site were made by the daemon");
     accounts(&mut walk).await;
     contents(&mut walk).await;
+    credentials(&mut walk).await;
     the_rest(&mut walk).await;
     let done = walk.done;
     for (method, path, route, _) in calls() {
@@ -256,7 +299,7 @@ async fn every_changing_call_leaves_its_rows_with_who_and_from_where() {
     read.walk(Table::Audit, &Span::all(), Order::Forward, |_, value| {
         rows += 1;
         let text = String::from_utf8_lossy(value).into_owned();
-        for secret in [PASSWORD, "canary", "$argon2", "BEGIN", "Basic "] {
+        for secret in [PASSWORD, "canary", "$argon2", "BEGIN", "Basic ", "tgp_"] {
             assert!(!text.contains(secret), "{text}");
         }
         Ok(std::ops::ControlFlow::Continue(()))

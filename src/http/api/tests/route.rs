@@ -49,6 +49,24 @@ pub(super) fn calls() -> Vec<(Method, String, ApiRoute, &'static str)> {
     add(get.clone(), "/api/v0/audit", ApiRoute::Audit, "decided");
     add(get.clone(), "/api/v0/meta/settings", ApiRoute::Settings, "system");
     add(post.clone(), "/api/v0/meta/settings", ApiRoute::UpdateSettings, "system");
+    add(get.clone(), "/id", ApiRoute::Enzi(EnziRoute::WhoAmI), "signed in");
+    add(get.clone(), "/api/v0/api_tokens", ApiRoute::ListTokens, "own");
+    add(post.clone(), "/api/v0/api_tokens", ApiRoute::CreateToken, "own");
+    add(delete.clone(), "/api/v0/api_tokens", ApiRoute::CleanUpTokens, "own");
+    add(get.clone(), "/api/v0/api_tokens/ab", ApiRoute::GetToken("ab".into()), "own");
+    add(Method::PATCH, "/api/v0/api_tokens/ab", ApiRoute::UpdateToken("ab".into()), "own");
+    add(delete.clone(), "/api/v0/api_tokens/ab", ApiRoute::DeleteToken("ab".into()), "own");
+    let ci = || "ci".to_owned();
+    add(get.clone(), "/api/v0/robots/bob", ApiRoute::ListRobots(bob()), "namespace");
+    add(post.clone(), "/api/v0/robots/bob", ApiRoute::CreateRobot(bob()), "namespace");
+    add(get.clone(), "/api/v0/robots/bob/ci", ApiRoute::GetRobot(bob(), ci()), "namespace");
+    add(Method::PATCH, "/api/v0/robots/bob/ci", ApiRoute::UpdateRobot(bob(), ci()), "namespace");
+    add(delete.clone(), "/api/v0/robots/bob/ci", ApiRoute::DeleteRobot(bob(), ci()), "namespace");
+    add(get.clone(), "/api/v0/robots/bob/ci/tokens", ApiRoute::ListRobotTokens(bob(), ci()), "namespace");
+    add(post.clone(), "/api/v0/robots/bob/ci/tokens", ApiRoute::CreateRobotToken(bob(), ci()), "namespace");
+    add(get.clone(), "/api/v0/clientCertificates", ApiRoute::ListCertificates, "system");
+    add(post.clone(), "/api/v0/clientCertificates", ApiRoute::MapCertificate, "system");
+    add(delete.clone(), "/api/v0/clientCertificates", ApiRoute::UnmapCertificate, "system");
     add(get.clone(), "/api/v0/meta/features", ApiRoute::Features, "signed in");
     add(get.clone(), "/api/v0/admin/version", ApiRoute::Version, "signed in");
     add(post.clone(), "/api/v0/admin/verify", ApiRoute::Verify, "system");
@@ -71,7 +89,7 @@ pub(super) fn calls() -> Vec<(Method, String, ApiRoute, &'static str)> {
     let of_digest = below(&format!("/tags/{digest}"));
     add(get.clone(), &of_digest, ApiRoute::TagsOf(repo(), digest), "read-only");
     add(Method::PUT, &below("/tags/1.0"), ApiRoute::RestoreTag(repo(), tag()), "read-write");
-    add(delete.clone(), &below("/tags/1.0"), ApiRoute::DeleteTag(repo(), tag()), "read-write");
+    add(delete.clone(), &below("/tags/1.0"), ApiRoute::DeleteTag(repo(), tag()), "delete");
     add(get.clone(), &below("/tags/1.0/history"), ApiRoute::TagHistory(repo(), tag()), "read-only");
     add(get.clone(), &below("/tags/1.0/decisions"), ApiRoute::Decisions(repo(), tag()), "read-only");
     add(post.clone(), &below("/tags/1.0/promotion"), ApiRoute::PromoteTag(repo(), tag()), "read-only");
@@ -81,7 +99,7 @@ pub(super) fn calls() -> Vec<(Method, String, ApiRoute, &'static str)> {
     add(delete.clone(), &below("/teamAccess/web"), ApiRoute::RevokeTeam(repo(), web()), "admin");
     add(get.clone(), &below("/manifests"), ApiRoute::ListManifests(repo()), "read-only");
     let manifest = below(&format!("/manifests/{digest}"));
-    add(delete.clone(), &manifest, ApiRoute::DeleteManifest(repo(), digest), "read-write");
+    add(delete.clone(), &manifest, ApiRoute::DeleteManifest(repo(), digest), "delete");
     add(get.clone(), &below("/mirroringPolicies"), ApiRoute::ListMirrors(repo()), "read-only");
     add(delete.clone(), &below("/mirroringPolicies"), ApiRoute::DeleteMirrors(repo()), "admin");
     add(post.clone(), &below("/promotionPolicies/test"), ApiRoute::TestPromotion(repo()), "admin");
@@ -180,6 +198,7 @@ fn every_call_is_read_and_has_a_right() {
         }
         let found = match route.right() {
             Right::SignedIn => "signed in",
+            Right::Own => "own",
             Right::SystemAdmin(_) => "system",
             Right::Account(_) => "account",
             Right::User(_) => "user",
@@ -193,6 +212,10 @@ fn every_call_is_read_and_has_a_right() {
             Right::Repository(name, level) => {
                 assert_eq!(name, &repo());
                 level.as_str()
+            }
+            Right::Delete(name) => {
+                assert_eq!(name, &repo());
+                "delete"
             }
             Right::Decided(_) => "decided",
         };
@@ -265,7 +288,7 @@ async fn the_table_of_rights_holds_for_strangers_and_the_nameless() {
         let ask = |path: &str| Ask::new(method.clone(), path).user("ann").body("not json");
         let answer = site.send(ask(&path)).await;
         match route.right() {
-            Right::SignedIn => assert_ne!(answer.status, 403, "{method} {path}"),
+            Right::SignedIn | Right::Own => assert_ne!(answer.status, 403, "{method} {path}"),
             Right::SystemAdmin(_)
             | Right::Namespace(_)
             | Right::Account(_)
@@ -277,7 +300,9 @@ async fn the_table_of_rights_holds_for_strangers_and_the_nameless() {
             Right::Decided(_) if !path.contains("bob/app") => {
                 assert_eq!((answer.status.as_u16(), answer.code().as_str()), (403, "NOT_AUTHORIZED"), "{path}");
             }
-            Right::Repository(_, Level::ReadOnly | Level::ReadWrite | Level::Admin) | Right::Decided(_) => {
+            Right::Repository(_, Level::ReadOnly | Level::ReadWrite | Level::Admin)
+            | Right::Delete(_)
+            | Right::Decided(_) => {
                 assert_eq!((answer.status.as_u16(), answer.code().as_str()), (404, "NO_SUCH_REPOSITORY"), "{path}");
                 // The same words as for one that is not there.
                 let missing = site.send(ask(&absent(&path))).await;
