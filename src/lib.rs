@@ -17,7 +17,8 @@ pub mod telemetry;
 // Row 2: what happened, as data; rights as arithmetic.
 pub mod access;
 pub mod event;
-// Row 3: rules, templates, schedules, plans: arithmetic without I/O.
+// Row 3: who did what, as data; rules, templates, schedules, plans: arithmetic without I/O.
+pub mod audit;
 pub mod policy;
 // Row 4: all durable state; the client of other registries. Neither sees the other.
 pub mod remote;

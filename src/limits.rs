@@ -453,6 +453,9 @@ pub const RETRY_AFTER_FULL: Duration = Duration::from_secs(60);
 pub const SIGN_IN_FAILURES_LOGGED: u32 = 30;
 /// That window.
 pub const SIGN_IN_FAILURES_WINDOW: Duration = Duration::from_secs(60);
+/// Rows of the audit log for one window of failed sign-ins; the rest is one row
+/// more. Whoever guesses for three days pushes out what was guessed before.
+pub const SIGN_IN_FAILURE_ROWS: usize = 24;
 /// Answers of 500 or above that are logged one by one in a window, of those that
 /// are our failure and of those that the client can wait out each.
 pub const TURNED_AWAY_LOGGED: u32 = 30;
@@ -713,3 +716,38 @@ pub const CERTIFIED_NAME_BYTES: usize = 512;
 pub const METRICS_ROWS: u64 = 100_000;
 /// Policies that have lines of their own in the metrics.
 pub const METRICS_POLICIES: usize = 1_000;
+
+// Audit.
+
+/// Bytes of one text in a row of the audit log: a name, an address, a program,
+/// what something was and is.
+pub const AUDIT_TEXT_BYTES: usize = 256;
+/// Things that changed which one row tells.
+pub const AUDIT_DETAILS: usize = 16;
+/// How long rows of the audit log are kept by default: a year, and the month in
+/// which somebody asks about it.
+pub const AUDIT_KEPT: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+/// Rows of each class of the audit log that are kept by default, some 350 bytes
+/// each.
+pub const AUDIT_ROWS: u64 = 100_000;
+/// What that number may be set to: enough to see what happened, and no more than
+/// some 3.5 GB of each class.
+pub const AUDIT_ROWS_SET: std::ops::RangeInclusive<u64> = 1_000..=10_000_000;
+/// Rows that one page of the audit log looks at: some tens of milliseconds.
+pub const AUDIT_SCAN_ROWS: usize = 10_000;
+/// Rows of one class that are read in one go.
+pub const AUDIT_SLICE_ROWS: usize = 256;
+/// How often `audit --follow` asks.
+pub const AUDIT_FOLLOW: Duration = Duration::from_secs(1);
+
+// Set-up.
+
+/// How long the set-up secret is good.
+pub const SETUP_LASTS: Duration = Duration::from_secs(60 * 60);
+/// Set-up secrets that one block of addresses may have wrong in a window.
+pub const SETUP_TRIES: u32 = 10;
+/// That window.
+pub const SETUP_TRIES_WINDOW: Duration = Duration::from_secs(60);
+/// Blocks of addresses whose wrong ones are counted in a window; others are not
+/// listened to.
+pub const SETUP_BLOCKS: usize = 1_024;

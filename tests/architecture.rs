@@ -25,7 +25,7 @@ const ROWS: &[&[&str]] = &[
     &["backoff", "chance", "clock", "json", "limits", "secret"],
     &["lifecycle", "oci", "telemetry"],
     &["access", "event"],
-    &["policy"],
+    &["audit", "policy"],
     &["remote", "store"],
     &["identity"],
     &["registry"],

@@ -146,6 +146,7 @@ pub async fn build(config: &Config, clock: Clock, chance: Chance) -> Result<App,
         ConnectionOptions { connections: Arc::new(Semaphore::new(most)), tally, ..ConnectionOptions::default() };
     let (mut pace, timetable) = (config.pace.clone(), timetable(config));
     pace.upkeep.history = config.gc.history;
+    pace.upkeep.audit = config.audit;
     let reload = Reload::default();
     Ok(App { state, registry, runner, bound, connections, outgoing, pace, timetable, certificate, reload })
 }

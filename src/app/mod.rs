@@ -23,6 +23,8 @@ pub mod renew;
 pub mod restore;
 /// Spawns, waits, drains.
 pub mod run;
+/// The set-up secret's life.
+mod setup;
 /// The signals that the process acts on.
 mod signal;
 /// Looks at a data folder that no daemon runs on, and proves it.

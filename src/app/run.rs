@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::{Config, Environment, LogFormat};
-use crate::http::{handle, listen};
+use crate::http::{failures, handle, listen};
 use crate::jobs::{counting, lost_key, room, suspect, timetable, upkeep};
 use crate::lifecycle::{Scope, blocking};
 use crate::limits;
@@ -18,6 +18,7 @@ use crate::telemetry;
 use super::AppError;
 use super::build::{App, build, remove_addresses};
 use super::renew::{self, Certificate, Reload};
+use super::setup;
 use super::signal::{Heard, Signals};
 use super::welcome::Welcome;
 
@@ -52,6 +53,7 @@ pub async fn serve(config: Config, environment: &Environment) -> Result<(), AppE
     };
     telemetry::start(config.log.as_str(), form);
     let app = build(&config, Clock::system(), Chance::system()).await?;
+    setup::begin(&config, &app.state).await;
     welcome(&config, environment, &app);
     let stop = Stop::new();
     let signals = Scope::new();
@@ -92,6 +94,8 @@ pub async fn run(app: App, stop: Stop) -> Result<(), AppError> {
     jobs.spawn(counting::run(registry.store().clone(), jobs.clone()));
     jobs.spawn(lost_key::run(store.clone(), state.remotes().clone(), jobs.clone()));
     jobs.spawn(upkeep::run(registry.clone(), jobs.clone(), pace.upkeep));
+    jobs.spawn(setup::watch(state.clone(), pace.setup, jobs.clone()));
+    jobs.spawn(failures::run(state.clone(), jobs.clone()));
     jobs.spawn(suspect::run(registry.clone(), jobs.clone()));
     jobs.spawn(timetable::run(store.clone(), timetable, jobs.clone()));
     jobs.spawn(room::run(store.clone(), jobs.clone()));

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::account::AccountCommand;
+use super::audit::AuditArgs;
 use super::backup::BackupArgs;
 use super::certificate::CertificateCommand;
 use super::dial::DaemonUrl;
@@ -25,6 +26,7 @@ use super::repository::RepositoryCommand;
 use super::restore::RestoreArgs;
 use super::robot::RobotCommand;
 use super::scrub::ScrubCommand;
+use super::setup::SetupArgs;
 use super::tag::TagCommand;
 use super::team::{AccessArgs, TeamCommand};
 use super::token::TokenCommand;
@@ -70,6 +72,8 @@ pub enum Command {
     Serve(ServeOptions),
     /// Show the whole pipeline with two registries in a temporary folder
     Demo,
+    /// Make the first system admin with the set-up secret that the daemon's log shows
+    Setup(SetupArgs),
     /// Accounts: users and organizations
     #[command(subcommand)]
     Account(AccountCommand),
@@ -122,6 +126,8 @@ pub enum Command {
     Scrub(ScrubCommand),
     /// Say why an image moved, or did not
     Why(WhyArgs),
+    /// Say who did what, from where and when
+    Audit(AuditArgs),
     /// Prove that what is stored is whole
     Verify(VerifyArgs),
     /// Write a consistent copy of a running registry into a folder

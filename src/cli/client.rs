@@ -114,6 +114,15 @@ impl Client {
         Ok(self.call(request, limits::COMMAND_ANSWER).await?.body)
     }
 
+    /// One page of a listing, and where the next begins.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn page(&self, path: &str) -> Result<(Value, Option<String>), CliError> {
+        let answer = self.call(self.request(Method::GET, path, None)?, limits::COMMAND_ANSWER).await?;
+        Ok((answer.body, answer.next))
+    }
+
     /// All pages of the listing at `path` in one answer: the first page's,
     /// with the others' entries added to its list `key`; without a key the
     /// answer is the list. The path may have a query.

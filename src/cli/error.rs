@@ -139,7 +139,7 @@ pub enum CliError {
 }
 
 /// A combination of words that means nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UsageError {
     /// Two daemons named.
     #[error("--socket and --url name two daemons: give one")]
@@ -150,6 +150,17 @@ pub enum UsageError {
     /// A name without a password.
     #[error("--username needs a password in the variable TIDEGATE_PASSWORD")]
     NoPassword,
+    /// No set-up secret.
+    #[error("give the set-up secret in the variable TIDEGATE_SETUP_SECRET, or its file with --secret-file")]
+    NoSetupSecret,
+    /// A file that holds no secret.
+    #[error("--secret-file {}: {why}", .path.display())]
+    SecretFile {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A removal without consent.
     #[error("this removes the repository with all its tags and policies: add --yes to do it")]
     NoConsent,

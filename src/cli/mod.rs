@@ -17,6 +17,8 @@
 pub mod account;
 /// The words of the command line.
 pub mod arguments;
+/// `audit`.
+pub mod audit;
 /// `backup`.
 pub mod backup;
 /// What a backup is made of.
@@ -69,6 +71,8 @@ pub mod rule;
 pub mod run;
 /// `scrub status|run|list|heal`.
 pub mod scrub;
+/// `setup`.
+pub mod setup;
 /// `tag list|history|restore|delete`.
 pub mod tag;
 /// `team create|list|show|update|delete|member|grant|revoke|grants`, and `access`.

@@ -15,8 +15,8 @@ use super::key::KeyCommand;
 use super::locate::locate;
 use super::terminal::{Exit, Terminal, cell, rows};
 use super::{
-    account, backup, certificate, daemon, gc, generate, job, key, organization, promotion, pull_mirror, push_mirror,
-    quota, repository, restore, robot, scrub, tag, team, token, verify, why,
+    account, audit, backup, certificate, daemon, gc, generate, job, key, organization, promotion, pull_mirror,
+    push_mirror, quota, repository, restore, robot, scrub, setup, tag, team, token, verify, why,
 };
 use crate::config::Environment;
 
@@ -137,7 +137,8 @@ async fn dispatch(
         Command::Backup(wanted) => backup::run(wanted, arguments, environment, terminal).await?,
         Command::Restore(wanted) => restore::run(wanted, arguments, environment, terminal).await?,
         Command::Key(KeyCommand::Generate(wanted)) => key::generate(wanted, environment, terminal)?,
-        Command::Account(_)
+        Command::Setup(_)
+        | Command::Account(_)
         | Command::Org(_)
         | Command::Team(_)
         | Command::Access(_)
@@ -154,6 +155,7 @@ async fn dispatch(
         | Command::Job(_)
         | Command::Gc(_)
         | Command::Scrub(_)
+        | Command::Audit(_)
         | Command::Why(_) => {
             let client = locate(arguments, environment).await?;
             let json = arguments.json;
@@ -165,6 +167,7 @@ async fn dispatch(
 
 async fn ask(command: &Command, session: &mut Session<'_, '_>) -> Result<(), CliError> {
     match command {
+        Command::Setup(wanted) => setup::run(wanted, session).await,
         Command::Account(command) => account::run(command, session).await,
         Command::Org(command) => organization::run(command, session).await,
         Command::Team(command) => team::run(command, session).await,
@@ -182,6 +185,7 @@ async fn ask(command: &Command, session: &mut Session<'_, '_>) -> Result<(), Cli
         Command::Job(command) => job::run(command, session).await,
         Command::Gc(command) => gc::run(command, session).await,
         Command::Scrub(command) => scrub::run(command, session).await,
+        Command::Audit(wanted) => audit::run(wanted, session).await,
         Command::Why(wanted) => why::run(wanted, session).await,
         // Handled without a daemon, above.
         Command::Serve(_)

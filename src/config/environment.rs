@@ -32,6 +32,9 @@ pub struct Environment {
     pub socket: Option<PathBuf>,
     /// `TIDEGATE_PASSWORD`: signs the command line in over `--url`.
     pub password: Option<Secret>,
+    /// `TIDEGATE_SETUP_SECRET`: makes the first system admin, for the command
+    /// line.
+    pub setup_secret: Option<Secret>,
     /// `TIDEGATE_CRASH_AT`: where a daemon under test dies.
     pub crash_at: Option<String>,
     /// `TIDEGATE_PACE`: how soon a daemon under test does what it does from
@@ -68,6 +71,7 @@ impl Environment {
             credentials_dir: variable("CREDENTIALS_DIRECTORY").map(PathBuf::from),
             socket: variable("TIDEGATE_SOCKET").map(PathBuf::from),
             password: password.map(Secret::new),
+            setup_secret: text("TIDEGATE_SETUP_SECRET").map(Secret::new),
             crash_at: text(rehearsal::CRASH_AT),
             pace: text(rehearsal::PACE),
             ..Self::bare(std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")))
@@ -84,6 +88,7 @@ impl Environment {
             credentials_dir: None,
             socket: None,
             password: None,
+            setup_secret: None,
             crash_at: None,
             pace: None,
             service_socket: PathBuf::from(SERVICE_SOCKET),

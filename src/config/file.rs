@@ -51,6 +51,9 @@ pub struct RawConfig {
     /// `[clients]`.
     #[serde(default)]
     pub clients: RawClients,
+    /// `[audit]`.
+    #[serde(default)]
+    pub audit: RawAudit,
 }
 
 /// One `[[listener]]`.
@@ -143,6 +146,16 @@ pub struct RawRegistry {
 pub struct RawClients {
     /// Requests a second that one client may send.
     pub requests_per_second: Option<Spanned<u32>>,
+}
+
+/// `[audit]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawAudit {
+    /// For how many days who did what is kept.
+    pub keep_days: Option<Spanned<u32>>,
+    /// How many rows of each class.
+    pub keep_entries: Option<Spanned<u64>>,
 }
 
 /// A file's name and text, to say where something stands.

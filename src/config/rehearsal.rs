@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use super::error::ConfigError;
 use crate::jobs::upkeep;
+use crate::limits;
 use crate::reactor::sweep;
 
 /// The variable that says where to die.
@@ -31,12 +32,21 @@ pub struct CrashAt {
 }
 
 /// How soon things are done that are done from time to time.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pace {
     /// The sweep for missing verdicts.
     pub sweep: sweep::Options,
     /// Files, idle uploads, histories.
     pub upkeep: upkeep::Options,
+    /// How long the set-up secret is good.
+    pub setup: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        let (sweep, upkeep) = (sweep::Options::default(), upkeep::Options::default());
+        Self { sweep, upkeep, setup: limits::SETUP_LASTS }
+    }
 }
 
 impl CrashAt {
@@ -70,7 +80,8 @@ impl Pace {
                 "upkeep" => &mut pace.upkeep.every,
                 "grace" => &mut pace.upkeep.unlink_grace,
                 "orphans" => &mut pace.upkeep.orphans_every,
-                _ => return Err(refuse(PACE, format!("{what:?} is none of sweep, upkeep, grace, orphans"))),
+                "setup" => &mut pace.setup,
+                _ => return Err(refuse(PACE, format!("{what:?} is none of sweep, upkeep, grace, orphans, setup"))),
             };
             *place = Duration::from_millis(wait);
         }

@@ -14,13 +14,14 @@ use toml::Spanned;
 use super::amount::{KeepFree, Lasting, When};
 use super::environment::Environment;
 use super::error::ConfigError;
-use super::file::{Document, RawConfig, RawGc, RawListener, RawScrub, RawTls};
+use super::file::{Document, RawAudit, RawConfig, RawGc, RawListener, RawScrub, RawTls};
 use super::rehearsal::{CrashAt, Pace};
 use super::value::{self, Listener, LogFilter, LogFormat, Network, TlsName};
 use crate::jobs::gc::Collection;
 use crate::jobs::scrub::Settings;
 use crate::limits;
 use crate::registry;
+use crate::store::audit;
 use crate::store::file::Keep;
 
 /// The port a registry listens on when nothing else is said.
@@ -65,6 +66,8 @@ pub struct Config {
     pub scrub: Settings,
     /// What is kept free on the disk.
     pub keep_free: Keep,
+    /// How much of the audit log is kept.
+    pub audit: audit::Keep,
     /// What clients may push.
     pub registry: registry::Options,
     /// Requests a second that one client may send; zero: as many as it likes.
@@ -180,12 +183,32 @@ impl Config {
                 .requests_per_second
                 .as_ref()
                 .map_or(limits::REQUESTS_PER_SECOND, |most| *most.get_ref()),
+            audit: audit(document, &raw.audit)?,
             pace: environment.pace.as_deref().map(Pace::parse).transpose()?.unwrap_or_default(),
             crash_at: environment.crash_at.as_deref().map(CrashAt::parse).transpose()?,
             supervised: environment.runtime_dir.is_some() || environment.state_dir.is_some(),
             data,
         })
     }
+}
+
+/// How much of the audit log is kept: so many days (0: whatever the age), and so
+/// many rows of each class.
+fn audit(document: &Document, raw: &RawAudit) -> Result<audit::Keep, ConfigError> {
+    let usual = audit::Keep::default();
+    let age = match raw.keep_days.as_ref().map(|days| *days.get_ref()) {
+        None => usual.age,
+        Some(0) => None,
+        Some(days) => Some(Duration::from_secs(u64::from(days) * 24 * 60 * 60)),
+    };
+    let Some(written) = &raw.keep_entries else { return Ok(audit::Keep { age, ..usual }) };
+    let rows = *written.get_ref();
+    if !limits::AUDIT_ROWS_SET.contains(&rows) {
+        let (least, most) = (limits::AUDIT_ROWS_SET.start(), limits::AUDIT_ROWS_SET.end());
+        let reason = format!("{rows} is no number of rows to keep: write one from {least} to {most}");
+        return Err(document.refuse(written.span().start, "audit.keep_entries", reason));
+    }
+    Ok(audit::Keep { age, rows })
 }
 
 /// The command line's folder, else the file's, else the service manager's,
@@ -580,6 +603,7 @@ mod tests {
             ("[tls]\nnames = [\"a\"]\nkey = \"k\"\ncertificate = \"c\"", "t.toml:2:9: tls.names: names are for"),
             ("[tls]\ncertificate = \"none\"\nkey = \"/k\"", "t.toml:2:15: tls.certificate: /srv/none is not there"),
             ("[remote]\nallow_private = [\"10.0.0.1/8\"]", "t.toml:2:18: remote.allow_private: `10.0.0.1/8` has bits"),
+            ("[audit]\nkeep_entries = 10", "t.toml:2:16: audit.keep_entries: 10 is no number of rows to keep"),
             ("[scrub]\nrate = \"0\"", "t.toml:2:8: scrub.rate: \"0\" is no rate: write bytes a second"),
             (long.as_str(), "t.toml:2:10: admin.socket: a socket's path has at most 107 bytes"),
         ] {

@@ -53,6 +53,8 @@ pub struct Peer {
     pub addr: Option<SocketAddr>,
     /// Over the unix socket, which only those may open who may administer.
     pub local: bool,
+    /// The user at the other end of a unix socket, where the system says so.
+    pub uid: Option<u32>,
     /// Over TLS.
     pub tls: bool,
     /// The listener's place in the configuration.

@@ -252,9 +252,12 @@ fn pause_after(error: &io::Error) -> Duration {
 fn peer(bound: &Bound, accepted: &Accepted) -> Peer {
     match accepted {
         Accepted::Tcp { from, tls, .. } => {
-            Peer { addr: Some(*from), local: false, tls: tls.is_some(), listener: bound.index }
+            Peer { addr: Some(*from), local: false, uid: None, tls: tls.is_some(), listener: bound.index }
         }
-        Accepted::Unix(_) => Peer { addr: None, local: true, tls: false, listener: bound.index },
+        Accepted::Unix(stream) => {
+            let uid = stream.peer_cred().ok().map(|cred| cred.uid());
+            Peer { addr: None, local: true, uid, tls: false, listener: bound.index }
+        }
     }
 }
 

@@ -41,6 +41,10 @@ pub mod request_id;
 /// What every handler works with.
 pub mod state;
 
+/// Sign-ins that failed, for the audit log.
+pub mod failures;
+/// Where a request came from.
+mod origin;
 /// Who is calling.
 pub mod sign_in;
 /// Lines of the log that strangers can cause.

@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     fn peer(addr: &str) -> Peer {
-        Peer { addr: Some(addr.parse().unwrap()), local: false, tls: true, listener: 0 }
+        Peer { addr: Some(addr.parse().unwrap()), local: false, uid: None, tls: true, listener: 0 }
     }
 
     fn account(id: u8) -> Caller {
@@ -154,7 +154,7 @@ mod tests {
         rate.admit(None, peer("[2001:db8::2]:1")).unwrap_err();
         rate.admit(None, peer("[2001:db8:0:1::1]:1")).unwrap();
         rate.admit(None, peer("[::ffff:192.0.2.1]:1")).unwrap_err();
-        let local = Peer { addr: None, local: true, tls: false, listener: 0 };
+        let local = Peer { addr: None, local: true, uid: None, tls: false, listener: 0 };
         assert_eq!(taken(Some(&Caller::System), local), most as usize * 2);
         assert!((0..10_000).all(|_| Rate::new(0).admit(None, from).is_ok()));
     }

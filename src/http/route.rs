@@ -15,6 +15,8 @@ pub enum Route {
     V2(Result<Call, CallError>),
     /// The management API, `/api/v0` and `/enzi/v0`, which reads its own paths.
     Api,
+    /// The first system admin, by whoever has the set-up secret.
+    Setup,
     /// The token service, and how tools sign in.
     Auth(Auth),
     /// The authority's certificate.
@@ -36,6 +38,9 @@ impl Route {
     pub fn parse(method: &Method, path: &str, query: &Query) -> Self {
         if let Some(rest) = below(path, "/v2") {
             return Self::V2(Call::parse(method, rest, query));
+        }
+        if matches!(path, "/api/v0/setup" | "/api/v0/setup/") {
+            return Self::Setup;
         }
         if let Some(auth) = Auth::parse(method, path) {
             return Self::Auth(auth);
@@ -62,6 +67,7 @@ impl Route {
             Self::V2(Ok(call)) => call.name(),
             Self::V2(Err(_)) => "v2",
             Self::Api => "api",
+            Self::Setup => "api.setup",
             Self::Auth(auth) => auth.name(),
             Self::Ca => "ca",
             Self::Ping => "ping",

@@ -9,6 +9,7 @@ use tracing::Instrument as _;
 
 use super::connection::Peer;
 use super::host::{self, HostError};
+use super::origin;
 use super::query::Query;
 use super::rate::TooMany;
 use super::request_body::{RequestBody, lend};
@@ -38,6 +39,7 @@ pub async fn handle(state: State, request: Request<Incoming>, peer: Peer) -> Res
     let store = state.registry().store();
     let id = RequestId::of(&parts.headers, store.chance());
     parts.extensions.insert(id.clone());
+    let state = state.on_behalf_of(origin::of(&parts.headers, &id, peer));
     let query = Query::parse(parts.uri.query());
     let route = Route::parse(&parts.method, parts.uri.path(), &query);
     // Not the query: it may hold what must not be logged.
@@ -108,11 +110,17 @@ async fn routed(
                 (Ok(()), Ok(known)) => {
                     let caller = known.caller;
                     tracing::Span::current().record("caller.name", caller.label());
+                    let state = &state.having_shown(&known.proof);
                     api::handle(state, caller, peer.local, parts, parts.uri.path(), query, body).await
                 }
                 (Ok(()), Err(error)) => unknown_caller(&error),
             }
         }
+        // Who has the secret has no account yet.
+        Route::Setup => match state.rate().admit(None, peer) {
+            Ok(()) => api::set_up(state, parts, query, body, peer).await,
+            Err(refused) => too_many(&refused),
+        },
         Route::Auth(auth) => match state.rate().admit(None, peer) {
             Ok(()) => token::handle(state, auth, parts, query, body, peer).await,
             Err(refused) => too_many(&refused),
@@ -152,8 +160,9 @@ async fn registry(
         error.into_response(id)
     };
     let mut response = match admit(state, &call, parts, peer).await {
-        Ok(caller) => {
-            let answered = async { v2::handle(state, &caller, call?, parts, body).await };
+        Ok(known) => {
+            let state = &state.having_shown(&known.proof);
+            let answered = async { v2::handle(state, &known.caller, call?, parts, body).await };
             answered.await.unwrap_or_else(refuse)
         }
         Err(error) => {
@@ -178,13 +187,13 @@ async fn admit(
     call: &Result<v2::Call, v2::CallError>,
     parts: &Parts,
     peer: Peer,
-) -> Result<Caller, v2::Error> {
+) -> Result<SignedIn, v2::Error> {
     let signed_in = sign_in(state, parts, peer).await;
     state.rate().admit(signed_in.as_ref().ok().map(|known| &known.caller), peer)?;
-    let caller = signed_in?.caller;
-    tracing::Span::current().record("caller.name", caller.label());
-    v2::admit(state, &caller, call)?;
-    Ok(caller)
+    let known = signed_in?;
+    tracing::Span::current().record("caller.name", known.caller.label());
+    v2::admit(state, &known.caller, call)?;
+    Ok(known)
 }
 
 /// The metrics, for those who may see everything.

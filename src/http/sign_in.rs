@@ -256,6 +256,9 @@ fn active_user(read: &Snapshot, name: &str) -> Result<Option<Account>, StoreErro
 
 /// A failure, told to the operator.
 fn wrong(state: &State, name: &str, from: Option<SocketAddr>) -> SignInError {
+    let read = state.registry().store().snapshot();
+    let known = read.and_then(|read| account::get(&read, name)).ok().flatten();
+    state.failures().note(known.map(|account| (account.id, name)), from);
     static FAILURES: Told = Told::new(limits::SIGN_IN_FAILURES_LOGGED, limits::SIGN_IN_FAILURES_WINDOW);
     if let Some(withheld) = FAILURES.admit(state.registry().store().clock().monotonic()) {
         let (name, addr) = (shown(state, name), from.map(tracing::field::display));

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::connection::Tally;
+use super::failures::Failures;
 use super::metrics::Metrics;
 use super::rate::Rate;
 use super::room::Rooms;
-use crate::identity::{Guesses, Passwords, Signer};
+use crate::audit::{self, Origin, cut};
+use crate::identity::token::access;
+use crate::identity::{Guesses, Passwords, Proof, Setup, Signer};
 use crate::jobs::Remotes;
 use crate::jobs::scrub::Settings;
 use crate::registry::Registry;
@@ -39,9 +42,10 @@ pub struct Parts {
     pub tally: Arc<Tally>,
 }
 
-/// What every handler works with. Clones share it.
+/// What every handler works with. Clones share it; a request's own clone does
+/// what it does on behalf of that request.
 #[derive(Clone, Debug)]
-pub struct State(Arc<Inner>);
+pub struct State(Arc<Inner>, Registry);
 
 #[derive(Debug)]
 struct Inner {
@@ -49,6 +53,8 @@ struct Inner {
     rooms: Rooms,
     ready: AtomicBool,
     metrics: Metrics,
+    failures: Failures,
+    setup: Setup,
 }
 
 /// Why the daemon would rather not be asked.
@@ -66,12 +72,44 @@ impl State {
     /// A state that is not ready yet.
     pub fn new(parts: Parts) -> Self {
         let rooms = Rooms::default();
-        Self(Arc::new(Inner { parts, rooms, ready: AtomicBool::new(false), metrics: Metrics::default() }))
+        let registry = parts.registry.clone();
+        let inner = Inner {
+            parts,
+            rooms,
+            ready: AtomicBool::new(false),
+            metrics: Metrics::default(),
+            failures: Failures::default(),
+            setup: Setup::default(),
+        };
+        Self(Arc::new(inner), registry)
     }
 
     /// The registry that is served.
     pub fn registry(&self) -> &Registry {
-        &self.0.parts.registry
+        &self.1
+    }
+
+    /// The same for one request: the audit log says from where it came.
+    #[must_use]
+    pub(super) fn on_behalf_of(&self, origin: Origin) -> Self {
+        Self(Arc::clone(&self.0), self.1.on_behalf_of(Arc::new(origin)))
+    }
+
+    /// The same for a request that has shown something in place of a password.
+    #[must_use]
+    pub(super) fn having_shown(&self, proof: &Proof) -> Self {
+        let credential = match proof {
+            Proof::Nothing | Proof::Password(_) => return self.clone(),
+            Proof::Token(hash) => format!("token {}", access::short(hash)),
+            Proof::Certificate(name) => format!("certificate {name}"),
+        };
+        match self.1.store().origin().as_ref() {
+            Origin::Daemon => self.clone(),
+            Origin::Request(request) => {
+                let credential = Some(cut(&credential));
+                self.on_behalf_of(Origin::Request(audit::Request { credential, ..request.clone() }))
+            }
+        }
     }
 
     /// Checks passwords.
@@ -123,6 +161,16 @@ impl State {
     /// What is counted while requests are answered.
     pub(super) fn metrics(&self) -> &Metrics {
         &self.0.metrics
+    }
+
+    /// The set-up secret, while there is one.
+    pub fn setup(&self) -> &Setup {
+        &self.0.setup
+    }
+
+    /// Sign-ins that failed and are not written down yet.
+    pub(super) fn failures(&self) -> &Failures {
+        &self.0.failures
     }
 
     /// What happens on the listeners.

@@ -35,6 +35,8 @@ pub mod certificate_name;
 
 /// Client certificates: whose authority is believed, and what names they have.
 pub mod client_certificate;
+/// How the first system admin is made from elsewhere.
+pub mod setup;
 
 /// The authority made at first start, and the certificates it issues.
 pub mod authority;
@@ -48,4 +50,5 @@ pub use guess::{Block, Guesses};
 pub use password::{PasswordError, Passwords};
 pub use private_file::FileError;
 pub use sealing_keys::{KeyChangeError, KeyPlaces, SealingKeys};
+pub use setup::{Setup, SetupError};
 pub use token::{Bearer, Proof, Signer};

@@ -270,6 +270,11 @@ pub mod access {
         Cow::Owned(shown)
     }
 
+    /// The beginning of a token's id, for people: nothing of its text.
+    pub fn short(hash: &[u8; 32]) -> String {
+        hex::encode(&hash[..CHECK / 2])
+    }
+
     fn check(random: &str) -> String {
         hex::encode(&Sha256::digest(random)[..CHECK / 2])
     }

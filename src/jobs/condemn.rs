@@ -1,6 +1,7 @@
 //! Writes down what is damaged: off the tables that are read, into quarantine,
 //! with a job that gets the right bytes back, in one commit.
 
+use crate::audit::Audit;
 use crate::chance::Id;
 use crate::store::file::{Flaw, UploadId};
 use crate::store::quarantine::{self, Held};
@@ -32,6 +33,8 @@ impl Operation for Condemn {
     type Done = Vec<Flawed>;
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "quarantine";
+    const AUDIT: Audit =
+        Audit::Nothing("what is damaged stands in the quarantine and in the log of the pass that found it");
     // A full disk serves no damaged bytes either.
     const ADDS: bool = false;
 

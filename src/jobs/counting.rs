@@ -2,6 +2,7 @@
 //! has no counters yet: once, behind its back, in slices of the background lane
 //! with a pause as long as each took.
 
+use crate::audit::Audit;
 use crate::lifecycle::Scope;
 use crate::limits;
 use crate::store::{Change, Lane, Operation, Store, StoreError, error_chain, usage};
@@ -15,6 +16,7 @@ impl Operation for Count {
     type Done = bool;
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "count usage";
+    const AUDIT: Audit = Audit::Nothing("counters follow what was told");
 
     fn check(&self, _tables: &Change<'_>) -> Result<Result<(), Self::Refusal>, StoreError> {
         Ok(Ok(()))

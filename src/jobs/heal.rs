@@ -9,16 +9,18 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use crate::audit::{Act, Action, Audit, ObjectKind};
 use crate::backoff::{self, Retry};
 use crate::chance::Id;
 use crate::clock::Timestamp;
+use crate::event::Actor;
 use crate::lifecycle;
 use crate::limits;
 use crate::registry::{Registry, RegistryError};
 use crate::store::crash::crash_point;
 use crate::store::quarantine::{self, Held};
 use crate::store::record::{Job, JobAction, JobStatus, Quarantined};
-use crate::store::{Change, Lane, Operation, Read, Store, StoreError, policy, queue};
+use crate::store::{Change, Lane, Operation, Read, Store, StoreError, audit, policy, queue};
 
 use super::heal_source::Sources;
 use super::log::JobLog;
@@ -51,7 +53,7 @@ pub struct QueueHeal {
     /// The id of a job that may be needed.
     pub job: Id,
     /// A person asks: there is to be a job even where nothing is damaged.
-    pub by_hand: bool,
+    pub by: Option<Actor>,
 }
 
 impl Operation for QueueHeal {
@@ -61,10 +63,11 @@ impl Operation for QueueHeal {
     type Done = Option<(Id, Job)>;
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "queue heal";
+    const AUDIT: Audit = Audit::Acts(&[Action::HealStart]);
     const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<bool, Self::Refusal>, StoreError> {
-        Ok(Ok(self.by_hand || next_due(tables)?.is_some()))
+        Ok(Ok(self.by.is_some() || next_due(tables)?.is_some()))
     }
 
     fn apply(&self, is_wanted: bool, tables: &mut Change<'_>) -> Result<Self::Done, StoreError> {
@@ -76,7 +79,12 @@ impl Operation for QueueHeal {
             row.next_at = now;
             quarantine::put(tables, &held, &row)?;
         }
-        wish_heal(tables, self.job).map(Some)
+        let (id, job) = wish_heal(tables, self.job)?;
+        if let Some(by) = &self.by {
+            let act = Act::new(Action::HealStart, ObjectKind::Registry, "quarantine").by_job(id);
+            audit::append(tables, by, act)?;
+        }
+        Ok(Some((id, job)))
     }
 }
 
@@ -84,7 +92,7 @@ impl Operation for QueueHeal {
 /// cut off with it looks like one that waits, so all of it is due.
 pub(super) async fn go_on(store: &Store) -> Result<(), StoreError> {
     if next_due(&store.snapshot()?)?.is_some() {
-        let queue = QueueHeal { job: store.chance().id(), by_hand: false };
+        let queue = QueueHeal { job: store.chance().id(), by: None };
         store.submit(Lane::Background, queue).await?.unwrap_or_else(|never| match never {});
     }
     Ok(())
@@ -102,6 +110,7 @@ impl Operation for BeginHeal {
     type Done = Option<Quarantined>;
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "begin heal";
+    const AUDIT: Audit = Audit::Nothing("what is damaged stands in the quarantine");
     const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, Self::Refusal>, StoreError> {
@@ -131,6 +140,7 @@ impl Operation for NoteHeal {
     type Done = ();
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "note heal";
+    const AUDIT: Audit = Audit::Nothing("what is damaged stands in the quarantine");
     const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, Self::Refusal>, StoreError> {
@@ -162,6 +172,7 @@ impl Operation for SettleHeal {
     type Done = ();
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "settle heal";
+    const AUDIT: Audit = Audit::Nothing("what is damaged stands in the quarantine");
     const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, Self::Refusal>, StoreError> {

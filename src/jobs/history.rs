@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::audit::Audit;
 use crate::lifecycle;
 use crate::limits;
 use crate::registry::{Registry, RegistryError};
@@ -18,6 +19,7 @@ impl Operation for Forget {
     type Done = ();
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "forget history";
+    const AUDIT: Audit = Audit::Nothing("what goes by age goes as it was set");
     const ADDS: bool = false;
 
     fn check(&self, _tables: &Change<'_>) -> Result<Result<(), Self::Refusal>, StoreError> {

@@ -4,6 +4,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use crate::audit::Audit;
 use crate::chance::Id;
 use crate::store::record::Job;
 use crate::store::{Change, Lane, Operation, Store, StoreError, queue};
@@ -29,6 +30,7 @@ impl Operation for AppendLines {
     type Done = ();
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "append to job log";
+    const AUDIT: Audit = Audit::Nothing("a log of its own");
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, Self::Refusal>, StoreError> {
         Ok(Ok(queue::get(tables, &self.job)?))

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::audit::Audit;
 use crate::chance::Id;
 use crate::lifecycle::{self, Scope};
 use crate::limits;
@@ -23,6 +24,7 @@ impl Operation for Hurry {
     type Done = ();
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "hurry after a key";
+    const AUDIT: Audit = Audit::Nothing("nothing was done");
     const ADDS: bool = false;
 
     fn check(&self, _tables: &Change<'_>) -> Result<Result<(), Self::Refusal>, StoreError> {

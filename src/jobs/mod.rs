@@ -7,6 +7,8 @@
 //! owed is still there at the next start, and doing it twice does nothing the
 //! second time. A job that shows a transfer carries its history and log.
 
+/// The audit log ends.
+mod audit;
 /// How fast work in the background may read.
 pub mod budget;
 /// What runs now, and what may run next.

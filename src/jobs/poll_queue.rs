@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use crate::audit::{Act, Action, Audit, ObjectKind};
 use crate::backoff;
 use crate::chance::Id;
 use crate::clock::Timestamp;
+use crate::event::Actor;
 use crate::limits;
-use crate::store::record::{Cron, Job, JobAction, JobStatus, PolicyStatus};
-use crate::store::{Change, Operation, StoreError, policy, queue, transfer};
+use crate::store::record::{Cron, Job, JobAction, JobStatus, Policy, PolicyStatus};
+use crate::store::{Change, Operation, StoreError, audit, policy, queue, repo, transfer};
 
 use super::settle::{FAILED, Outcome, SUCCESS};
 use super::standing::standing;
@@ -22,32 +24,34 @@ pub struct QueuePoll {
     /// The run that the schedule knows of, when it is the schedule that asks:
     /// nothing is done when another run came between.
     pub after: Option<Timestamp>,
+    /// Who asks, where it is somebody's act of its own: no schedule, and not
+    /// what follows from saving the policy.
+    pub by: Option<Actor>,
 }
 
 impl Operation for QueuePoll {
-    type Plan = Option<Option<Id>>;
+    type Plan = Option<(Policy, Option<Id>)>;
     /// The job that will look, new or waiting already; none when there is no
     /// such policy or the schedule was overtaken.
     type Done = Option<Id>;
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "queue poll";
+    const AUDIT: Audit = Audit::Acts(&[Action::MirrorRun]);
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, Self::Refusal>, StoreError> {
         let cron = policy::cron(tables, &self.policy)?;
         let overtaken = self.after.is_some() && self.after != cron.map(|cron| cron.last);
-        if policy::get(tables, &self.policy)?.is_none() || overtaken {
-            return Ok(Ok(None));
-        }
+        let Some(policy) = policy::get(tables, &self.policy)?.filter(|_| !overtaken) else { return Ok(Ok(None)) };
         let last = cron.and_then(|cron| cron.job);
         let waiting = match last {
             Some(job) => queue::get(tables, &job)?.filter(|job| !job.status.is_over()).and(last),
             None => None,
         };
-        Ok(Ok(Some(waiting)))
+        Ok(Ok(Some((policy, waiting))))
     }
 
     fn apply(&self, plan: Self::Plan, tables: &mut Change<'_>) -> Result<Option<Id>, StoreError> {
-        let Some(waiting) = plan else { return Ok(None) };
+        let Some((pull, waiting)) = plan else { return Ok(None) };
         let now = tables.now();
         let id = waiting.unwrap_or(self.job);
         let by_hand = self.after.is_none();
@@ -83,6 +87,12 @@ impl Operation for QueuePoll {
             by_hand || (is_ripe && !backoff::is_named(row.next_at.since(row.updated_at)))
         })?;
         policy::set_cron(tables, &self.policy, &Cron { last: now, job: Some(id) })?;
+        if let Some(by) = &self.by
+            && let Some(name) = repo::name_of(tables, pull.repository)?
+        {
+            let act = Act::new(Action::MirrorRun, ObjectKind::Policy, &name).id(pull.id).within(name.namespace());
+            audit::append(tables, by, act.by_job(id))?;
+        }
         Ok(Some(id))
     }
 }
@@ -106,6 +116,7 @@ impl Operation for SettlePoll {
     type Done = ();
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "settle poll";
+    const AUDIT: Audit = Audit::Nothing("how a job went stands in its log");
     const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, Self::Refusal>, StoreError> {

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures_util::StreamExt as _;
 
 use crate::access::Level;
+use crate::audit::Audit;
 use crate::chance::Id;
 use crate::event::{Actor, Cause};
 use crate::limits;
@@ -63,6 +64,7 @@ impl Operation for Note {
     type Done = usize;
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "note remote tags";
+    const AUDIT: Audit = Audit::Nothing("what is brought in is told with its tag");
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<bool, Self::Refusal>, StoreError> {
         // A policy that was changed or removed meanwhile is looked at again.

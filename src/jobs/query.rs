@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
+use crate::audit::{Act, Action, Audit, ObjectKind};
 use crate::chance::Id;
 use crate::clock::Timestamp;
+use crate::event::Actor;
 use crate::oci::Tag;
 use crate::store::record::{Job, JobAction, JobStatus, Transfer};
-use crate::store::{Change, Operation, Read, StoreError, policy, queue, repo, transfer};
+use crate::store::{Change, Operation, Read, StoreError, audit, policy, queue, repo, transfer};
 
 /// Which jobs are listed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,7 +98,7 @@ pub struct Cancel {
     /// The job.
     pub job: Id,
     /// Who calls it off.
-    pub by: String,
+    pub by: Actor,
     /// Whether it is removed as well, with its log.
     pub remove: bool,
 }
@@ -107,6 +109,7 @@ impl Operation for Cancel {
     type Done = bool;
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "cancel job";
+    const AUDIT: Audit = Audit::Acts(&[Action::JobCancel, Action::JobDelete]);
     const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, Self::Refusal>, StoreError> {
@@ -122,21 +125,32 @@ impl Operation for Cancel {
 
     fn apply(&self, plan: Self::Plan, tables: &mut Change<'_>) -> Result<bool, StoreError> {
         let Some((mut job, shown)) = plan else { return Ok(false) };
-        let now = tables.now();
+        let (now, by) = (tables.now(), self.by.label());
+        let told = subject(tables, &job)?;
         if let (Some((tag, mut row)), Some(policy)) = (shown, job.policy) {
             row.done = row.generation;
-            row.last_error = format!("called off by {}", self.by);
+            row.last_error = format!("called off by {by}");
             row.updated_at = now;
             transfer::put(tables, &policy, &tag, &row)?;
         }
+        let action = match (self.remove, job.status.is_over()) {
+            (true, _) => Some(Action::JobDelete),
+            (false, false) => Some(Action::JobCancel),
+            (false, true) => None,
+        };
         if self.remove {
             queue::remove(tables, &self.job)?;
         } else if !job.status.is_over() {
             job.status = JobStatus::Canceled;
             job.updated_at = now;
-            job.last_error = format!("called off by {}", self.by);
-            queue::log(tables, &self.job, &mut job, &[format!("{now} called off by {}", self.by)])?;
+            job.last_error = format!("called off by {by}");
+            queue::log(tables, &self.job, &mut job, &[format!("{now} called off by {by}")])?;
             queue::put(tables, &self.job, &job)?;
+        }
+        if let Some(action) = action {
+            let name = format!("{} {told}", job.action.as_str());
+            let act = Act::new(action, ObjectKind::Job, name.trim_end()).id(self.job).by_policy(job.policy);
+            audit::append(tables, &self.by, act)?;
         }
         Ok(true)
     }
@@ -156,6 +170,7 @@ impl Operation for NothingToPoll {
     type Done = Job;
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "nothing to poll";
+    const AUDIT: Audit = Audit::Nothing("nothing was done");
 
     fn check(&self, _tables: &Change<'_>) -> Result<Result<(), Self::Refusal>, StoreError> {
         Ok(Ok(()))

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::audit::Audit;
 use crate::backoff::Retry;
 use crate::chance::Id;
 use crate::lifecycle;
@@ -40,6 +41,7 @@ impl Operation for Reseal {
     type Done = bool;
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "seal credentials anew";
+    const AUDIT: Audit = Audit::Nothing("how far it is; its start is told");
     // As many bytes as before; and a full disk is no reason to keep a bad key.
     const ADDS: bool = false;
 

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::audit::Audit;
 use crate::backoff::Retry;
 use crate::chance::Id;
 use crate::lifecycle;
@@ -102,6 +103,7 @@ impl Operation for Advance {
     type Done = Option<Vec<Flawed>>;
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "scrub";
+    const AUDIT: Audit = Audit::Nothing("how far it is; its start is told");
     // It adds nothing, and a full disk is where bytes rot unseen.
     const ADDS: bool = false;
 

@@ -3,6 +3,7 @@
 //! Each of these is one commit, and none of them relies on memory: a transfer
 //! that was begun and never settled is still owed at the next start.
 
+use crate::audit::Audit;
 use crate::backoff::{self, Retry};
 use crate::chance::Id;
 use crate::event::{Actor, Kind};
@@ -29,6 +30,7 @@ impl Operation for Begin {
     type Done = ();
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "begin job";
+    const AUDIT: Audit = Audit::Nothing("what a job does is told where it does it");
     const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, Self::Refusal>, StoreError> {
@@ -60,6 +62,7 @@ impl Operation for BeginTransfer {
     type Done = Option<Transfer>;
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "begin transfer";
+    const AUDIT: Audit = Audit::Nothing("what a job does is told where it does it");
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, Self::Refusal>, StoreError> {
         Ok(Ok(transfer::get(tables, &self.policy, &self.tag)?.filter(Transfer::is_owed)))
@@ -133,6 +136,8 @@ impl Operation for SettleTransfer {
     type Done = ();
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "settle transfer";
+    const AUDIT: Audit =
+        Audit::Nothing("what was brought in was told with its tag; what was sent stands in the events");
     const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, Self::Refusal>, StoreError> {
@@ -248,6 +253,7 @@ impl Operation for Forget {
     type Done = ();
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "forget transfer";
+    const AUDIT: Audit = Audit::Nothing("nothing was done");
     const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, Self::Refusal>, StoreError> {

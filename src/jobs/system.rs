@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use crate::audit::{Act, Action, Audit, ObjectKind};
 use crate::backoff;
 use crate::chance::Id;
 use crate::clock::Timestamp;
+use crate::event::Actor;
 use crate::store::record::{Cron, Job, JobAction, JobStatus};
-use crate::store::{Change, Operation, StoreError, policy, queue};
+use crate::store::{Change, Operation, StoreError, audit, policy, queue};
 
 use super::settle::Outcome;
 
@@ -22,6 +24,8 @@ pub struct QueueSystem {
     /// The run that the schedule knows of, when it is the schedule that asks:
     /// nothing is done when another run came between.
     pub after: Option<Option<Timestamp>>,
+    /// Who asks.
+    pub by: Actor,
 }
 
 /// What became of a wish for a job.
@@ -40,6 +44,7 @@ impl Operation for QueueSystem {
     type Done = Queued;
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "queue job";
+    const AUDIT: Audit = Audit::Acts(&[Action::CollectionStart, Action::ScrubStart, Action::RekeyStart]);
     // Collection is what gives room back.
     const ADDS: bool = false;
 
@@ -64,7 +69,29 @@ impl Operation for QueueSystem {
             }
             return Ok(already);
         }
-        begin(tables, self.action, &self.parameters, self.job).map(Queued::New)
+        let job = begin(tables, self.action, &self.parameters, self.job)?;
+        let action = match self.action {
+            JobAction::OnlineGc => Some(Action::CollectionStart),
+            JobAction::Scrub => Some(Action::ScrubStart),
+            JobAction::Rekey => Some(Action::RekeyStart),
+            JobAction::PollMirror
+            | JobAction::PullMirrorTag
+            | JobAction::PushMirrorTag
+            | JobAction::Heal
+            | JobAction::LdapSync
+            | JobAction::CleanupDb => None,
+        };
+        if let Some(action) = action {
+            let mut act = Act::new(action, ObjectKind::Registry, "all").by_job(self.job);
+            if self.after.is_some() {
+                act = act.because("its schedule");
+            }
+            for (name, value) in &self.parameters {
+                act = act.with_given(name, value);
+            }
+            audit::append(tables, &self.by, act)?;
+        }
+        Ok(Queued::New(job))
     }
 }
 
@@ -111,6 +138,7 @@ impl Operation for SettleSystem {
     type Done = ();
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "settle job";
+    const AUDIT: Audit = Audit::Nothing("how a job went stands in its log");
     const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, Self::Refusal>, StoreError> {
@@ -166,6 +194,7 @@ impl Operation for NoteDone {
     type Done = ();
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "note job";
+    const AUDIT: Audit = Audit::Nothing("nothing was done");
 
     fn check(&self, _tables: &Change<'_>) -> Result<Result<(), Self::Refusal>, StoreError> {
         Ok(Ok(()))

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::chance::{Chance, Id};
 use crate::clock::{Clock, Timestamp};
-use crate::event::Kind;
+use crate::event::{Actor, Kind};
 use crate::identity::SealingKeys;
 use crate::lifecycle::Scope;
 use crate::oci::{Condition, Digest, MediaType, Reference, RepoName, Tag};
@@ -250,7 +250,7 @@ impl World {
 
     /// Asks for a look for changes, as a person does; its job.
     async fn ask(&self, policy: Id) -> Id {
-        let queue = QueuePoll { policy, job: self.store().chance().id(), after: None };
+        let queue = QueuePoll { policy, job: self.store().chance().id(), after: None, by: None };
         self.store().submit(Lane::Foreground, queue).await.expect("runs").expect("never refuses").expect("a job")
     }
 
@@ -266,7 +266,7 @@ impl World {
     /// What a schedule does when its slot has come.
     async fn slot(&self, id: &Id) -> Option<Id> {
         let last = policy::cron(&self.store().snapshot().expect("reads"), id).expect("reads").expect("has run").last;
-        let queue = QueuePoll { policy: *id, job: self.store().chance().id(), after: Some(last) };
+        let queue = QueuePoll { policy: *id, job: self.store().chance().id(), after: Some(last), by: None };
         self.store().submit(Lane::Foreground, queue).await.expect("runs").expect("never refuses")
     }
 
@@ -277,7 +277,11 @@ impl World {
     }
 
     async fn cancel(&self, job: Id, remove: bool) {
-        let cancel = super::query::Cancel { job, by: "ann".into(), remove };
+        let cancel = super::query::Cancel {
+            job,
+            by: Actor::Account { id: Id::from_bytes([7; 16]), name: "ann".into() },
+            remove,
+        };
         assert_eq!(self.store().submit(Lane::Foreground, cancel).await.expect("runs"), Ok(true));
     }
 

@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::audit::Audit;
+use crate::event::Actor;
 use crate::lifecycle::Scope;
 use crate::policy::schedule::Schedule;
 use crate::store::record::{Cron, JobAction};
@@ -57,6 +59,7 @@ impl Operation for NoteStart {
     type Done = ();
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "note schedule";
+    const AUDIT: Audit = Audit::Nothing("nothing is done yet");
     const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<bool, Self::Refusal>, StoreError> {
@@ -87,7 +90,7 @@ async fn tick(store: &Store, entry: &Entry, began: crate::clock::Timestamp) -> R
         return Ok(());
     }
     let (action, parameters, job) = (entry.action, entry.parameters.clone(), store.chance().id());
-    let queue = QueueSystem { action, parameters, job, after: Some(last) };
+    let queue = QueueSystem { action, parameters, job, after: Some(last), by: Actor::System };
     let queued = store.submit(Lane::Background, queue).await?.unwrap_or_else(|never| match never {});
     if matches!(queued, Queued::New(_)) {
         tracing::debug!(job.id = %job, action = action.as_str(), "queued by schedule");

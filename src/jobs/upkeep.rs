@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::history;
+use super::{audit, history};
+use crate::audit::Audit;
 use crate::chance::Id;
 use crate::lifecycle::{self, Scope};
 use crate::limits;
 use crate::registry::repository::Purge;
 use crate::registry::{Registry, RegistryError};
+use crate::store::audit::Keep;
 use crate::store::file::BlobFile;
 use crate::store::{Change, Lane, Operation, Read as _, StoreError, blob, event, queue};
 
@@ -31,6 +33,7 @@ impl Operation for Unlinked {
     type Done = ();
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "files unlinked";
+    const AUDIT: Audit = Audit::Nothing("what had the file's name removed was told, or collection's start was");
     const ADDS: bool = false;
 
     fn check(&self, _tables: &Change<'_>) -> Result<Result<(), Self::Refusal>, StoreError> {
@@ -53,6 +56,7 @@ impl Operation for Prune {
     type Done = usize;
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "prune histories";
+    const AUDIT: Audit = Audit::Nothing("what goes by age goes as it was set");
     const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, Self::Refusal>, StoreError> {
@@ -96,6 +100,8 @@ pub struct Options {
     pub orphans_every: Duration,
     /// How long what a tag was is remembered; `None`: for ever.
     pub history: Option<Duration>,
+    /// How much of the audit log is kept.
+    pub audit: Keep,
 }
 
 impl Default for Options {
@@ -105,6 +111,7 @@ impl Default for Options {
             unlink_grace: limits::UNLINK_GRACE,
             orphans_every: limits::ORPHANS_EVERY,
             history: Some(limits::TAG_HISTORY_KEPT),
+            audit: Keep::default(),
         }
     }
 }
@@ -178,6 +185,10 @@ async fn round(
     if is_long {
         store.submit(Lane::Background, Prune).await?.unwrap_or_else(|never| match never {});
     }
+    let rows = audit::shorten(store, options.audit).await?;
+    if rows > 0 {
+        tracing::info!(rows, "the oldest rows of the audit log were removed");
+    }
     Ok(())
 }
 
@@ -245,6 +256,7 @@ mod tests {
         type Done = ();
         type Refusal = std::convert::Infallible;
         const NAME: &'static str = "drop a file";
+        const AUDIT: Audit = Audit::Nothing("a test's");
 
         fn check(&self, _tables: &Change<'_>) -> Result<Result<(), Self::Refusal>, StoreError> {
             Ok(Ok(()))

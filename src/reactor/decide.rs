@@ -20,7 +20,7 @@ use crate::registry::trail::{came_through, origin};
 use crate::registry::{Caller, RegistryError};
 use crate::store::crash::crash_point;
 use crate::store::record::{Decided, Direction, Policy, PolicyStatus, TagValue, Verdict};
-use crate::store::{Change, Read, RepoId, StoreError, policy, repo, tag};
+use crate::store::{Change, Read, RepoId, StoreError, audit, policy, repo, tag};
 
 use super::view::Basis;
 
@@ -91,6 +91,7 @@ impl Deciding {
 
     /// Applies the plan and writes the verdict; how many things moved.
     pub fn apply(&self, change: &mut Change<'_>) -> Result<usize, StoreError> {
+        audit::led_by(change, self.seq);
         let before = policy::verdict(change, self.repository, &self.tag)?.filter(|verdict| verdict.seq == self.seq);
         let mut decisions = before.map(|verdict| verdict.decisions).unwrap_or_default();
         let stands: Vec<PolicyId> = policy::of(change, self.repository)?.iter().map(|p| PolicyId::new(p.id)).collect();

@@ -5,6 +5,7 @@
 
 use std::ops::ControlFlow;
 
+use crate::audit::{Action, Audit};
 use crate::chance::Id;
 use crate::lifecycle::Scope;
 use crate::limits;
@@ -47,6 +48,7 @@ impl Operation for Decide {
     type Done = usize;
     type Refusal = Overtaken;
     const NAME: &'static str = "evaluate";
+    const AUDIT: Audit = Audit::Acts(&[Action::TagPromote, Action::TagDelete]);
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Vec<bool>, Overtaken>, StoreError> {
         if let Some(walk) = &self.walk

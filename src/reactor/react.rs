@@ -4,13 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::audit::{Action, Audit};
 use crate::event::{Event, Kind};
 use crate::lifecycle::Scope;
 use crate::limits;
 use crate::oci::{Digest, Tag};
 use crate::policy::Trigger;
 use crate::store::crash::crash_point;
-use crate::store::{Change, Lane, Operation, Read, RepoId, Store, StoreError, error_chain, event, tag};
+use crate::store::{Change, Lane, Operation, Read, RepoId, Store, StoreError, audit, error_chain, event, tag};
 
 use super::decide::{Deciding, Occasion, Standing};
 use super::evaluate::{deciding, follows_subject};
@@ -76,6 +77,7 @@ impl Operation for React {
     type Done = usize;
     type Refusal = PlanAgain;
     const NAME: &'static str = "react";
+    const AUDIT: Audit = Audit::Acts(&[Action::TagPromote, Action::TagDelete]);
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<bool, PlanAgain>, StoreError> {
         if event::cursor(tables)? != self.after {
@@ -95,6 +97,8 @@ impl Operation for React {
     }
 
     fn apply(&self, acts: bool, tables: &mut Change<'_>) -> Result<usize, StoreError> {
+        // Events come one after the other, and this is of the one behind the cursor.
+        audit::led_by(tables, self.seq.unwrap_or(self.after + 1));
         let moved = match &*self.work {
             Work::Decide(deciding) if acts => deciding.apply(tables)?,
             Work::Follow(follow) if acts => follow.apply(tables)?,

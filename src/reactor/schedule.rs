@@ -51,7 +51,7 @@ pub async fn tick(store: &Store) -> Result<usize, StoreError> {
         }
     }
     for (id, after) in &due {
-        let queue = QueuePoll { policy: *id, job: store.chance().id(), after: *after };
+        let queue = QueuePoll { policy: *id, job: store.chance().id(), after: *after, by: None };
         store.submit(Lane::Foreground, queue).await?.unwrap_or_else(|never| match never {});
     }
     Ok(due.len())

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::access::Scopes;
+use crate::audit::{Act, Action, Audit, ObjectKind};
 use crate::chance::Id;
 use crate::clock::Timestamp;
 use crate::identity::token::{access, same_print};
@@ -21,9 +22,9 @@ use crate::limits;
 use crate::secret::Secret;
 use crate::store::record::{Origin, Token};
 use crate::store::token::{self, Hash};
-use crate::store::{Change, Lane, Operation, Read, Store, StoreError, account, robot};
+use crate::store::{Change, Lane, Operation, Read, Store, StoreError, account, audit, robot};
 
-use super::caller::Restriction;
+use super::caller::{ROBOT_MARK, Restriction};
 use super::{Caller, Registry, RegistryError};
 
 /// A token to be made.
@@ -89,6 +90,7 @@ impl Operation for MakeToken {
     type Done = Token;
     type Refusal = RegistryError;
     const NAME: &'static str = "make access token";
+    const AUDIT: Audit = Audit::Acts(&[Action::TokenCreate]);
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, RegistryError>, StoreError> {
         let may = match &self.by {
@@ -141,8 +143,30 @@ impl Operation for MakeToken {
             last_used: None,
         };
         token::put(tables, &self.hash, &token)?;
+        if let Some(by) = self.by.as_ref().filter(|_| !matches!(token.origin, Origin::SignIn { .. })) {
+            let act = of_token(tables, Action::TokenCreate, (&self.hash, &token))?;
+            let scopes = token.scopes.as_ref().map_or_else(|| "all".to_owned(), |scopes| scopes.join(" "));
+            audit::append(tables, &by.actor(), act.with("scopes", scopes))?;
+        }
         Ok(token)
     }
+}
+
+/// Something done to a token: by whose it is, with the beginning of its id. Its
+/// text is nowhere.
+fn of_token(read: &impl Read, action: Action, (hash, token): (&Hash, &Token)) -> Result<Act, StoreError> {
+    let (name, namespace) = match account::name_of(read, &token.holder)? {
+        Some(name) => (name.clone(), name),
+        None => match robot::by_id(read, &token.holder)? {
+            Some((namespace, name, _)) => {
+                let namespace = account::name_of(read, &namespace)?.unwrap_or_default();
+                (format!("{namespace}{ROBOT_MARK}{name}"), namespace)
+            }
+            None => (token.holder.to_string(), String::new()),
+        },
+    };
+    let act = Act::new(action, ObjectKind::Token, name).id(token.holder).within(&namespace);
+    Ok(act.with("token", access::short(hash)).with("label", &token.label))
 }
 
 struct ChangeToken {
@@ -157,6 +181,7 @@ impl Operation for ChangeToken {
     type Done = Token;
     type Refusal = RegistryError;
     const NAME: &'static str = "change access token";
+    const AUDIT: Audit = Audit::Acts(&[Action::TokenUpdate, Action::TokenDelete]);
     const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Token, RegistryError>, StoreError> {
@@ -167,6 +192,7 @@ impl Operation for ChangeToken {
     }
 
     fn apply(&self, mut token: Token, tables: &mut Change<'_>) -> Result<Token, StoreError> {
+        let before = token.clone();
         match &self.change {
             None => token::remove(tables, &self.hash, &token)?,
             Some(change) => {
@@ -174,6 +200,19 @@ impl Operation for ChangeToken {
                 token.is_active = change.is_active.unwrap_or(token.is_active);
                 token::put(tables, &self.hash, &token)?;
             }
+        }
+        let is_same = before.label == token.label && before.is_active == token.is_active;
+        let act = match &self.change {
+            None => Some(of_token(tables, Action::TokenDelete, (&self.hash, &token))?),
+            Some(_) if is_same => None,
+            Some(_) => {
+                let act = of_token(tables, Action::TokenUpdate, (&self.hash, &before))?;
+                let act = act.changed("tokenLabel", &before.label, &token.label);
+                Some(act.changed("isActive", before.is_active, token.is_active))
+            }
+        };
+        if let Some(act) = act {
+            audit::append(tables, &self.caller.actor(), act)?;
         }
         Ok(token)
     }
@@ -192,6 +231,7 @@ impl Operation for CleanTokens {
     type Done = usize;
     type Refusal = RegistryError;
     const NAME: &'static str = "clean up access tokens";
+    const AUDIT: Audit = Audit::Acts(&[Action::TokenDelete]);
     const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, RegistryError>, StoreError> {
@@ -216,6 +256,8 @@ impl Operation for CleanTokens {
     fn apply(&self, gone: Self::Plan, tables: &mut Change<'_>) -> Result<usize, StoreError> {
         for (hash, token) in &gone {
             token::remove(tables, hash, token)?;
+            let act = of_token(tables, Action::TokenDelete, (hash, token))?;
+            audit::append(tables, &self.caller.actor(), act)?;
         }
         Ok(gone.len())
     }
@@ -229,6 +271,7 @@ impl Operation for WriteUses {
     type Done = ();
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "write uses of tokens";
+    const AUDIT: Audit = Audit::Nothing("uses are noted, not told: each request is one");
 
     fn check(&self, _tables: &Change<'_>) -> Result<Result<(), Self::Refusal>, StoreError> {
         Ok(Ok(()))

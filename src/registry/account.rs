@@ -1,10 +1,11 @@
 //! Users and organizations: made, looked at, changed.
 
+use crate::audit::{Act, Action, Audit, ObjectKind};
 use crate::chance::Id;
 use crate::limits;
 use crate::oci::name::is_component;
 use crate::store::record::{Account, OrganizationSize};
-use crate::store::{Change, Lane, Operation, Read, StoreError, account, organization};
+use crate::store::{Change, Lane, Operation, Read, StoreError, account, audit, organization};
 
 use super::caller::{RESERVED, Role};
 use super::error::settled;
@@ -39,9 +40,11 @@ pub struct AccountChange {
 }
 
 /// Makes accounts, all or none.
-struct CreateAccounts {
-    caller: Caller,
-    new: Vec<(Id, NewAccount)>,
+pub(super) struct CreateAccounts {
+    pub(super) caller: Caller,
+    pub(super) new: Vec<(Id, NewAccount)>,
+    /// Why, where it is not just that somebody asked.
+    pub(super) because: &'static str,
 }
 
 impl Operation for CreateAccounts {
@@ -49,6 +52,7 @@ impl Operation for CreateAccounts {
     type Done = Vec<Account>;
     type Refusal = RegistryError;
     const NAME: &'static str = "create accounts";
+    const AUDIT: Audit = Audit::Acts(&[Action::AccountCreate, Action::OrganizationCreate]);
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<(), RegistryError>, StoreError> {
         if !self.caller.is_admin(tables)? {
@@ -88,6 +92,15 @@ impl Operation for CreateAccounts {
                 created_at: tables.now(),
             };
             account::put(tables, &new.name, &record)?;
+            let (action, kind) = match record.is_org {
+                true => (Action::OrganizationCreate, ObjectKind::Organization),
+                false => (Action::AccountCreate, ObjectKind::Account),
+            };
+            let mut act = Act::new(action, kind, &new.name).id(*id).within(&new.name).because(self.because);
+            if !record.is_org {
+                act = act.with("isAdmin", record.is_admin).with("isActive", record.is_active);
+            }
+            audit::append(tables, &self.caller.actor(), act)?;
             made.push(record);
         }
         Ok(made)
@@ -137,12 +150,20 @@ impl Operation for UpdateAccount {
     type Done = (String, Account);
     type Refusal = RegistryError;
     const NAME: &'static str = "update account";
+    const AUDIT: Audit = Audit::Acts(&[
+        Action::AccountUpdate,
+        Action::AccountAdmin,
+        Action::AccountActivate,
+        Action::AccountDeactivate,
+        Action::OrganizationUpdate,
+    ]);
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, RegistryError>, StoreError> {
         settled(self.allowed(tables))
     }
 
     fn apply(&self, (name, mut record): Self::Plan, tables: &mut Change<'_>) -> Result<Self::Done, StoreError> {
+        let before = record.clone();
         if let Some(full_name) = &self.change.full_name {
             record.full_name.clone_from(full_name);
         }
@@ -151,8 +172,31 @@ impl Operation for UpdateAccount {
             record.is_active = self.change.is_active.unwrap_or(record.is_active);
         }
         account::put(tables, &name, &record)?;
+        if let Some(act) = updated(&name, &before, &record) {
+            audit::append(tables, &self.caller.actor(), act)?;
+        }
         Ok((name, record))
     }
+}
+
+/// What became of an account, called by what weighs most; nothing where nothing
+/// changed.
+fn updated(name: &str, before: &Account, after: &Account) -> Option<Act> {
+    let action = match (after.is_org, before.is_active == after.is_active, before.is_admin == after.is_admin) {
+        (true, ..) => Action::OrganizationUpdate,
+        (false, false, _) if after.is_active => Action::AccountActivate,
+        (false, false, _) => Action::AccountDeactivate,
+        (false, true, false) => Action::AccountAdmin,
+        (false, true, true) => Action::AccountUpdate,
+    };
+    let kind = if after.is_org { ObjectKind::Organization } else { ObjectKind::Account };
+    let act = Act::new(action, kind, name)
+        .id(after.id)
+        .within(name)
+        .changed("isActive", before.is_active, after.is_active)
+        .changed("isAdmin", before.is_admin, after.is_admin)
+        .changed("fullName", &before.full_name, &after.full_name);
+    act.tells().then_some(act)
 }
 
 struct SetPassword {
@@ -187,6 +231,7 @@ impl Operation for SetPassword {
     type Done = (String, Account);
     type Refusal = RegistryError;
     const NAME: &'static str = "set password";
+    const AUDIT: Audit = Audit::Acts(&[Action::AccountPassword]);
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, RegistryError>, StoreError> {
         settled(self.allowed(tables))
@@ -195,6 +240,8 @@ impl Operation for SetPassword {
     fn apply(&self, (name, mut record): Self::Plan, tables: &mut Change<'_>) -> Result<Self::Done, StoreError> {
         record.password_hash = Some(self.hash.clone());
         account::put(tables, &name, &record)?;
+        let act = Act::new(Action::AccountPassword, ObjectKind::Account, &name).id(record.id).within(&name);
+        audit::append(tables, &self.caller.actor(), act)?;
         Ok((name, record))
     }
 }
@@ -226,7 +273,7 @@ impl Registry {
     /// Makes users and organizations, all or none.
     pub async fn create_accounts(&self, caller: &Caller, new: Vec<NewAccount>) -> Result<Vec<Account>, RegistryError> {
         let new = new.into_iter().map(|new| (self.store().chance().id(), new)).collect();
-        self.store().submit(Lane::Foreground, CreateAccounts { caller: caller.clone(), new }).await?
+        self.store().submit(Lane::Foreground, CreateAccounts { caller: caller.clone(), new, because: "" }).await?
     }
 
     /// Changes an account.

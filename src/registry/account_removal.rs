@@ -11,12 +11,13 @@ use std::ops::ControlFlow;
 use futures_util::future::join_all;
 
 use crate::access::Level;
+use crate::audit::{Act, Action, Audit, ObjectKind};
 use crate::chance::Id;
 use crate::limits;
 use crate::oci::RepoName;
 use crate::store::account::SYSTEM_ORGANIZATION;
 use crate::store::record::Account;
-use crate::store::{Change, Lane, Operation, Read, StoreError, Table, account, certified, organization, repo};
+use crate::store::{Change, Lane, Operation, Read, StoreError, Table, account, audit, certified, organization, repo};
 
 use super::error::settled;
 use super::{Caller, Registry, RegistryError};
@@ -62,6 +63,7 @@ impl Operation for DeleteAccount {
     type Done = Option<Removed>;
     type Refusal = RegistryError;
     const NAME: &'static str = "delete account";
+    const AUDIT: Audit = Audit::Acts(&[Action::AccountDelete, Action::OrganizationDelete]);
     const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, RegistryError>, StoreError> {
@@ -78,6 +80,12 @@ impl Operation for DeleteAccount {
             tables.put_mark(Table::Purges, &organization::purge_key(&record.id))?;
         }
         let has_repositories = !names_in(tables, &name, 1)?.is_empty();
+        let (action, kind) = match record.is_org {
+            true => (Action::OrganizationDelete, ObjectKind::Organization),
+            false => (Action::AccountDelete, ObjectKind::Account),
+        };
+        let act = Act::new(action, kind, &name).id(record.id).within(&name);
+        audit::append(tables, &self.caller.actor(), act)?;
         Ok(Some(Removed { name, has_repositories }))
     }
 }

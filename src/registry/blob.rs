@@ -1,11 +1,12 @@
 //! Blobs: read, link, mount, delete.
 
-use crate::access::{Action, Level};
+use crate::access::{self, Level};
+use crate::audit::{Act, Action, Audit, ObjectKind};
 use crate::oci::{Digest, RepoName};
 use crate::store::file::{BlobFile, BlobReader, FileError, Sealed};
 use crate::store::quarantine::Held;
 use crate::store::record::Repository;
-use crate::store::{Announced, Change, Lane, Operation, RepoId, Snapshot, StoreError, blob, manifest};
+use crate::store::{Announced, Change, Lane, Operation, RepoId, Snapshot, StoreError, audit, blob, manifest};
 
 use super::quarantine::damaged_in;
 use super::quota::{self, Cost};
@@ -27,6 +28,7 @@ impl Operation for LinkUpload {
     type Done = bool;
     type Refusal = RegistryError;
     const NAME: &'static str = "link upload";
+    const AUDIT: Audit = Audit::Nothing("a blob means nothing until a manifest names it");
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Repository, RegistryError>, StoreError> {
         let repository = match self.caller.require(tables, &self.repository, Level::ReadWrite)? {
@@ -62,6 +64,7 @@ impl Operation for Mount {
     type Done = bool;
     type Refusal = RegistryError;
     const NAME: &'static str = "mount blob";
+    const AUDIT: Audit = Audit::Nothing("a blob means nothing until a manifest names it");
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, RegistryError>, StoreError> {
         let target = match self.caller.require(tables, &self.target, Level::ReadWrite)? {
@@ -115,10 +118,11 @@ impl Operation for DeleteBlob {
     type Done = RepoId;
     type Refusal = RegistryError;
     const NAME: &'static str = "delete blob";
+    const AUDIT: Audit = Audit::Acts(&[Action::BlobDelete]);
     const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Repository, RegistryError>, StoreError> {
-        let repository = match self.caller.require(tables, &self.repository, Action::Delete)? {
+        let repository = match self.caller.require(tables, &self.repository, access::Action::Delete)? {
             Ok(repository) => repository,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -134,6 +138,9 @@ impl Operation for DeleteBlob {
 
     fn apply(&self, repository: Repository, tables: &mut Change<'_>) -> Result<RepoId, StoreError> {
         blob::unlink(tables, repository.number, &self.digest)?;
+        let name = format_args!("{}@{}", self.repository, self.digest);
+        let act = Act::new(Action::BlobDelete, ObjectKind::Blob, name).within(self.repository.namespace());
+        audit::append(tables, &self.caller.actor(), act)?;
         Ok(repository.number)
     }
 }
@@ -206,8 +213,7 @@ impl Registry {
     ) -> Result<(), RegistryError> {
         self.note_claim(repository, &sealed.digest)?;
         let operation = LinkUpload { caller: caller.clone(), repository: repository.clone(), sealed, _own: own };
-        let writer = self.store().writer();
-        let answer = writer.submit_announced(Lane::Foreground, operation, announced).await?;
+        let answer = self.store().submit_announced(operation, announced).await?;
         if answer.is_err() {
             self.discard(sealed.file).await?;
         }

@@ -5,9 +5,11 @@
 //! name stands for which account; the most particular one decides. What no name
 //! leads to is nobody, and signs in otherwise.
 
+use crate::audit::{Act, Action, Audit, ObjectKind};
+use crate::chance::Id;
 use crate::limits;
 use crate::store::record::Certified;
-use crate::store::{Change, Lane, Operation, Read, StoreError, account, certified};
+use crate::store::{Change, Lane, Operation, Read, StoreError, account, audit, certified};
 
 use super::{Caller, Registry, RegistryError};
 
@@ -59,6 +61,7 @@ impl Operation for MapCertificate {
     type Done = ();
     type Refusal = RegistryError;
     const NAME: &'static str = "map client certificate";
+    const AUDIT: Audit = Audit::Acts(&[Action::CertificateMap, Action::CertificateUnmap]);
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, RegistryError>, StoreError> {
         if !self.caller.is_admin(tables)? {
@@ -83,10 +86,23 @@ impl Operation for MapCertificate {
     }
 
     fn apply(&self, plan: Self::Plan, tables: &mut Change<'_>) -> Result<(), StoreError> {
-        match plan {
-            Some(record) => certified::put(tables, &self.name, &record),
-            None => certified::remove(tables, &self.name).map(drop),
-        }
+        let named = |tables: &Change<'_>, id: &Id| account::name_of(tables, id);
+        let before = match certified::get(tables, &self.name)? {
+            Some(before) => named(tables, &before.account)?,
+            None => None,
+        };
+        let (action, after) = match plan {
+            Some(record) => {
+                certified::put(tables, &self.name, &record)?;
+                (Action::CertificateMap, named(tables, &record.account)?)
+            }
+            None => {
+                certified::remove(tables, &self.name)?;
+                (Action::CertificateUnmap, None)
+            }
+        };
+        let act = Act::new(action, ObjectKind::Certificate, &self.name).detail("account", before, after);
+        audit::append(tables, &self.caller.actor(), act)
     }
 }
 

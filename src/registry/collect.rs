@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use crate::audit::Audit;
 use crate::event::{Actor, Kind};
 use crate::limits;
 use crate::oci::Digest;
@@ -102,6 +103,7 @@ impl Operation for CollectManifests {
     type Done = (Collected, Vec<(RepoId, Digest)>);
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "collect manifests";
+    const AUDIT: Audit = Audit::Nothing("the start of a collection is told, and what went in its log");
     const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, Self::Refusal>, StoreError> {
@@ -171,6 +173,7 @@ impl Operation for CollectBlobs {
     type Done = Collected;
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "collect blobs";
+    const AUDIT: Audit = Audit::Nothing("the start of a collection is told, and what went in its log");
     const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, Self::Refusal>, StoreError> {

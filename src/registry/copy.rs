@@ -10,6 +10,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use crate::access::Level;
+use crate::audit::{Action, Audit};
 use crate::chance::Id;
 use crate::event::{Actor, Cause, Kind};
 use crate::limits;
@@ -292,6 +293,7 @@ impl Operation for PromoteByHand {
     type Done = Digest;
     type Refusal = RegistryError;
     const NAME: &'static str = "promote by hand";
+    const AUDIT: Audit = Audit::Acts(&[Action::TagPromote, Action::TagDelete]);
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, RegistryError>, StoreError> {
         let source = match self.caller.require(tables, &self.source, Level::ReadOnly)? {

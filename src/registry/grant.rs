@@ -4,10 +4,11 @@
 use std::ops::ControlFlow;
 
 use crate::access::Level;
+use crate::audit::{Act, Action, Audit, ObjectKind};
 use crate::chance::Id;
 use crate::oci::RepoName;
 use crate::store::record::{Account, Repository, Team};
-use crate::store::{Change, Lane, Operation, Read, StoreError, account, grant, repo, team};
+use crate::store::{Change, Lane, Operation, Read, StoreError, account, audit, grant, repo, team};
 
 use super::account::{known, known_organization};
 use super::caller::Role;
@@ -52,6 +53,20 @@ pub enum Place {
 struct Owned {
     organization: (String, Account),
     repository: Option<(RepoName, Repository)>,
+}
+
+impl Owned {
+    /// A team's level here that changed.
+    fn act(&self, team: &Team, before: Option<Level>, after: Option<Level>) -> Act {
+        let action = if after.is_some() { Action::GrantSet } else { Action::GrantRemove };
+        let (namespace, account) = &self.organization;
+        let act = match &self.repository {
+            Some((name, repository)) => Act::new(action, ObjectKind::Repository, name).id(repository.id),
+            None => Act::new(action, ObjectKind::Namespace, namespace).id(account.id),
+        };
+        let word = |level: Option<Level>| level.map(|level| level.as_str().to_owned());
+        act.within(namespace).with("team", &team.name).detail("accessLevel", word(before), word(after))
+    }
 }
 
 impl Place {
@@ -110,6 +125,7 @@ impl Operation for PutGrant {
     type Done = Option<Team>;
     type Refusal = RegistryError;
     const NAME: &'static str = "put grant";
+    const AUDIT: Audit = Audit::Acts(&[Action::GrantSet, Action::GrantRemove]);
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, RegistryError>, StoreError> {
         settled(self.allowed(tables))
@@ -117,12 +133,21 @@ impl Operation for PutGrant {
 
     fn apply(&self, found: Self::Plan, tables: &mut Change<'_>) -> Result<Self::Done, StoreError> {
         let Some((owned, team)) = found else { return Ok(None) };
-        match &owned.repository {
+        let before = match &owned.repository {
             Some((name, repository)) => {
-                grant::put_on_repository(tables, (name, repository.number), &team.id, self.level)?
+                let before = grant::of_repository(tables, repository.number, &team.id)?;
+                grant::put_on_repository(tables, (name, repository.number), &team.id, self.level)?;
+                before
             }
-            None => grant::put_on_namespace(tables, &owned.organization.1.id, &team.id, self.level)?,
+            None => {
+                let before = grant::of_namespace(tables, &owned.organization.1.id, &team.id)?;
+                grant::put_on_namespace(tables, &owned.organization.1.id, &team.id, self.level)?;
+                before
+            }
         };
+        if before != self.level {
+            audit::append(tables, &self.caller.actor(), owned.act(&team, before, self.level))?;
+        }
         Ok(Some(team))
     }
 }

@@ -9,6 +9,7 @@
 //! ones for a while (`limits::UNTAGGED_KEPT`).
 
 use crate::access::Level;
+use crate::audit::{Action, Audit};
 use crate::clock::Timestamp;
 use crate::event::{Actor, Cause};
 use crate::limits;
@@ -174,6 +175,7 @@ impl Operation for RestoreTag {
     type Done = TagValue;
     type Refusal = RegistryError;
     const NAME: &'static str = "restore tag";
+    const AUDIT: Audit = Audit::Acts(&[Action::TagRestore, Action::TagDelete]);
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Restored, RegistryError>, StoreError> {
         let (name, reference) = (&self.repository, Reference::Tag(self.tag.clone()));

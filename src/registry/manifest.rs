@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use crate::access::{Action, Level};
+use crate::access::{self, Level};
+use crate::audit::{Act, Action, Audit, ObjectKind};
 use crate::chance::Id;
 use crate::event::{Actor, Cause, Kind};
 use crate::limits;
@@ -13,8 +14,8 @@ use crate::store::quarantine::Held;
 use crate::store::record::manifest::Bytes as Stored;
 use crate::store::record::{ManifestBody, ManifestLinks, Referrer, Removal, Repository};
 use crate::store::{
-    Change, Lane, Operation, Read, RepoId, Snapshot, StoreError, blob, event, hole, manifest, referrer, repo, scrub,
-    tag,
+    Change, Lane, Operation, Read, RepoId, Snapshot, StoreError, audit, blob, event, hole, manifest, referrer, repo,
+    scrub, tag,
 };
 
 use super::claims::Claims;
@@ -132,6 +133,7 @@ impl Operation for PutManifest {
     type Done = Put;
     type Refusal = RegistryError;
     const NAME: &'static str = "put manifest";
+    const AUDIT: Audit = Audit::Acts(&[Action::TagPush, Action::TagPull, Action::TagDelete]);
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Repository, RegistryError>, StoreError> {
         let (name, condition, places) = (&self.new.repository, &self.new.condition, self.new.places());
@@ -229,11 +231,12 @@ impl Operation for DeleteManifest {
     type Done = RepoId;
     type Refusal = RegistryError;
     const NAME: &'static str = "delete manifest";
+    const AUDIT: Audit = Audit::Acts(&[Action::ManifestDelete, Action::TagDelete]);
     const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, RegistryError>, StoreError> {
         let reference = Reference::Digest(self.digest);
-        let repository = match self.caller.require(tables, &self.repository, Action::Delete)? {
+        let repository = match self.caller.require(tables, &self.repository, access::Action::Delete)? {
             Ok(repository) => repository,
             Err(refusal) => return Ok(Err(or_unmet(refusal, &self.condition, &reference))),
         };
@@ -265,7 +268,11 @@ impl Operation for DeleteManifest {
         if let Some(subject) = manifest::links(tables, &self.digest)?.and_then(|record| record.links.subject) {
             referrer::remove(tables, number, &subject, &self.digest)?;
         }
-        event::append(tables, self.caller.actor(), place, Kind::ManifestDeleted { digest: self.digest })?;
+        let kind = Kind::ManifestDeleted { digest: self.digest };
+        let seq = event::append(tables, self.caller.actor(), place, kind)?;
+        let name = format_args!("{}@{}", self.repository, self.digest);
+        let act = Act::new(Action::ManifestDelete, ObjectKind::Manifest, name).within(self.repository.namespace());
+        audit::append(tables, &self.caller.actor(), act.event(seq))?;
         Ok(number)
     }
 }

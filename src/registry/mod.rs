@@ -13,6 +13,8 @@ pub mod access_token;
 pub mod account;
 /// Accounts and namespaces that go.
 pub mod account_removal;
+/// Who did what.
+pub mod audit;
 /// Blobs: read, mount, delete.
 pub mod blob;
 /// Who is asking, and how much they may do.
@@ -59,6 +61,8 @@ mod reserve;
 pub mod robot;
 /// What an operator sets.
 pub mod settings;
+/// The first system admin.
+pub mod setup;
 /// Tags: the one way to set one.
 pub mod tag;
 /// Repositories that keep so many tags and no more.
@@ -82,15 +86,17 @@ use std::sync::Arc;
 pub use caller::{Caller, Role};
 pub use error::RegistryError;
 
+use crate::audit::Origin;
 use crate::store::{Store, StoreError};
 use claims::Claims;
 use quarantine::Suspects;
 use reserve::Quotas;
 use upload::Sessions;
 
-/// The registry over one store. Clones share it.
+/// The registry over one store. Clones share it; what is done through one is
+/// done on behalf of whomever its handle of the store stands for.
 #[derive(Clone, Debug)]
-pub struct Registry(Arc<Inner>);
+pub struct Registry(Arc<Inner>, Store);
 
 /// What an operator may set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -139,7 +145,6 @@ impl std::str::FromStr for Sparse {
 #[derive(Debug)]
 struct Inner {
     options: Options,
-    store: Store,
     sessions: Sessions,
     claims: Claims,
     suspects: Suspects,
@@ -157,7 +162,7 @@ impl Registry {
         let quotas = Quotas::of(&store)?;
         let sessions = Sessions::rebuild(&store, &quotas)?;
         let (claims, suspects) = (Claims::default(), Suspects::default());
-        Ok(Self(Arc::new(Inner { options, store, sessions, claims, suspects, quotas })))
+        Ok(Self(Arc::new(Inner { options, sessions, claims, suspects, quotas }), store))
     }
 
     /// Whether what is public is for those alone who signed in.
@@ -167,7 +172,13 @@ impl Registry {
 
     /// The store below.
     pub fn store(&self) -> &Store {
-        &self.0.store
+        &self.1
+    }
+
+    /// The same registry for what somebody does: the audit log says from where.
+    #[must_use]
+    pub fn on_behalf_of(&self, origin: Arc<Origin>) -> Self {
+        Self(Arc::clone(&self.0), self.1.on_behalf_of(origin))
     }
 
     fn claims(&self) -> &Claims {

@@ -2,9 +2,10 @@
 
 use std::ops::ControlFlow;
 
+use crate::audit::{Act, Action, Audit, ObjectKind};
 use crate::chance::Id;
 use crate::store::record::{Account, Member};
-use crate::store::{Change, Lane, Operation, Read, StoreError, account, organization};
+use crate::store::{Change, Lane, Operation, Read, StoreError, account, audit, organization};
 
 use super::account::{known_organization, known_user};
 use super::caller::Role;
@@ -89,46 +90,71 @@ struct RemoveMember {
 }
 
 impl PutMember {
-    fn allowed(&self, read: &impl Read) -> Result<(Id, String, Account), RegistryError> {
-        let (_, organization) = known_organization(read, &self.organization)?;
-        self.caller.require_role(read, &organization.id, Role::Owner)?;
-        let (name, user) = known_user(read, &self.user)?;
-        Ok((organization.id, name, user))
+    fn allowed(&self, read: &impl Read) -> Result<Placed, RegistryError> {
+        let organization = known_organization(read, &self.organization)?;
+        self.caller.require_role(read, &organization.1.id, Role::Owner)?;
+        Ok(Placed { organization, user: known_user(read, &self.user)? })
     }
 }
 
 impl Operation for PutMember {
-    type Plan = (Id, String, Account);
+    type Plan = Placed;
     type Done = MemberShown;
     type Refusal = RegistryError;
     const NAME: &'static str = "put member";
+    const AUDIT: Audit = Audit::Acts(&[Action::MemberAdd, Action::MemberUpdate]);
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, RegistryError>, StoreError> {
         settled(self.allowed(tables))
     }
 
-    fn apply(&self, (id, name, user): Self::Plan, tables: &mut Change<'_>) -> Result<MemberShown, StoreError> {
-        let before = organization::member(tables, &id, &user.id)?.unwrap_or_default();
-        let is_admin = self.is_admin.unwrap_or(before.is_admin);
+    fn apply(&self, placed: Placed, tables: &mut Change<'_>) -> Result<MemberShown, StoreError> {
+        let (id, user) = (placed.organization.1.id, &placed.user.1);
+        let before = organization::member(tables, &id, &user.id)?;
+        let is_admin = self.is_admin.unwrap_or(before.unwrap_or_default().is_admin);
         organization::put_member(tables, &id, &user.id, Member { is_admin })?;
+        let act = match before {
+            None => Some(placed.act(Action::MemberAdd).with("isAdmin", is_admin)),
+            Some(before) if before.is_admin == is_admin => None,
+            Some(before) => Some(placed.act(Action::MemberUpdate).changed("isAdmin", before.is_admin, is_admin)),
+        };
+        if let Some(act) = act {
+            audit::append(tables, &self.caller.actor(), act)?;
+        }
+        let (name, user) = placed.user;
         Ok(MemberShown { name, account: user, is_admin })
     }
 }
 
+/// A user, and the organization that it is let into, or taken out of.
+struct Placed {
+    organization: (String, Account),
+    user: (String, Account),
+}
+
+impl Placed {
+    fn act(&self, action: Action) -> Act {
+        let (name, organization) = &self.organization;
+        let act = Act::new(action, ObjectKind::Organization, name).id(organization.id).within(name);
+        act.with("user", &self.user.0)
+    }
+}
+
 impl RemoveMember {
-    fn allowed(&self, read: &impl Read) -> Result<Option<(Id, Id)>, RegistryError> {
-        let (_, organization) = known_organization(read, &self.organization)?;
-        self.caller.require_role(read, &organization.id, Role::Owner)?;
-        Ok(account::find(read, &self.user)?.map(|(_, user)| (organization.id, user.id)))
+    fn allowed(&self, read: &impl Read) -> Result<Option<Placed>, RegistryError> {
+        let organization = known_organization(read, &self.organization)?;
+        self.caller.require_role(read, &organization.1.id, Role::Owner)?;
+        Ok(account::find(read, &self.user)?.map(|user| Placed { organization, user }))
     }
 }
 
 impl Operation for RemoveMember {
-    type Plan = Option<(Id, Id)>;
+    type Plan = Option<Placed>;
     /// Whether it was one.
     type Done = bool;
     type Refusal = RegistryError;
     const NAME: &'static str = "remove member";
+    const AUDIT: Audit = Audit::Acts(&[Action::MemberRemove]);
     const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, RegistryError>, StoreError> {
@@ -136,10 +162,12 @@ impl Operation for RemoveMember {
     }
 
     fn apply(&self, found: Self::Plan, tables: &mut Change<'_>) -> Result<bool, StoreError> {
-        match found {
-            Some((organization, user)) => organization::remove_member(tables, &organization, &user),
-            None => Ok(false),
+        let Some(placed) = found else { return Ok(false) };
+        let was = organization::remove_member(tables, &placed.organization.1.id, &placed.user.1.id)?;
+        if was {
+            audit::append(tables, &self.caller.actor(), placed.act(Action::MemberRemove))?;
         }
+        Ok(was)
     }
 }
 

@@ -5,6 +5,7 @@
 //! exist already.
 
 use crate::access::Level;
+use crate::audit::{Act, Action, Audit, ObjectKind};
 use crate::chance::Id;
 use crate::clock::Timestamp;
 use crate::event::Kind;
@@ -12,7 +13,7 @@ use crate::limits;
 use crate::oci::RepoName;
 use crate::policy::rule::RawRule;
 use crate::store::record::{Cron, Evaluation, Policy, PolicyBody, PolicyStatus, Repository};
-use crate::store::{Change, Key, Lane, Operation, Read, StoreError, Table, event, policy, repo, transfer};
+use crate::store::{Change, Key, Lane, Operation, Read, StoreError, Table, audit, event, policy, repo, transfer};
 
 use super::{Caller, Registry, RegistryError};
 
@@ -70,6 +71,7 @@ impl Operation for SavePolicy {
     type Done = Policy;
     type Refusal = NotSaved;
     const NAME: &'static str = "save policy";
+    const AUDIT: Audit = Audit::Acts(&[Action::PolicyCreate, Action::PolicyUpdate]);
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, NotSaved>, StoreError> {
         let refused = |refusal| Ok(Err(NotSaved::Refused(refusal)));
@@ -144,14 +146,73 @@ impl Operation for SavePolicy {
                 policy::set_cron(tables, &policy.id, &Cron { last: now, job })?;
             }
         }
-        event::append(
-            tables,
-            self.caller.actor(),
-            (repository.number, &saving.repository),
-            Kind::PolicySaved { policy: policy.id },
-        )?;
+        let kind = Kind::PolicySaved { policy: policy.id };
+        let seq = event::append(tables, self.caller.actor(), (repository.number, &saving.repository), kind)?;
+        let act = saved(&saving.repository, before.as_ref(), &policy).event(seq);
+        audit::append(tables, &self.caller.actor(), act)?;
         Ok(policy)
     }
+}
+
+/// Something done to a policy.
+fn of_policy(action: Action, repository: &RepoName, policy: &Policy) -> Act {
+    let act = Act::new(action, ObjectKind::Policy, repository).id(policy.id).within(repository.namespace());
+    let kind = match policy.body {
+        PolicyBody::Promotion { .. } => "promotion",
+        PolicyBody::Push { .. } => "push mirror",
+        PolicyBody::Pull { .. } => "pull mirror",
+    };
+    act.with("kind", kind)
+}
+
+/// A policy that was made or changed: what it does, never with what it signs
+/// in elsewhere.
+fn saved(repository: &RepoName, before: Option<&Policy>, after: &Policy) -> Act {
+    let action = if before.is_some() { Action::PolicyUpdate } else { Action::PolicyCreate };
+    let told = |policy: &Policy| {
+        let when = schedule(policy).map(|(schedule, ..)| schedule.to_owned()).unwrap_or_default();
+        let (username, skips) = policy.remote().map_or_else(Default::default, |remote| {
+            (remote.username.clone(), remote.skip_tls_verification.to_string())
+        });
+        [
+            ("enabled", policy.enabled.to_string()),
+            ("owner", policy.owner.label()),
+            ("target", target(policy)),
+            ("rules", rules(policy)),
+            ("tagTemplate", policy.tag_template.clone()),
+            ("timeZone", policy.time_zone.clone()),
+            ("schedule", when),
+            ("username", username),
+            ("skipTLSVerification", skips),
+        ]
+    };
+    let was = before.map(told);
+    let mut act = of_policy(action, repository, after);
+    for (place, (name, is)) in told(after).into_iter().enumerate() {
+        act = match &was {
+            Some(was) => act.changed(name, was[place].1.clone(), is),
+            None if is.is_empty() => act,
+            None => act.with(name, is),
+        };
+    }
+    let sealed = |policy: &Policy| policy.remote().map(|remote| (remote.password.clone(), remote.token.clone()));
+    let has_new_secret = before.is_some_and(|before| sealed(before) != sealed(after));
+    if has_new_secret { act.detail("credentials", None, None) } else { act }
+}
+
+/// Where it moves what it moves: for a pull mirror, where from.
+fn target(policy: &Policy) -> String {
+    match &policy.body {
+        PolicyBody::Promotion { target } => target.clone(),
+        PolicyBody::Push { remote } | PolicyBody::Pull { remote, .. } => {
+            format!("{}/{}", remote.host, remote.repository)
+        }
+    }
+}
+
+fn rules(policy: &Policy) -> String {
+    let rule = |rule: &RawRule| format!("{} {} {}", rule.field, rule.operator, rule.values.join(","));
+    policy.rules.iter().map(rule).collect::<Vec<_>>().join("; ")
 }
 
 /// Whether the change is one after which tags are decided about again: rules,
@@ -200,6 +261,7 @@ impl Operation for DeletePolicy {
     type Done = bool;
     type Refusal = RegistryError;
     const NAME: &'static str = "delete policy";
+    const AUDIT: Audit = Audit::Acts(&[Action::PolicyDelete]);
     const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, RegistryError>, StoreError> {
@@ -225,12 +287,10 @@ impl Operation for DeletePolicy {
         let Some((repository, policy)) = found else { return Ok(false) };
         policy::remove(tables, &policy)?;
         tables.put_mark(Table::Purges, &Key::new().id(&policy.id))?;
-        event::append(
-            tables,
-            self.caller.actor(),
-            (repository.number, &self.repository),
-            Kind::PolicyDeleted { policy: policy.id },
-        )?;
+        let kind = Kind::PolicyDeleted { policy: policy.id };
+        let seq = event::append(tables, self.caller.actor(), (repository.number, &self.repository), kind)?;
+        let act = of_policy(Action::PolicyDelete, &self.repository, &policy).with("target", target(&policy));
+        audit::append(tables, &self.caller.actor(), act.event(seq))?;
         Ok(true)
     }
 }

@@ -15,10 +15,13 @@ use std::ops::ControlFlow;
 
 use bytesize::ByteSize;
 
+use crate::audit::{Act, Action, Audit, ObjectKind};
 use crate::oci::{Digest, RepoName};
 use crate::store::quarantine::Held;
 use crate::store::usage::{self, Scope};
-use crate::store::{Change, Lane, Operation, Read, RepoId, StoreError, account, blob, manifest, quarantine, repo};
+use crate::store::{
+    Change, Lane, Operation, Read, RepoId, StoreError, account, audit, blob, manifest, quarantine, repo,
+};
 
 use super::{Caller, Registry, RegistryError};
 
@@ -257,6 +260,7 @@ impl Operation for SetQuota {
     type Done = Standing;
     type Refusal = RegistryError;
     const NAME: &'static str = "set quota";
+    const AUDIT: Audit = Audit::Acts(&[Action::QuotaSet]);
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<(), RegistryError>, StoreError> {
         if !self.caller.is_admin(tables)? {
@@ -275,7 +279,16 @@ impl Operation for SetQuota {
             Some(name) => (Scope::Namespace(name), Bounded::Namespace(name.clone())),
             None => (Scope::All, Bounded::All),
         };
+        let before = usage::quota(tables, scope)?.unwrap_or(0);
         usage::set_quota(tables, scope, self.bytes)?;
+        let act = match &self.namespace {
+            Some(name) => Act::new(Action::QuotaSet, ObjectKind::Namespace, name).within(name),
+            None => Act::new(Action::QuotaSet, ObjectKind::Registry, "all"),
+        };
+        let act = act.changed("quotaBytes", before, self.bytes);
+        if act.tells() {
+            audit::append(tables, &self.caller.actor(), act)?;
+        }
         Standing::read(tables, scope, of)
     }
 }

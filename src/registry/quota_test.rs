@@ -13,6 +13,7 @@ use super::manifest::Sent;
 use super::repository::{Purge, Settings};
 use super::upload::BrokenBody;
 use super::{Caller, Registry, RegistryError};
+use crate::audit::Audit;
 use crate::chance::Chance;
 use crate::clock::{Clock, Timestamp};
 use crate::oci::{Condition, Digest, Reference, RepoName, Tag};
@@ -77,6 +78,7 @@ impl<F: Fn(&mut Change<'_>) -> Result<(), StoreError> + Send + 'static> Operatio
     type Done = ();
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "do";
+    const AUDIT: Audit = Audit::Nothing("a test's");
 
     fn check(&self, _: &Change<'_>) -> Result<Result<(), Self::Refusal>, StoreError> {
         Ok(Ok(()))

@@ -1,13 +1,14 @@
 //! Repositories: made, looked at, changed, removed.
 
 use crate::access::Level;
+use crate::audit::{Act, Action, Audit, ObjectKind};
 use crate::chance::Id;
 use crate::event::Kind;
 use crate::oci::{RepoName, Tag};
 use crate::store::record::{Account, JobStatus, PolicyStatus, Repository};
 use crate::store::usage::{self, Scope};
 use crate::store::{Change, Key, Lane, Operation, Parts, Read, RepoId, Span, StoreError, Table};
-use crate::store::{account, event, grant, organization, policy, queue, repo, team, transfer};
+use crate::store::{account, audit, event, grant, organization, policy, queue, repo, team, transfer};
 
 use super::{Caller, Registry, RegistryError};
 
@@ -69,6 +70,7 @@ impl Operation for CreateRepository {
     type Done = Repository;
     type Refusal = RegistryError;
     const NAME: &'static str = "create repository";
+    const AUDIT: Audit = Audit::Acts(&[Action::RepositoryCreate]);
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<(), RegistryError>, StoreError> {
         let namespace = self.name.namespace();
@@ -101,7 +103,10 @@ impl Operation for CreateRepository {
         self.settings.write_to(&mut record);
         repo::put(tables, &self.name, &record)?;
         self.settings.write_quota(tables, record.number)?;
-        event::append(tables, self.caller.actor(), (record.number, &self.name), Kind::RepositoryCreated)?;
+        let actor = self.caller.actor();
+        let seq = event::append(tables, actor.clone(), (record.number, &self.name), Kind::RepositoryCreated)?;
+        let act = of_repository(Action::RepositoryCreate, &self.name, &record).event(seq);
+        audit::append(tables, &actor, act.with("visibility", visibility(&record)))?;
         Ok(record)
     }
 }
@@ -117,17 +122,41 @@ impl Operation for UpdateRepository {
     type Done = Repository;
     type Refusal = RegistryError;
     const NAME: &'static str = "update repository";
+    const AUDIT: Audit = Audit::Acts(&[Action::RepositoryUpdate]);
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Repository, RegistryError>, StoreError> {
         self.caller.require(tables, &self.name, Level::Admin)
     }
 
-    fn apply(&self, mut record: Repository, tables: &mut Change<'_>) -> Result<Repository, StoreError> {
+    fn apply(&self, before: Repository, tables: &mut Change<'_>) -> Result<Repository, StoreError> {
+        let mut record = before.clone();
         self.settings.write_to(&mut record);
         repo::put(tables, &self.name, &record)?;
+        let quota_before = usage::quota(tables, Scope::Repository(record.number))?.unwrap_or(0);
         self.settings.write_quota(tables, record.number)?;
+        let act = of_repository(Action::RepositoryUpdate, &self.name, &record)
+            .changed("visibility", visibility(&before), visibility(&record))
+            .changed("immutableTags", before.immutable_tags, record.immutable_tags)
+            .changed("tagLimit", before.tag_limit, record.tag_limit)
+            .changed("quotaBytes", quota_before, self.settings.quota_bytes.unwrap_or(quota_before))
+            .changed("scanOnPush", before.scan_on_push, record.scan_on_push)
+            .changed("enableManifestLists", before.enable_manifest_lists, record.enable_manifest_lists)
+            .changed("shortDescription", &before.short_description, &record.short_description)
+            .rewrote("longDescription", &before.long_description, &record.long_description);
+        if act.tells() {
+            audit::append(tables, &self.caller.actor(), act)?;
+        }
         Ok(record)
     }
+}
+
+/// Something done to a repository.
+fn of_repository(action: Action, name: &RepoName, record: &Repository) -> Act {
+    Act::new(action, ObjectKind::Repository, name).id(record.id).within(name.namespace())
+}
+
+const fn visibility(record: &Repository) -> &'static str {
+    if record.is_public { "public" } else { "private" }
 }
 
 /// Takes a repository's name away at once; what hangs on its number is removed
@@ -143,6 +172,7 @@ impl Operation for DeleteRepository {
     type Done = Vec<(RepoName, Id)>;
     type Refusal = RegistryError;
     const NAME: &'static str = "delete repository";
+    const AUDIT: Audit = Audit::Acts(&[Action::RepositoryDelete]);
     const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Repository, RegistryError>, StoreError> {
@@ -168,7 +198,9 @@ impl Operation for DeleteRepository {
         grant::remove_of_repository(tables, &self.name, record.number)?;
         repo::remove(tables, &self.name, &record)?;
         tables.put_mark(Table::Purges, &Key::new().repo(record.number))?;
-        event::append(tables, self.caller.actor(), (record.number, &self.name), Kind::RepositoryDeleted)?;
+        let actor = self.caller.actor();
+        let seq = event::append(tables, actor.clone(), (record.number, &self.name), Kind::RepositoryDeleted)?;
+        audit::append(tables, &actor, of_repository(Action::RepositoryDelete, &self.name, &record).event(seq))?;
         Ok(left)
     }
 }
@@ -226,6 +258,7 @@ impl Operation for Purge {
     type Done = bool;
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "purge";
+    const AUDIT: Audit = Audit::Nothing("rows of what was deleted, which was told");
     const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, Self::Refusal>, StoreError> {

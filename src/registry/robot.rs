@@ -1,12 +1,14 @@
 //! Robots: names for programs. One belongs to a namespace, outlives whoever
 //! made it, and has what its scopes name of that namespace.
 
+use super::caller::ROBOT_MARK;
 use crate::access::{Level, Scopes};
+use crate::audit::{Act, Action, Audit, ObjectKind};
 use crate::chance::Id;
 use crate::limits;
 use crate::oci::name::is_component;
 use crate::store::record::Robot;
-use crate::store::{Change, Lane, Operation, Read, StoreError, account, robot, token};
+use crate::store::{Change, Lane, Operation, Read, StoreError, account, audit, robot, token};
 
 use super::{Caller, Registry, RegistryError};
 
@@ -35,6 +37,7 @@ impl Operation for PutRobot {
     type Done = Robot;
     type Refusal = RegistryError;
     const NAME: &'static str = "put robot";
+    const AUDIT: Audit = Audit::Acts(&[Action::RobotCreate, Action::RobotUpdate]);
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, RegistryError>, StoreError> {
         let namespace = match owned(tables, &self.caller, &self.namespace)? {
@@ -67,6 +70,7 @@ impl Operation for PutRobot {
     }
 
     fn apply(&self, (namespace, there): Self::Plan, tables: &mut Change<'_>) -> Result<Robot, StoreError> {
+        let before = there.as_ref().map(|there| (there.description.clone(), there.scopes.join(" ")));
         let robot = Robot {
             id: there.as_ref().map_or(self.id, |there| there.id),
             description: self.new.description.clone(),
@@ -74,6 +78,22 @@ impl Operation for PutRobot {
             created_at: there.map_or(tables.now(), |there| there.created_at),
         };
         robot::put(tables, &namespace, &self.name, &robot)?;
+        let act = of_robot(
+            tables,
+            if before.is_some() { Action::RobotUpdate } else { Action::RobotCreate },
+            (&namespace, &self.name),
+            &robot,
+        )?;
+        let scopes = robot.scopes.join(" ");
+        let act = match &before {
+            Some((description, before)) => act.changed("scopes", before.as_str(), scopes.as_str()).changed(
+                "description",
+                description,
+                &robot.description,
+            ),
+            None => act.with("scopes", &scopes),
+        };
+        audit::append(tables, &self.caller.actor(), act)?;
         Ok(robot)
     }
 }
@@ -89,6 +109,7 @@ impl Operation for RemoveRobot {
     type Done = ();
     type Refusal = RegistryError;
     const NAME: &'static str = "remove robot";
+    const AUDIT: Audit = Audit::Acts(&[Action::RobotDelete]);
     const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, RegistryError>, StoreError> {
@@ -103,8 +124,17 @@ impl Operation for RemoveRobot {
     fn apply(&self, (namespace, robot): Self::Plan, tables: &mut Change<'_>) -> Result<(), StoreError> {
         // At most as many as one may have, which is a few slices.
         while token::purge(tables, &robot.id)? > 0 {}
-        robot::remove(tables, &namespace, &self.name, &robot)
+        let act = of_robot(tables, Action::RobotDelete, (&namespace, &self.name), &robot)?;
+        robot::remove(tables, &namespace, &self.name, &robot)?;
+        audit::append(tables, &self.caller.actor(), act)
     }
+}
+
+/// Something done to a robot.
+fn of_robot(read: &impl Read, action: Action, of: (&Id, &str), robot: &Robot) -> Result<Act, StoreError> {
+    let namespace = account::name_of(read, of.0)?.unwrap_or_default();
+    let name = format_args!("{namespace}{ROBOT_MARK}{}", of.1);
+    Ok(Act::new(action, ObjectKind::Robot, name).id(robot.id).within(&namespace))
 }
 
 /// The account of a namespace that the caller owns.

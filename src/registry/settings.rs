@@ -1,9 +1,10 @@
 //! What an operator sets while the daemon runs, and what follows from it.
 
 use crate::access::Level;
+use crate::audit::{Act, Action, Audit, ObjectKind};
 use crate::oci::RepoName;
 use crate::store::record::Settings;
-use crate::store::{Change, Lane, Operation, StoreError, repo, settings};
+use crate::store::{Change, Lane, Operation, StoreError, audit, repo, settings};
 
 use super::repository::Settings as RepositorySettings;
 use super::{Caller, Registry, RegistryError};
@@ -25,6 +26,7 @@ impl Operation for UpdateSettings {
     type Done = Settings;
     type Refusal = RegistryError;
     const NAME: &'static str = "update settings";
+    const AUDIT: Audit = Audit::Acts(&[Action::SettingsUpdate]);
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Settings, RegistryError>, StoreError> {
         if !self.caller.is_admin(tables)? {
@@ -34,8 +36,17 @@ impl Operation for UpdateSettings {
     }
 
     fn apply(&self, mut settings: Settings, tables: &mut Change<'_>) -> Result<Settings, StoreError> {
+        let before = settings;
         settings.create_on_push = self.change.create_on_push.unwrap_or(settings.create_on_push);
         settings::put(tables, &settings)?;
+        let act = Act::new(Action::SettingsUpdate, ObjectKind::Registry, "settings").changed(
+            "createRepositoryOnPush",
+            before.create_on_push,
+            settings.create_on_push,
+        );
+        if act.tells() {
+            audit::append(tables, &self.caller.actor(), act)?;
+        }
         Ok(settings)
     }
 }

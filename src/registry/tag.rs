@@ -5,13 +5,14 @@
 
 use std::ops::ControlFlow;
 
-use crate::access::{Action, Level};
+use crate::access::{self, Level};
+use crate::audit::{Act, Action, Audit, ObjectKind};
 use crate::chance::Id;
 use crate::event::{Actor, Cause, Kind};
 use crate::oci::page::Page;
 use crate::oci::{Condition, Digest, MediaType, Reference, RepoName, Tag};
 use crate::store::record::{Removal, Repository, TagRemoved, TagValue};
-use crate::store::{Change, Lane, Operation, Read, StoreError, event, tag};
+use crate::store::{Change, Lane, Operation, Read, StoreError, audit, event, tag};
 
 use super::condition::{holds, or_unmet};
 use super::{Caller, Registry, RegistryError, tag_limit};
@@ -85,10 +86,33 @@ pub fn set(
         previous: before.map(|value| value.digest),
     };
     tag::put(change, number, name, &value)?;
+    audit::append(change, &value.actor, told(repository.0, name, &value))?;
     if value.previous.is_none() {
         tag_limit::enforce(change, repository, name)?;
     }
     Ok(value)
+}
+
+/// Something done to a tag.
+fn of_tag(action: Action, repository: &RepoName, name: &Tag) -> Act {
+    Act::new(action, ObjectKind::Tag, format_args!("{repository}:{name}")).within(repository.namespace())
+}
+
+/// A tag that was set. Its history tells the same for as long as the tag is
+/// there, and not from where it was set.
+fn told(repository: &RepoName, name: &Tag, value: &TagValue) -> Act {
+    let of = |action| of_tag(action, repository, name);
+    let act = match &value.cause {
+        Cause::Push => of(Action::TagPush),
+        Cause::Restore => of(Action::TagRestore),
+        Cause::Promotion { policy, repository, tag } => {
+            of(Action::TagPromote).by_policy(*policy).because(format_args!("from {repository}:{tag}"))
+        }
+        Cause::PullMirror { policy, host, repository, tag } => {
+            of(Action::TagPull).by_policy(Some(*policy)).because(format_args!("from {host}/{repository}:{tag}"))
+        }
+    };
+    act.event(value.seq).digests(value.previous, Some(value.digest))
 }
 
 /// Removes a tag and writes the event; the manifest stays. [`may_change`] comes
@@ -103,6 +127,13 @@ pub fn unset(
     let (number, digest) = (repository.1.number, value.digest);
     let kind = Kind::TagDeleted { tag: name.clone(), digest };
     let seq = event::append(change, actor.clone(), (number, repository.0), kind)?;
+    let words = match cause {
+        Removal::Tag => "",
+        Removal::Manifest => "its manifest was removed",
+        Removal::Limit => "the repository keeps no more tags",
+    };
+    let act = of_tag(Action::TagDelete, repository.0, name).event(seq).because(words);
+    audit::append(change, &actor, act.digests(Some(digest), None))?;
     let removed = TagRemoved { digest, seq, at: change.now(), actor, cause };
     tag::remove(change, number, name, value, removed)
 }
@@ -120,11 +151,12 @@ impl Operation for DeleteTag {
     type Done = ();
     type Refusal = RegistryError;
     const NAME: &'static str = "delete tag";
+    const AUDIT: Audit = Audit::Acts(&[Action::TagDelete]);
     const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, RegistryError>, StoreError> {
         let reference = Reference::Tag(self.tag.clone());
-        let repository = match self.caller.require(tables, &self.repository, Action::Delete)? {
+        let repository = match self.caller.require(tables, &self.repository, access::Action::Delete)? {
             Ok(repository) => repository,
             Err(refusal) => return Ok(Err(or_unmet(refusal, &self.condition, &reference))),
         };

@@ -2,10 +2,11 @@
 
 use std::ops::ControlFlow;
 
+use crate::audit::{Act, Action, Audit, ObjectKind};
 use crate::chance::Id;
 use crate::limits;
 use crate::store::record::{Account, Member, Team};
-use crate::store::{Change, Lane, Operation, Read, StoreError, Table, account, organization, team};
+use crate::store::{Change, Lane, Operation, Read, StoreError, Table, account, audit, organization, team};
 
 use super::account::{known_organization, known_user};
 use super::account_removal::purge_all;
@@ -86,7 +87,7 @@ struct CreateTeam {
 }
 
 impl CreateTeam {
-    fn allowed(&self, read: &impl Read) -> Result<Id, RegistryError> {
+    fn allowed(&self, read: &impl Read) -> Result<(String, Id), RegistryError> {
         let (name, account) = known_organization(read, &self.organization)?;
         self.caller.require_role(read, &account.id, Role::Owner)?;
         let change = TeamChange { name: Some(self.name.clone()), description: Some(self.description.clone()) };
@@ -94,24 +95,27 @@ impl CreateTeam {
         if organization::size(read, &account.id)?.teams >= limits::TEAMS_PER_ORGANIZATION {
             return Err(RegistryError::TooManyTeams { organization: name });
         }
-        Ok(account.id)
+        Ok((name, account.id))
     }
 }
 
 impl Operation for CreateTeam {
-    type Plan = Id;
+    type Plan = (String, Id);
     type Done = TeamShown;
     type Refusal = RegistryError;
     const NAME: &'static str = "create team";
+    const AUDIT: Audit = Audit::Acts(&[Action::TeamCreate]);
 
-    fn check(&self, tables: &Change<'_>) -> Result<Result<Id, RegistryError>, StoreError> {
+    fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, RegistryError>, StoreError> {
         settled(self.allowed(tables))
     }
 
-    fn apply(&self, organization: Id, tables: &mut Change<'_>) -> Result<TeamShown, StoreError> {
+    fn apply(&self, (of, organization): Self::Plan, tables: &mut Change<'_>) -> Result<TeamShown, StoreError> {
         let (name, description) = (self.name.clone(), self.description.clone());
         let made = Team { id: self.id, name, description, members: 0, created_at: tables.now() };
         team::put(tables, &organization, &made, None)?;
+        let act = of_team(Action::TeamCreate, &of, &made);
+        audit::append(tables, &self.caller.actor(), act)?;
         Ok(TeamShown { organization, team: made, is_admin: false })
     }
 }
@@ -124,28 +128,37 @@ struct UpdateTeam {
 }
 
 impl UpdateTeam {
-    fn allowed(&self, read: &impl Read) -> Result<(Id, Team), RegistryError> {
+    fn allowed(&self, read: &impl Read) -> Result<(String, Id, Team), RegistryError> {
         let (name, account, team) = changeable(read, &self.caller, &self.organization, &self.team)?;
         check_change(read, (&name, &account.id), &self.change, Some(&team.id))?;
-        Ok((account.id, team))
+        Ok((name, account.id, team))
     }
 }
 
 impl Operation for UpdateTeam {
-    type Plan = (Id, Team);
+    type Plan = (String, Id, Team);
     type Done = TeamShown;
     type Refusal = RegistryError;
     const NAME: &'static str = "update team";
+    const AUDIT: Audit = Audit::Acts(&[Action::TeamUpdate]);
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, RegistryError>, StoreError> {
         settled(self.allowed(tables))
     }
 
-    fn apply(&self, (organization, before): Self::Plan, tables: &mut Change<'_>) -> Result<TeamShown, StoreError> {
+    fn apply(&self, (of, organization, before): Self::Plan, tables: &mut Change<'_>) -> Result<TeamShown, StoreError> {
         let mut after = before.clone();
         after.name = self.change.name.clone().unwrap_or(after.name);
         after.description = self.change.description.clone().unwrap_or(after.description);
         team::put(tables, &organization, &after, Some(&before))?;
+        let act = of_team(Action::TeamUpdate, &of, &after).changed("name", &before.name, &after.name).changed(
+            "description",
+            &before.description,
+            &after.description,
+        );
+        if act.tells() {
+            audit::append(tables, &self.caller.actor(), act)?;
+        }
         Ok(TeamShown { organization, team: after, is_admin: false })
     }
 }
@@ -174,19 +187,20 @@ struct DeleteTeam {
 }
 
 impl DeleteTeam {
-    fn allowed(&self, read: &impl Read) -> Result<Option<(Id, Team)>, RegistryError> {
-        let (_, account) = known_organization(read, &self.organization)?;
+    fn allowed(&self, read: &impl Read) -> Result<Option<(String, Id, Team)>, RegistryError> {
+        let (name, account) = known_organization(read, &self.organization)?;
         self.caller.require_role(read, &account.id, Role::Owner)?;
-        Ok(team::find(read, &account.id, &self.team)?.map(|team| (account.id, team)))
+        Ok(team::find(read, &account.id, &self.team)?.map(|team| (name, account.id, team)))
     }
 }
 
 impl Operation for DeleteTeam {
-    type Plan = Option<(Id, Team)>;
+    type Plan = Option<(String, Id, Team)>;
     /// Whether there was one.
     type Done = bool;
     type Refusal = RegistryError;
     const NAME: &'static str = "delete team";
+    const AUDIT: Audit = Audit::Acts(&[Action::TeamDelete]);
     const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, RegistryError>, StoreError> {
@@ -194,13 +208,33 @@ impl Operation for DeleteTeam {
     }
 
     fn apply(&self, found: Self::Plan, tables: &mut Change<'_>) -> Result<bool, StoreError> {
-        let Some((organization, gone)) = found else { return Ok(false) };
+        let Some((of, organization, gone)) = found else { return Ok(false) };
         team::remove(tables, &organization, &gone.id)?;
         if !purge_all(tables, |tables| team::purge(tables, &organization, &gone.id))? {
             tables.put_mark(Table::Purges, &team::purge_key(&organization, &gone.id))?;
         }
+        audit::append(tables, &self.caller.actor(), of_team(Action::TeamDelete, &of, &gone))?;
         Ok(true)
     }
+}
+
+/// A user, and the team that it is let into, or taken out of.
+struct Placed {
+    organization: (String, Id),
+    team: Team,
+    user: (String, Account),
+}
+
+impl Placed {
+    fn act(&self, action: Action) -> Act {
+        of_team(action, &self.organization.0, &self.team).with("user", &self.user.0)
+    }
+}
+
+/// Something done to a team.
+fn of_team(action: Action, organization: &str, team: &Team) -> Act {
+    let name = format_args!("{organization}/{}", team.name);
+    Act::new(action, ObjectKind::Team, name).id(team.id).within(organization)
 }
 
 struct PutTeamMember {
@@ -212,31 +246,43 @@ struct PutTeamMember {
 }
 
 impl PutTeamMember {
-    fn allowed(&self, read: &impl Read) -> Result<(Id, Id, String, Account), RegistryError> {
-        let (_, account, team) = changeable(read, &self.caller, &self.organization, &self.team)?;
-        let (name, user) = known_user(read, &self.user)?;
-        Ok((account.id, team.id, name, user))
+    fn allowed(&self, read: &impl Read) -> Result<Placed, RegistryError> {
+        let (name, account, team) = changeable(read, &self.caller, &self.organization, &self.team)?;
+        Ok(Placed { organization: (name, account.id), team, user: known_user(read, &self.user)? })
     }
 }
 
 impl Operation for PutTeamMember {
-    type Plan = (Id, Id, String, Account);
+    type Plan = Placed;
     type Done = MemberShown;
     type Refusal = RegistryError;
     const NAME: &'static str = "put team member";
+    const AUDIT: Audit = Audit::Acts(&[Action::TeamMemberAdd, Action::TeamMemberUpdate]);
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, RegistryError>, StoreError> {
         settled(self.allowed(tables))
     }
 
-    fn apply(&self, plan: Self::Plan, tables: &mut Change<'_>) -> Result<MemberShown, StoreError> {
-        let (organization, team, name, user) = plan;
-        if organization::member(tables, &organization, &user.id)?.is_none() {
-            organization::put_member(tables, &organization, &user.id, Member::default())?;
+    fn apply(&self, placed: Placed, tables: &mut Change<'_>) -> Result<MemberShown, StoreError> {
+        let (organization, team, user) = (&placed.organization.1, &placed.team.id, &placed.user.1);
+        let is_stranger = organization::member(tables, organization, &user.id)?.is_none();
+        if is_stranger {
+            organization::put_member(tables, organization, &user.id, Member::default())?;
         }
-        let before = team::member(tables, &team, &user.id)?.unwrap_or_default();
-        let is_admin = self.is_admin.unwrap_or(before.is_admin);
-        team::put_member(tables, (&organization, &team), &user.id, Member { is_admin })?;
+        let before = team::member(tables, team, &user.id)?;
+        let is_admin = self.is_admin.unwrap_or(before.unwrap_or_default().is_admin);
+        team::put_member(tables, (organization, team), &user.id, Member { is_admin })?;
+        let act = match before {
+            None => Some(placed.act(Action::TeamMemberAdd).with("isAdmin", is_admin)),
+            Some(before) if before.is_admin == is_admin => None,
+            Some(before) => Some(placed.act(Action::TeamMemberUpdate).changed("isAdmin", before.is_admin, is_admin)),
+        };
+        if let Some(act) = act {
+            // With the team it came into the organization, if it was not there.
+            let act = if is_stranger { act.with("member", &placed.organization.0) } else { act };
+            audit::append(tables, &self.caller.actor(), act)?;
+        }
+        let (name, user) = placed.user;
         Ok(MemberShown { name, account: user, is_admin })
     }
 }
@@ -249,18 +295,20 @@ struct RemoveTeamMember {
 }
 
 impl RemoveTeamMember {
-    fn allowed(&self, read: &impl Read) -> Result<Option<(Id, Id, Id)>, RegistryError> {
-        let (_, account, team) = changeable(read, &self.caller, &self.organization, &self.team)?;
-        Ok(account::find(read, &self.user)?.map(|(_, user)| (account.id, team.id, user.id)))
+    fn allowed(&self, read: &impl Read) -> Result<Option<Placed>, RegistryError> {
+        let (name, account, team) = changeable(read, &self.caller, &self.organization, &self.team)?;
+        let found = account::find(read, &self.user)?;
+        Ok(found.map(|user| Placed { organization: (name, account.id), team, user }))
     }
 }
 
 impl Operation for RemoveTeamMember {
-    type Plan = Option<(Id, Id, Id)>;
+    type Plan = Option<Placed>;
     /// Whether it was one.
     type Done = bool;
     type Refusal = RegistryError;
     const NAME: &'static str = "remove team member";
+    const AUDIT: Audit = Audit::Acts(&[Action::TeamMemberRemove]);
     const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, RegistryError>, StoreError> {
@@ -268,10 +316,12 @@ impl Operation for RemoveTeamMember {
     }
 
     fn apply(&self, found: Self::Plan, tables: &mut Change<'_>) -> Result<bool, StoreError> {
-        match found {
-            Some((organization, team, user)) => team::remove_member(tables, &organization, &team, &user),
-            None => Ok(false),
+        let Some(placed) = found else { return Ok(false) };
+        let was = team::remove_member(tables, &placed.organization.1, &placed.team.id, &placed.user.1.id)?;
+        if was {
+            audit::append(tables, &self.caller.actor(), placed.act(Action::TeamMemberRemove))?;
         }
+        Ok(was)
     }
 }
 

@@ -706,6 +706,7 @@ mod tests {
         type Done = ();
         type Refusal = ();
         const NAME: &'static str = "hold";
+        const AUDIT: crate::audit::Audit = crate::audit::Audit::Nothing("a test's");
 
         fn check(&self, _: &crate::store::Change<'_>) -> Result<Result<(), ()>, StoreError> {
             Ok(Ok(()))

@@ -104,6 +104,7 @@ mod tests {
         type Done = ();
         type Refusal = std::convert::Infallible;
         const NAME: &'static str = "link";
+        const AUDIT: crate::audit::Audit = crate::audit::Audit::Nothing("a test's");
 
         fn check(&self, _tables: &Change<'_>) -> Result<Result<(), Self::Refusal>, StoreError> {
             Ok(Ok(()))

@@ -346,6 +346,7 @@ mod tests {
         type Done = usize;
         type Refusal = &'static str;
         const NAME: &'static str = "append";
+        const AUDIT: crate::audit::Audit = crate::audit::Audit::Nothing("a test's");
 
         fn check(&self, tables: &Change<'_>) -> Result<Result<Vec<u8>, &'static str>, StoreError> {
             let list = tables.with(Table::Meta, &Key::new().text("list"), <[u8]>::to_vec)?.unwrap_or_default();
@@ -484,6 +485,7 @@ mod tests {
         type Done = ();
         type Refusal = std::convert::Infallible;
         const NAME: &'static str = "shorten";
+        const AUDIT: crate::audit::Audit = crate::audit::Audit::Nothing("a test's");
         const ADDS: bool = false;
 
         fn check(&self, _tables: &Change<'_>) -> Result<Result<(), Self::Refusal>, StoreError> {

@@ -19,6 +19,7 @@ use super::verify::{Depth, verify};
 use super::{
     Change, DATABASE, Key, Lane, OpenError, Operation, Order, Read as _, Span, Store, StoreError, Table, account,
 };
+use crate::audit::Audit;
 use crate::chance::Chance;
 use crate::clock::Clock;
 
@@ -33,6 +34,7 @@ impl Operation for Accounts {
     type Done = ();
     type Refusal = ();
     const NAME: &'static str = "accounts";
+    const AUDIT: Audit = Audit::Nothing("a test's");
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<(), ()>, StoreError> {
         account::get(tables, "name-0").map(|_| Ok(()))

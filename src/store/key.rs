@@ -27,6 +27,13 @@ impl Key {
         self.number(repo.0)
     }
 
+    /// Adds one byte.
+    #[must_use]
+    pub fn byte(mut self, byte: u8) -> Self {
+        self.0.push(byte);
+        self
+    }
+
     /// Adds a whole number.
     #[must_use]
     pub fn number(mut self, number: u64) -> Self {
@@ -148,6 +155,13 @@ impl<'k> Parts<'k> {
     /// Begins at the front.
     pub fn of(key: &'k [u8]) -> Self {
         Self(key)
+    }
+
+    /// The next byte.
+    pub fn byte(&mut self) -> Option<u8> {
+        let (front, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*front)
     }
 
     /// The next whole number.

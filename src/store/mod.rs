@@ -57,6 +57,8 @@ pub mod writer;
 
 /// Users and organizations.
 pub mod account;
+/// Who did what.
+pub mod audit;
 /// Blobs and where they are readable.
 pub mod blob;
 /// Names in client certificates.
@@ -114,14 +116,17 @@ pub use tables::Table;
 pub use write::{Change, Lane, Operation};
 pub use writer::Writer;
 
+use crate::audit::Origin;
 use crate::chance::{Chance, Id};
 use crate::clock::{Clock, Timestamp};
 use file::{Files, Keep};
 use medium::Medium;
 
-/// The store, open. Clones share it.
+/// The store, open. Clones share it. What is written through one is written on
+/// behalf of somebody: the daemon, or the request that [`Store::on_behalf_of`]
+/// made it for.
 #[derive(Clone, Debug)]
-pub struct Store(Arc<Inner>);
+pub struct Store(Arc<Inner>, Arc<Origin>);
 
 struct Inner {
     database: Arc<gate::Pages>,
@@ -199,7 +204,7 @@ impl Store {
         let now = (clock.clone(), age.clone());
         let (writer, thread) = Writer::start(Arc::clone(&opened.database), files.disk().clone(), now)
             .map_err(|source| OpenError::Folder { path: root.to_owned(), source })?;
-        Ok(Self(Arc::new(Inner {
+        let inner = Inner {
             age,
             database: opened.database,
             writer,
@@ -213,7 +218,8 @@ impl Store {
             root: root.to_owned(),
             clock,
             chance,
-        })))
+        };
+        Ok(Self(Arc::new(inner), Arc::new(Origin::Daemon)))
     }
 
     /// The state as of the last commit.
@@ -227,12 +233,32 @@ impl Store {
         lane: Lane,
         operation: O,
     ) -> Result<Result<O::Done, O::Refusal>, StoreError> {
-        self.0.writer.submit(lane, operation).await
+        self.0.writer.submit(lane, Arc::clone(&self.1), operation).await
+    }
+
+    /// The same store for what somebody else does: their acts say so.
+    #[must_use]
+    pub fn on_behalf_of(&self, origin: Arc<Origin>) -> Self {
+        Self(Arc::clone(&self.0), origin)
+    }
+
+    /// On whose behalf is written through this.
+    pub fn origin(&self) -> &Arc<Origin> {
+        &self.1
+    }
+
+    /// The same in the foreground for one that was announced.
+    pub async fn submit_announced<O: Operation>(
+        &self,
+        operation: O,
+        announced: Option<Announced>,
+    ) -> Result<Result<O::Done, O::Refusal>, StoreError> {
+        self.0.writer.submit_announced(Lane::Foreground, Arc::clone(&self.1), operation, announced).await
     }
 
     /// Hands in an operation that nobody waits for ([`Writer::ride`]).
     pub fn ride<O: Operation>(&self, operation: O) {
-        self.0.writer.ride(operation);
+        self.0.writer.ride(Arc::clone(&self.1), operation);
     }
 
     /// The writer, for those who watch its commits.

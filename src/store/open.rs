@@ -669,6 +669,7 @@ mod tests {
             type Done = ();
             type Refusal = std::convert::Infallible;
             const NAME: &'static str = "happen";
+            const AUDIT: crate::audit::Audit = crate::audit::Audit::Nothing("a test's");
             fn check(&self, _: &Change<'_>) -> Result<Result<(), Self::Refusal>, StoreError> {
                 Ok(Ok(()))
             }

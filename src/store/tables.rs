@@ -59,6 +59,7 @@
 //! | `quotas` | the same | `Quota` | repository and quota calls | bytes that may be held |
 //! | `purges` | repository number, policy id, or `account` or `team` and its ids | empty | deletions | rows still to be removed, in slices |
 //! | `settings` | `registry` | `Settings` | settings call | what an operator sets while the daemon runs |
+//! | `audit` | class, number | `Entry` | whatever somebody will ask about | who did what, from where and why |
 //! | `crons` | policy id | `Cron` | schedule | last slot that ran |
 //! | `tokens` | SHA-256 of its text | `Token` | token calls, sign-in | access tokens |
 //! | `held_tokens` | account or robot id, SHA-256 | empty | same | whose they are |
@@ -128,11 +129,12 @@ pub enum Table {
     Robots,
     RobotIds,
     Certified,
+    Audit,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 58] = [
+    pub const ALL: [Self; 59] = [
         Self::Meta,
         Self::Accounts,
         Self::AccountIds,
@@ -191,6 +193,7 @@ impl Table {
         Self::Robots,
         Self::RobotIds,
         Self::Certified,
+        Self::Audit,
     ];
 
     /// The name in the database file.
@@ -254,6 +257,7 @@ impl Table {
             Self::Robots => "robots",
             Self::RobotIds => "robot_ids",
             Self::Certified => "certified",
+            Self::Audit => "audit",
         }
     }
 
@@ -311,6 +315,7 @@ mod tests {
             Table::Tokens => Some(("Token", r::Token::VERSION)),
             Table::Robots => Some(("Robot", r::Robot::VERSION)),
             Table::Certified => Some(("Certified", r::Certified::VERSION)),
+            Table::Audit => Some(("Entry", crate::audit::Entry::VERSION)),
             _ => None,
         };
         for table in Table::ALL {

@@ -5,6 +5,8 @@
 //! What it reports as a finding breaks a promise. Files that no row names are
 //! counted, and are no finding: a crash leaves them, and the sweep takes them.
 
+/// Who did what.
+mod audit;
 /// Tokens, robots, certificates.
 mod credential;
 /// Members, teams and grants.
@@ -193,6 +195,7 @@ pub fn verify(read: &Snapshot, files: &Files, depth: Depth, live: &HashSet<Uploa
         Check::policies,
         Check::work,
         Check::log,
+        Check::audit,
         Check::usage,
         // The last: what is known already hides nothing that is not.
         Check::quarantine,

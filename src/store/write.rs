@@ -13,6 +13,7 @@ use std::ops::ControlFlow;
 
 use redb::{ReadableTable as _, Table as RedbTable, WriteTransaction};
 
+use super::audit::{self, Book};
 use super::error::StoreError;
 use super::guard::{guarded, guarded_in};
 use super::key::{Key, Span};
@@ -20,6 +21,7 @@ use super::read::{Order, Read, in_place, walk};
 use super::record::Stored;
 use super::tables::Table;
 use super::usage::{self, Tally};
+use crate::audit::Audit;
 use crate::clock::Timestamp;
 
 /// A change to the store, as data. It may run more than once before it is
@@ -36,6 +38,8 @@ pub trait Operation: Send + 'static {
     /// Whether it adds rows, and so has to wait when the disk is full. What
     /// gives room back, or settles what has been done, does not.
     const ADDS: bool = true;
+    /// What it leaves in the audit log, or why it leaves nothing.
+    const AUDIT: Audit;
 
     /// Reads, and decides whether this may be done. Writes nothing.
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, Self::Refusal>, StoreError>;
@@ -60,18 +64,21 @@ pub struct Change<'t> {
     age: Timestamp,
     /// Counters that are in many hands: written once, when this ends.
     pub(super) tally: Tally,
+    /// What of the audit log this writes.
+    pub(super) audit: Book,
 }
 
 impl<'t> Change<'t> {
     pub(super) fn open(transaction: &'t WriteTransaction, now: Timestamp, age: Timestamp) -> Result<Self, StoreError> {
         let open = |table: Table| guarded(|| transaction.open_table(table.definition()));
         let tables = Table::ALL.into_iter().map(open).collect::<Result<_, StoreError>>()?;
-        Ok(Self { tables, now, age, tally: Tally::default() })
+        Ok(Self { tables, now, age, tally: Tally::default(), audit: Book::default() })
     }
 
     /// Writes what was kept back; before the transaction is committed.
     pub(super) fn finish(mut self) -> Result<(), StoreError> {
-        usage::write(&mut self)
+        usage::write(&mut self)?;
+        audit::write(&mut self)
     }
 
     /// The time of this commit: later than every commit's before it.

@@ -17,6 +17,7 @@ use super::error::{StoreError, error_chain};
 use super::file::{Disk, Level};
 use super::gate::Pages;
 use super::write::{Change, Lane, Operation};
+use crate::audit::Origin;
 use crate::clock::{Clock, Timestamp};
 use crate::limits;
 
@@ -80,6 +81,7 @@ type Outcome<O> = Result<Result<<O as Operation>::Done, <O as Operation>::Refusa
 struct Submitted<O: Operation> {
     operation: O,
     age: Timestamp,
+    origin: Arc<Origin>,
     outcome: Option<Result<O::Done, O::Refusal>>,
     /// `None`: it rides.
     waiter: Option<oneshot::Sender<Outcome<O>>>,
@@ -101,10 +103,12 @@ impl<O: Operation> Pending for Submitted<O> {
 
     fn run(&mut self, tables: &mut Change<'_>) -> Result<bool, StoreError> {
         self.outcome = None;
+        tables.audit.begin(&self.origin);
         let outcome = match self.operation.check(tables)? {
             Err(refusal) => Err(refusal),
             Ok(plan) => Ok(self.operation.apply(plan, tables)?),
         };
+        debug_assert!(tables.audit.is_within(O::AUDIT), "{} wrote into the audit log what it does not say", O::NAME);
         let is_applied = outcome.is_ok();
         self.outcome = Some(outcome);
         Ok(is_applied)
@@ -165,15 +169,17 @@ impl Writer {
         self.shared.arrived.notify_one();
     }
 
-    /// Hands an operation in and waits until it is committed or refused.
-    pub async fn submit<O: Operation>(&self, lane: Lane, operation: O) -> Outcome<O> {
-        self.submit_announced(lane, operation, None).await
+    /// Hands an operation in, on behalf of `origin`, and waits until it is
+    /// committed or refused.
+    pub async fn submit<O: Operation>(&self, lane: Lane, origin: Arc<Origin>, operation: O) -> Outcome<O> {
+        self.submit_announced(lane, origin, operation, None).await
     }
 
     /// The same for one that was announced.
     pub async fn submit_announced<O: Operation>(
         &self,
         lane: Lane,
+        origin: Arc<Origin>,
         operation: O,
         announced: Option<Announced>,
     ) -> Outcome<O> {
@@ -183,8 +189,8 @@ impl Writer {
         let room = Arc::clone(&self.shared.room[lane as usize]);
         let room = room.acquire_owned().await.map_err(|_| StoreError::Stopped)?;
         let (waiter, answer) = oneshot::channel();
-        let age = self.shared.age.now();
-        let pending = Box::new(Submitted { operation, age, outcome: None, waiter: Some(waiter), _room: Some(room) });
+        let (age, waiter, room) = (self.shared.age.now(), Some(waiter), Some(room));
+        let pending = Box::new(Submitted { operation, age, origin, outcome: None, waiter, _room: room });
         {
             let mut inbox = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner);
             if inbox.closed {
@@ -204,12 +210,12 @@ impl Writer {
     /// commit before all others, or into one of its own after
     /// [`limits::QUIET_COMMIT`] without any. Whoever hands it in can bear that
     /// it is refused, fails, or dies with the process, and hands it in again.
-    pub fn ride<O: Operation>(&self, operation: O) {
+    pub fn ride<O: Operation>(&self, origin: Arc<Origin>, operation: O) {
         if O::ADDS && self.shared.disk.level() == Level::Bare {
             return;
         }
         let age = self.shared.age.now();
-        let pending = Box::new(Submitted { operation, age, outcome: None, waiter: None, _room: None });
+        let pending = Box::new(Submitted { operation, age, origin, outcome: None, waiter: None, _room: None });
         {
             let mut inbox = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner);
             if inbox.closed || inbox.riders.len() >= limits::RIDERS {

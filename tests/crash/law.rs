@@ -8,6 +8,7 @@ use std::convert::Infallible;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use tidegate::audit::Action;
 use tidegate::chance::{Chance, Id};
 use tidegate::clock::Clock;
 use tidegate::event::{Event, Kind};
@@ -16,7 +17,7 @@ use tidegate::policy::{Outcome, Reason};
 use tidegate::reactor::react;
 use tidegate::store::record::{Policy, PolicyBody, TagValue};
 use tidegate::store::{
-    Change, Lane, Operation, RepoId, Snapshot, Store, StoreError, event, policy, repo, tag, transfer,
+    Change, Lane, Operation, RepoId, Snapshot, Store, StoreError, audit, event, policy, repo, tag, transfer,
 };
 
 /// What the log tells about one store.
@@ -67,6 +68,7 @@ impl Operation for Carry {
     type Done = ();
     type Refusal = Infallible;
     const NAME: &'static str = "carry";
+    const AUDIT: tidegate::audit::Audit = tidegate::audit::Audit::Nothing("a test's");
 
     fn check(&self, _tables: &Change<'_>) -> Result<Result<(), Infallible>, StoreError> {
         Ok(Ok(()))
@@ -86,11 +88,52 @@ pub(crate) fn hold(store: &Store, settled: bool) -> Result<Told, String> {
     for event in &events {
         log.add(event)?;
     }
+    acts_are_as_told(&read, &events)?;
     log.tags_are_as_told(&read)?;
     if settled {
         log.what_is_owed_is_done(&read)?;
     }
     Ok(log.told)
+}
+
+/// Each event that is somebody's act stands in the audit log once, and nothing
+/// stands there that did not happen: both were written in the commit that did
+/// it.
+fn acts_are_as_told(read: &Snapshot, events: &[Event]) -> Result<(), String> {
+    let acts: BTreeSet<u64> = events
+        .iter()
+        .filter(|event| match event.kind {
+            Kind::RepositoryCreated
+            | Kind::RepositoryDeleted
+            | Kind::TagSet { .. }
+            | Kind::TagDeleted { .. }
+            | Kind::PolicySaved { .. }
+            | Kind::PolicyDeleted { .. } => true,
+            // Collection removes manifests too, and tells its start alone.
+            Kind::ManifestDeleted { .. }
+            | Kind::ManifestLinked { .. }
+            | Kind::Promoted { .. }
+            | Kind::PushMirrored { .. }
+            | Kind::PullMirrored { .. } => false,
+        })
+        .map(|event| event.seq)
+        .collect();
+    let (mut told, mut start) = (Vec::new(), None);
+    loop {
+        let found =
+            audit::page(read, &audit::Filter::default(), start, usize::MAX).map_err(|error| error.to_string())?;
+        let acts = found.entries.into_iter().filter(|entry| entry.action != Action::ManifestDelete);
+        told.extend(acts.filter_map(|entry| entry.event));
+        match found.next {
+            Some(next) => start = Some(next),
+            None => break,
+        }
+    }
+    told.sort_unstable();
+    if told.iter().copied().eq(acts.iter().copied()) {
+        return Ok(());
+    }
+    Err(format!("the audit log tells of {told:?}, and what happened is {acts:?}"))
 }
 
 #[derive(Debug, Default)]

@@ -23,7 +23,8 @@ use tidegate::store::{
 use crate::make::{BEGUN, JOB, LAYER, OLD_JOB, PASSWORD, first, name};
 
 /// Tables that came after the first golden database was written.
-const LATER: [Table; 20] = [
+const LATER: [Table; 21] = [
+    Table::Audit,
     Table::Quarantine,
     Table::Scrub,
     Table::Usage,

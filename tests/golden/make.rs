@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
+use tidegate::audit::Audit;
 use tidegate::chance::{Chance, Id};
 use tidegate::clock::{Clock, Timestamp};
 use tidegate::identity::Passwords;
@@ -218,6 +219,7 @@ impl Operation for Beside {
     type Done = ();
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "golden rows";
+    const AUDIT: Audit = Audit::Nothing("a test's");
 
     fn check(&self, _tables: &Change<'_>) -> Result<Result<(), Self::Refusal>, StoreError> {
         Ok(Ok(()))

@@ -9,6 +9,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
 mod accounts;
+mod audit;
 mod backup;
 mod bad_input;
 mod canaries;
@@ -22,6 +23,7 @@ mod pipeline;
 mod readme;
 mod scrub;
 mod sealing_keys;
+mod set_up;
 mod sign_in;
 mod start_up;
 mod support;

@@ -29,6 +29,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::Serialize;
 
+use crate::audit::{Act, Action, ObjectKind};
 use crate::chance::Id;
 use crate::http::Body;
 use crate::oci::Digest;
@@ -79,6 +80,10 @@ pub(super) async fn begin(call: Call<'_>) -> Result<Answer, ApiError> {
         let why = format!("it has more than {} bytes", limits::BACKUP_FOLDER_BYTES);
         return Err(ApiError::Parameter { name: "folder", why });
     }
+    // Told before anything leaves.
+    let act = Act::new(Action::BackupBegin, ObjectKind::Backup, "rows");
+    let act = if folder.is_empty() { act } else { act.with("folder", &folder) };
+    call.registry().note(call.caller, act).await?;
     let begun = {
         let store = store.clone();
         lifecycle::blocking(move || store.begin_backup(&folder)).await
@@ -145,6 +150,8 @@ pub(super) async fn keys(call: Call<'_>, id: GivenId) -> Result<Answer, ApiError
         Caller::Account { .. } | Caller::Robot { .. } | Caller::Anonymous => return Err(ApiError::KeysLocal),
     }
     under_way(call.registry().store(), id)?;
+    let act = Act::new(Action::BackupKeys, ObjectKind::Backup, "keys");
+    call.registry().note(call.caller, act).await?;
     let files = call.state.key_files().to_vec();
     let read = lifecycle::blocking(move || {
         let mut keys = Vec::new();

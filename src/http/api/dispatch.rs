@@ -13,8 +13,8 @@ use super::call::Call;
 use super::error::ApiError;
 use super::route::ApiRoute;
 use super::{
-    access, backup, certified, decisions, enzi, history, job, mirror, mirror_once, namespace, policy, promotion, quota,
-    repository, robot, scrub, sealing_key, settings, system, tag, token,
+    access, audit, backup, certified, decisions, enzi, history, job, mirror, mirror_once, namespace, policy, promotion,
+    quota, repository, robot, scrub, sealing_key, settings, system, tag, token,
 };
 
 /// Answers a request below `/api/v0` or `/enzi/v0`; `path` is the whole path.
@@ -81,6 +81,7 @@ pub(super) async fn answer(call: Call<'_>, route: ApiRoute) -> Result<Answer, Ap
         ApiRoute::Language => Ok(settings::language()),
         ApiRoute::UserSettings(_) => Ok(settings::of_user()),
         ApiRoute::UpdateUserSettings(_) => settings::update_user(call),
+        ApiRoute::Audit => audit::list(call).await,
         ApiRoute::Settings => settings::get(call),
         ApiRoute::UpdateSettings => settings::update(call).await,
         ApiRoute::ListTokens => token::list(call).await,

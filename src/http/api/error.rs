@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::access::NoLevel;
 use crate::http::{Body, BodyError, CHALLENGE, RequestId, SignInError, condition, quota, told};
-use crate::identity::{KeyChangeError, KeyringError, PasswordError};
+use crate::identity::{KeyChangeError, KeyringError, PasswordError, SetupError};
 use crate::limits;
 use crate::oci::condition::ConditionError;
 use crate::oci::name::NameError;
@@ -139,6 +139,9 @@ pub(super) enum ApiError {
     /// A file that the backup names is not there.
     #[error("the file {0} is not there, or not as long as it should be; `tidegate verify` says more")]
     NoSuchFile(BlobFile),
+    /// The set-up secret was not taken.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
     /// Keys go to whoever is on the host, and to nobody else.
     #[error("keys are given over the local socket alone")]
     KeysLocal,
@@ -230,6 +233,8 @@ impl ApiError {
             Self::Backup(BackupOver::TooMany) => (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS"),
             Self::Backup(BackupOver::Store(_)) => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR"),
             Self::NoSuchFile(_) => (StatusCode::NOT_FOUND, "NO_SUCH_FILE"),
+            Self::Setup(SetupError::Refused) => (StatusCode::FORBIDDEN, "NOT_AUTHORIZED"),
+            Self::Setup(SetupError::TooMany) => (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS"),
             Self::KeysLocal => (StatusCode::FORBIDDEN, "NOT_AUTHORIZED"),
             Self::KeyInUse { .. } | Self::KeyInBackup { .. } => (StatusCode::CONFLICT, "SEALING_KEY_IN_USE"),
             Self::KeyChange(error) => match error {
@@ -285,6 +290,7 @@ impl ApiError {
                 wait(limits::RETRY_AFTER_BUSY)
             }
             Self::Registry(RegistryError::Full) => wait(limits::RETRY_AFTER_FULL),
+            Self::Setup(SetupError::TooMany) => wait(limits::SETUP_TRIES_WINDOW),
             Self::Backup(BackupOver::TooMany) | Self::Overtaken => wait(limits::RETRY_AFTER_BUSY),
             _ => None,
         }

@@ -126,7 +126,7 @@ pub(super) async fn create(call: Call<'_>) -> Result<Answer, ApiError> {
     }
     let mut jobs = Vec::new();
     for (_, policy) in due {
-        if let Some(queued) = queue_poll(call, policy.id).await? {
+        if let Some(queued) = queue_poll(call, policy.id, true).await? {
             jobs.extend(of(call, &queued)?);
         }
     }
@@ -219,7 +219,7 @@ async fn system(call: Call<'_>, action: JobAction, form: JobForm) -> Result<Answ
     checked.map_err(|bad| ApiError::Parameter { name: bad.name, why: bad.why })?;
     let store = call.registry().store();
     let id = store.chance().id();
-    let queue = QueueSystem { action, parameters, job: id, after: None };
+    let queue = QueueSystem { action, parameters, job: id, after: None, by: call.caller.actor() };
     let (id, job) = match store.submit(Lane::Foreground, queue).await?.unwrap_or_else(|never| match never {}) {
         Queued::New(job) => (id, job),
         Queued::Busy(busy, job) => {
@@ -237,7 +237,7 @@ async fn system(call: Call<'_>, action: JobAction, form: JobForm) -> Result<Answ
 async fn heal(call: Call<'_>, form: JobForm) -> Result<Answer, ApiError> {
     not_later(call, form.scheduled_at.as_deref())?;
     let store = call.registry().store();
-    let queue = QueueHeal { job: store.chance().id(), by_hand: true };
+    let queue = QueueHeal { job: store.chance().id(), by: Some(call.caller.actor()) };
     let queued = store.submit(Lane::Foreground, queue).await?.unwrap_or_else(|never| match never {});
     let (id, job) = queued.ok_or(ApiError::NoSuchJob)?;
     let first = shape(call, &store.snapshot()?, id, job)?;
@@ -309,7 +309,7 @@ pub(super) async fn cancel(call: Call<'_>, id: GivenId, remove: bool) -> Result<
     let found = match id {
         None => false,
         Some(job) => {
-            let cancel = Cancel { job, by: call.caller.label().to_owned(), remove };
+            let cancel = Cancel { job, by: call.caller.actor(), remove };
             let done = call.registry().store().submit(Lane::Foreground, cancel).await?;
             done.unwrap_or_else(|never| match never {})
         }

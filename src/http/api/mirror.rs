@@ -169,14 +169,15 @@ pub(super) async fn run(call: Call<'_>, repository: &RepoName, id: GivenId) -> R
     if !found.policy.enabled {
         return Err(ApiError::Parameter { name: "id", why: "the policy is disabled; enable it first".to_owned() });
     }
-    let queued = queue_poll(call, found.policy.id).await?.ok_or_else(no_such)?;
+    let queued = queue_poll(call, found.policy.id, true).await?.ok_or_else(no_such)?;
     Ok(Answer::accepted(&job::of(call, &queued)?.ok_or_else(no_such)?))
 }
 
-/// Queues a look for changes; its job.
-pub(super) async fn queue_poll(call: Call<'_>, policy: Id) -> Result<Option<Id>, ApiError> {
+/// Queues a look for changes; its job. `is_asked`: it is what somebody asked
+/// for, and not what follows from it.
+pub(super) async fn queue_poll(call: Call<'_>, policy: Id, is_asked: bool) -> Result<Option<Id>, ApiError> {
     let store = call.registry().store();
-    let poll = QueuePoll { policy, job: store.chance().id(), after: None };
+    let poll = QueuePoll { policy, job: store.chance().id(), after: None, by: is_asked.then(|| call.caller.actor()) };
     Ok(store.submit(Lane::Foreground, poll).await?.unwrap_or_else(|never| match never {}))
 }
 
@@ -234,7 +235,7 @@ async fn save(
         saved => saved?,
     };
     if let Some(shown) = shown.as_ref().filter(|shown| kind == Kind::PullMirror && shown.policy.enabled) {
-        queue_poll(call, shown.policy.id).await?;
+        queue_poll(call, shown.policy.id, false).await?;
     }
     Ok(shown)
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::access::Level;
+use crate::audit::{Act, Action, ObjectKind};
 use crate::jobs::once::{Errand, push_once};
 use crate::jobs::remote;
 use crate::jobs::settle::Outcome;
@@ -48,6 +49,9 @@ pub(super) async fn push(call: Call<'_>, repository: RepoName, name: Tag) -> Res
     let (remote, plain) = form.remote.remote(is_admin(call)?);
     let wrong = |error: remote::RemoteSettingError| ApiError::Policy { kind: Kind::PushMirror, why: error.to_string() };
     remote::check(&remote).map_err(wrong)?;
+    let target = format!("{}/{}:{remote_tag}", remote.host, remote.repository);
+    let image = format!("{repository}:{name}");
+    let namespace = repository.namespace().to_owned();
     let (number, digest) = {
         let read = call.registry().store().snapshot()?;
         let record = call.caller.require(&read, &repository, Level::ReadOnly)??;
@@ -55,6 +59,8 @@ pub(super) async fn push(call: Call<'_>, repository: RepoName, name: Tag) -> Res
         (record.number, tag::get(&read, record.number, &name)?.ok_or(unknown)?.digest)
     };
     enough(Kind::PushMirror, &remote, ask(call, Kind::PushMirror, &remote, plain.clone()).await?)?;
+    let act = Act::new(Action::TagSend, ObjectKind::Tag, image).within(&namespace).with("target", target);
+    call.registry().note(call.caller, act.digests(None, Some(digest))).await?;
     let remote_repository = remote.repository.clone();
     let errand =
         Errand { repository: number, tag: name.clone(), digest, remote, plain, remote_tag: remote_tag.clone() };

@@ -29,6 +29,8 @@ mod form;
 
 /// What teams and accounts may do.
 mod access;
+/// Who did what.
+mod audit;
 /// Backups: rows, files and keys on their way out.
 mod backup;
 /// Which account a client certificate stands for.
@@ -65,6 +67,8 @@ mod scrub;
 mod sealing_key;
 /// Settings.
 mod settings;
+/// The first system admin, from elsewhere.
+mod setup;
 /// The daemon itself.
 mod system;
 /// Tags and manifests.
@@ -77,6 +81,7 @@ mod dispatch;
 
 pub(super) use dispatch::handle;
 pub(super) use error::refused;
+pub(super) use setup::handle as set_up;
 pub use system::{Finding, VerifyReport};
 #[cfg(test)]
 pub(super) use {enzi::EnziRoute, route::ApiRoute};

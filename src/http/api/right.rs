@@ -121,6 +121,7 @@ impl ApiRoute {
             Self::PromoteTag(repository, _) | Self::PushTag(repository, _) => {
                 Right::Repository(repository, Level::ReadOnly)
             }
+            Self::Audit => Right::Decided("system admin, or admin of the namespace that is asked for"),
             Self::DeleteRepository(_) => Right::Decided("admin on the repository, or where it would be"),
             Self::GetPolicy(Kind::Promotion, ..) => Right::Decided("read on the source or the target"),
             Self::DeletePolicy(Kind::Promotion, ..) => Right::Decided("admin on the source or the target"),

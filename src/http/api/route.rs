@@ -51,6 +51,8 @@ pub(in crate::http) enum ApiRoute {
     UserSettings(String),
     /// `PATCH /api/v0/accounts/{username}/settings`
     UpdateUserSettings(String),
+    /// `GET /api/v0/audit`
+    Audit,
     /// `GET /api/v0/meta/settings`
     Settings,
     /// `POST /api/v0/meta/settings`
@@ -277,6 +279,7 @@ impl ApiRoute {
             }
             ["api", "v0", "jobs", rest @ ..] => jobs(method, rest),
             ["api", "v0", "backups", rest @ ..] => backups(method, rest),
+            ["api", "v0", "audit"] => pick(method, &[(Method::GET, &|| Ok(Self::Audit))]),
             ["api", "v0", "meta", "features"] => pick(method, &[(Method::GET, &|| Ok(Self::Features))]),
             ["api", "v0", "admin", "version"] => pick(method, &[(Method::GET, &|| Ok(Self::Version))]),
             ["api", "v0", "admin", "verify"] => pick(method, &[(Method::POST, &|| Ok(Self::Verify))]),
@@ -312,6 +315,7 @@ impl ApiRoute {
             Self::Language => "api.language",
             Self::UserSettings(_) => "api.user.settings",
             Self::UpdateUserSettings(_) => "api.user.settings.update",
+            Self::Audit => "api.audit",
             Self::Settings => "api.settings",
             Self::UpdateSettings => "api.settings.update",
             Self::ListTokens => "api.token.list",
@@ -432,6 +436,7 @@ impl ApiRoute {
             | Self::Language
             | Self::UserSettings(_)
             | Self::UpdateUserSettings(_)
+            | Self::Audit
             | Self::Settings
             | Self::ListTokens
             | Self::GetToken(_)

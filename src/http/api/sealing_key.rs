@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use crate::audit::{Act, Action, ObjectKind};
 use crate::chance::Id;
 use crate::identity::KeyChangeError;
 use crate::jobs::rekey::uses;
@@ -62,6 +63,8 @@ pub(super) async fn list(call: Call<'_>) -> Result<Answer, ApiError> {
 
 /// `POST /api/v0/admin/sealingKeys`
 pub(super) async fn add(call: Call<'_>) -> Result<Answer, ApiError> {
+    // Told before it is done: the key is no row.
+    call.registry().note(call.caller, Act::new(Action::KeyAdd, ObjectKind::Key, "new")).await?;
     let keys = call.remotes().keys().clone();
     let added = lifecycle::blocking(move || keys.add()).await?;
     tracing::info!(key.id = added, "a sealing key was added; it seals from now on");
@@ -87,6 +90,9 @@ pub(super) async fn retire(call: Call<'_>, id: &str) -> Result<Answer, ApiError>
     // Its rows may be older than what was just looked at.
     if store.has_backups() {
         return Err(ApiError::KeyInBackup { id: id.to_owned() });
+    }
+    if keys.list().iter().any(|key| key.id == id && !key.seals) {
+        call.registry().note(call.caller, Act::new(Action::KeyRetire, ObjectKind::Key, id)).await?;
     }
     keys.retire(id, &held)?;
     tracing::info!(key.id = id, "a sealing key was taken away; nothing was sealed by it");

@@ -22,7 +22,7 @@ macro_rules! kinds {
     };
 }
 
-kinds! { of_route, ROUTES, Route, "": V2 Api Auth Ca Ping Health Metrics ReadOnly Nothing }
+kinds! { of_route, ROUTES, Route, "": V2 Api Auth Setup Ca Ping Health Metrics ReadOnly Nothing }
 
 kinds! { of_auth, AUTHS, Auth, "auth.": Token Grant Login IdLogin Logout Method }
 
@@ -42,7 +42,7 @@ kinds! {
     UpdateRepository DeleteRepository ListQuotas SetQuota GetQuotas ListTags GetTag TagsOf RestoreTag DeleteTag
     TagHistory Decisions PromoteTag PushTag ListManifests DeleteManifest ListPolicies CreatePolicy GetPolicy
     UpdatePolicy DeletePolicy TestPromotion RunPull ListMirrors DeleteMirrors ListJobs CreateJob GetJob DeleteJob
-    CancelJob JobLogs BeginBackup EndBackup BackupFile BackupKeys ListSealingKeys AddSealingKey RetireSealingKey
+    CancelJob JobLogs BeginBackup EndBackup BackupFile BackupKeys ListSealingKeys AddSealingKey RetireSealingKey Audit
 }
 
 kinds! {

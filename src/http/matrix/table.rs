@@ -139,6 +139,7 @@ const DOORS: &[Row] = &[
     read("Ping", "/_ping", Nobody),
     read("Health", "/health", Nobody),
     read("Metrics", "/metrics", System),
+    row("Setup", ("POST", "/api/v0/setup"), Nobody, 400, "{}", Nothing).but(400, "INVALID_JSON"),
     row("ReadOnly", ("POST", "/metrics"), Nobody, 405, "", Nothing).but(405, "NOT_ALLOWED"),
     read("auth.Token", "/auth/token?service=registry.example&scope=repository:dev/app:pull", Open),
     row(
@@ -417,6 +418,8 @@ const SYSTEM: &[Row] = &[
     read("api.BackupFile", "/api/v0/backups/{backup}/files/{blob}/{upload}?size=5", System),
     read("api.BackupKeys", "/api/v0/backups/{backup}/keys", Host).but(403, "NOT_AUTHORIZED"),
     row("api.EndBackup", ("DELETE", "/api/v0/backups/{backup}"), System, 204, "", Nothing),
+    read("api.Audit", "/api/v0/audit?namespace=dev", Namespace),
+    read("api.Audit", "/api/v0/audit", System),
     read("api.ListSealingKeys", "/api/v0/admin/sealingKeys", System),
     row("api.AddSealingKey", ("POST", "/api/v0/admin/sealingKeys"), System, 201, "", Nothing),
     row("api.RetireSealingKey", ("DELETE", "/api/v0/admin/sealingKeys/ab"), System, 404, "", Nothing)

@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use serde_json::json;
 
+use crate::audit::Audit;
 use crate::http::harness::{Answer, Ask, PASSWORD, Site, basic};
 use crate::oci::Digest;
 use crate::registry::Caller;
@@ -78,6 +79,7 @@ impl Operation for Hold {
     type Done = ();
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "hold";
+    const AUDIT: Audit = Audit::Nothing("a test's");
 
     fn check(&self, _tables: &Change<'_>) -> Result<Result<(), Self::Refusal>, StoreError> {
         let (lock, signal) = &*self.0;

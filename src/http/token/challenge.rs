@@ -87,7 +87,7 @@ mod tests {
     }
 
     fn peer(addr: &str, tls: bool) -> Peer {
-        Peer { addr: Some(addr.parse().unwrap()), local: false, tls, listener: 1 }
+        Peer { addr: Some(addr.parse().unwrap()), local: false, uid: None, tls, listener: 1 }
     }
 
     #[test]

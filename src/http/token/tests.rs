@@ -24,6 +24,7 @@ impl Operation for Edit {
     type Done = ();
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "edit an account";
+    const AUDIT: crate::audit::Audit = crate::audit::Audit::Nothing("a test's");
 
     fn check(&self, _tables: &Change<'_>) -> Result<Result<(), Self::Refusal>, StoreError> {
         Ok(Ok(()))

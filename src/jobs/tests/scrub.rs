@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::*;
+use crate::audit::Audit;
 use crate::jobs::budget::Rate;
 use crate::jobs::condemn::{Condemn, Flawed};
 use crate::jobs::heal::QueueHeal;
@@ -87,7 +88,7 @@ impl World {
     async fn ask_scrub(&self, parameters: &[(&str, &str)]) -> Id {
         let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let (action, job) = (JobAction::Scrub, self.store().chance().id());
-        let queue = QueueSystem { action, parameters, job, after: None };
+        let queue = QueueSystem { action, parameters, job, after: None, by: Actor::System };
         let queued = self.store().submit(Lane::Foreground, queue).await.expect("runs").expect("never refuses");
         assert!(matches!(queued, Queued::New(_)), "{queued:?}");
         job
@@ -127,7 +128,7 @@ impl World {
     async fn heal(&self) -> Job {
         // What runs now may have looked before whatever a test has done since.
         self.wait(|| (!self.is_healing()).then_some(())).await;
-        let queue = QueueHeal { job: self.store().chance().id(), by_hand: true };
+        let queue = QueueHeal { job: self.store().chance().id(), by: Some(Actor::System) };
         let queued = self.store().submit(Lane::Foreground, queue).await.expect("runs").expect("never refuses");
         let (id, before) = queued.expect("a person asked");
         let ended =
@@ -190,6 +191,7 @@ impl Operation for Rot {
     type Done = ();
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "rot";
+    const AUDIT: Audit = Audit::Nothing("a test's");
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<ManifestBody, Self::Refusal>, StoreError> {
         Ok(Ok(manifest::body(tables, &self.0)?.expect("is there")))

@@ -1,6 +1,7 @@
 //! Pushes in, promotions and transfers out.
 
 use super::world::{World, remote};
+use crate::audit::Audit;
 use crate::event::Cause;
 use crate::oci::{Condition, Digest, MediaType, Reference, RepoName, Tag};
 use crate::policy::{Outcome, Reason};
@@ -142,6 +143,7 @@ async fn a_policy_runs_on_its_owners_rights_at_each_run() {
         type Done = ();
         type Refusal = ();
         const NAME: &'static str = "demote";
+        const AUDIT: Audit = Audit::Nothing("a test's");
         fn check(&self, _: &crate::store::Change<'_>) -> Result<Result<(), ()>, crate::store::StoreError> {
             Ok(Ok(()))
         }

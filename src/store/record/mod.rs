@@ -7,6 +7,8 @@
 
 /// Accounts.
 pub mod account;
+/// The audit log.
+pub mod audit;
 /// Events.
 pub mod event;
 /// Jobs and the crons that make them.

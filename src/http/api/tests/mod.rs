@@ -5,6 +5,8 @@
 mod access;
 /// Users and organizations.
 mod account;
+/// Who did what.
+mod audit;
 /// Backups.
 mod backup;
 /// What tags were, and the way back.

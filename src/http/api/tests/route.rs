@@ -18,7 +18,7 @@ fn repo() -> RepoName {
 }
 
 /// Every call there is: how it is written, what it is, and its right in words.
-fn calls() -> Vec<(Method, String, ApiRoute, &'static str)> {
+pub(super) fn calls() -> Vec<(Method, String, ApiRoute, &'static str)> {
     let tag = || "1.0".parse().unwrap();
     let id = || ID.parse().ok();
     let digest = Digest::sha256_of(b"x");
@@ -46,6 +46,7 @@ fn calls() -> Vec<(Method, String, ApiRoute, &'static str)> {
     add(get.clone(), &one, ApiRoute::GetNamespaceAccess(dev(), web()), "decided");
     add(Method::PUT, &one, ApiRoute::GrantNamespace(dev(), web()), "namespace");
     add(delete.clone(), &one, ApiRoute::RevokeNamespace(dev(), web()), "namespace");
+    add(get.clone(), "/api/v0/audit", ApiRoute::Audit, "decided");
     add(get.clone(), "/api/v0/meta/settings", ApiRoute::Settings, "system");
     add(post.clone(), "/api/v0/meta/settings", ApiRoute::UpdateSettings, "system");
     add(get.clone(), "/id", ApiRoute::Enzi(EnziRoute::WhoAmI), "signed in");
