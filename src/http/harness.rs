@@ -287,7 +287,7 @@ impl Ask {
     }
 
     /// The same with HEAD.
-    pub(crate) fn to_head(mut self) -> Self {
+    pub(crate) fn with_head(mut self) -> Self {
         self.method = Method::HEAD;
         self
     }

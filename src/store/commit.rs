@@ -246,7 +246,7 @@ impl Work {
         }
         if failed.is_none() && !is_applied {
             drop(change);
-            return Ok(transaction.abort().map(|()| None)?);
+            return transaction.abort().map(|()| None);
         }
         let kept = if failed.is_none() { age::keep(&mut change) } else { Ok(()) };
         let closed = guarded(|| {

@@ -161,7 +161,7 @@ impl Walk<'_> {
         let answer = self.send(ask.clone()).await;
         let mut found = faults(self.row, who, expected, &answer);
         if self.row.method == "GET" && who != Who::WrongPassword {
-            let head = self.send(ask.to_head()).await;
+            let head = self.send(ask.with_head()).await;
             if head.status != answer.status || !head.body.is_empty() {
                 found.push(format!("HEAD is answered {}", head.status));
             }
@@ -188,7 +188,7 @@ impl Walk<'_> {
         let answer = self.send(ask.clone()).await;
         let mut found = faults(self.row, who, expected, &answer);
         if self.row.method == "GET" {
-            let head = self.send(ask.to_head()).await;
+            let head = self.send(ask.with_head()).await;
             if head.status != answer.status || !head.body.is_empty() {
                 found.push(format!("HEAD is answered {}", head.status));
             }
