@@ -16,7 +16,7 @@ use tidegate::chance::Chance;
 use tidegate::clock::Clock;
 use tidegate::http::{Options, Parts, Spec, State, bind, handle, serve};
 use tidegate::identity::token::TOKEN_KEY;
-use tidegate::identity::{Guesses, Keyring, Passwords, Signer};
+use tidegate::identity::{Guesses, Passwords, SealingKeys, Signer};
 use tidegate::jobs::Remotes;
 use tidegate::lifecycle::Scope;
 use tidegate::registry::account::NewAccount;
@@ -54,7 +54,7 @@ async fn main() -> Result<(), Any> {
         timing: Timing::default(),
         names: Names::System,
     });
-    let keys = Keyring::open_or_create(&folder.path().join("sealing.key"), &chance)?;
+    let keys = SealingKeys::of_file(&folder.path().join("sealing.key"), &chance)?;
     let state = State::new(Parts {
         registry,
         passwords,
@@ -62,7 +62,7 @@ async fn main() -> Result<(), Any> {
         // What waits is not measured.
         guesses: Guesses::allowing(u32::MAX, Duration::ZERO),
         ca_pem: None,
-        remotes: Remotes::new(outbound, Some(std::sync::Arc::new(keys)), chance.clone()),
+        remotes: Remotes::new(outbound, keys),
         key_files: Vec::new(),
         scrub: tidegate::jobs::scrub::Settings::default(),
         rate: tidegate::http::rate::Rate::new(0),
