@@ -77,7 +77,7 @@ pub async fn run(command: &KeyCommand, session: &mut Session<'_, '_>) -> Result<
 
 fn show(keys: &Value, session: &mut Session<'_, '_>) -> Result<(), CliError> {
     let known = |key: &Value| {
-        let state = if cell(key, "/seals") == "true" { "seals" } else { "opens" };
+        let state = if key.pointer("/seals").and_then(Value::as_bool) == Some(true) { "seals" } else { "opens" };
         vec![cell(key, "/id"), state.to_owned(), cell(key, "/sealed"), cell(key, "/file"), String::new()]
     };
     let missing = |key: &Value| {

@@ -167,6 +167,35 @@ fn is_sealed_otherwise(remote: &Remote, current: &str) -> bool {
     sealed_by(remote).iter().any(|key| key != current)
 }
 
+/// Comes after everything that waits to be written down: whoever asked for that
+/// may have gone, and it is written all the same.
+struct After;
+
+impl Operation for After {
+    type Plan = ();
+    type Done = ();
+    type Refusal = std::convert::Infallible;
+    const NAME: &'static str = "wait for what is written";
+    const ADDS: bool = false;
+
+    fn check(&self, _tables: &Change<'_>) -> Result<Result<(), Self::Refusal>, StoreError> {
+        Ok(Ok(()))
+    }
+
+    fn apply(&self, (): (), _tables: &mut Change<'_>) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// Waits until all that was handed in before is written down, of both lanes.
+///
+/// # Errors
+/// When the store has failed.
+pub async fn written(store: &Store) -> Result<(), StoreError> {
+    store.submit(Lane::Background, After).await?.unwrap_or_else(|never| match never {});
+    Ok(())
+}
+
 /// The mirrors whose credentials each key sealed.
 ///
 /// # Errors

@@ -157,14 +157,14 @@ mod tests {
         let mut tokens = Tokens::default();
         tokens.put("a", Secret::new("1"), now + Duration::from_secs(1), now);
         assert!(tokens.get("a", now) == Some(Secret::new("1")));
-        assert!(tokens.get("a", now + Duration::from_secs(1)) == None);
-        assert!(tokens.get("b", now) == None);
+        assert!(tokens.get("a", now + Duration::from_secs(1)).is_none());
+        assert!(tokens.get("b", now).is_none());
         for n in 0..limits::REMOTE_TOKENS * 3 {
             tokens.put(&n.to_string(), Secret::new("t"), now + Duration::from_secs(1), now);
         }
         assert!(tokens.0.len() <= limits::REMOTE_TOKENS);
         tokens.put("z", Secret::new("t"), now + Duration::from_secs(1), now);
         tokens.end("z", now);
-        assert!(tokens.get("z", now) == None);
+        assert!(tokens.get("z", now).is_none());
     }
 }

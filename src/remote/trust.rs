@@ -242,7 +242,8 @@ mod tests {
         assert_eq!(Trust::new(" \n", true).map(|trust| trust.skips_verification()), Ok(true));
         assert_eq!(Trust::new("hello", false), Err(TrustError::Empty));
         let key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
-        assert_eq!(Trust::new(key, false), Err(TrustError::Empty));
+        assert_eq!(Trust::new(key, false), Err(TrustError::PrivateKey));
+        assert_eq!(Trust::new(&format!("{pem}{key}"), false), Err(TrustError::PrivateKey));
         let hollow = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         assert_eq!(Trust::new(&format!("{pem}{hollow}"), false), Err(TrustError::Certificate { number: 2 }));
         let open = "-----BEGIN CERTIFICATE-----\nAAAA\n";

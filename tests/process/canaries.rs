@@ -18,6 +18,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use serde_json::{Value, json};
+use tidegate::chance::Chance;
 use tidegate::oci::Digest;
 
 use crate::support::{
@@ -41,9 +42,8 @@ struct Haystack(Vec<(String, Vec<u8>)>);
 impl Canaries {
     /// A new one.
     fn make(&mut self, way: &str) -> String {
-        let seed = format!("{way} {} {:?}", self.0.len(), std::time::SystemTime::now());
-        let hex = Digest::sha256_of(seed.as_bytes()).hex();
-        let secret = format!("Cn{:02}/{}+z", self.0.len(), &hex[..20]);
+        let random = Chance::system().id().to_string().replace('-', "");
+        let secret = format!("Cn{:02}/{}+z", self.0.len(), &random[..20]);
         self.know(way, &secret);
         secret
     }

@@ -21,7 +21,7 @@ use serde::Serialize;
 use crate::audit::{Act, Action, ObjectKind};
 use crate::chance::Id;
 use crate::identity::KeyChangeError;
-use crate::jobs::rekey::uses;
+use crate::jobs::rekey::{uses, written};
 use crate::lifecycle;
 use crate::limits;
 use crate::store::{Read, Store, StoreError, policy, repo};
@@ -75,6 +75,8 @@ pub(super) async fn add(call: Call<'_>) -> Result<Answer, ApiError> {
 pub(super) async fn retire(call: Call<'_>, id: &str) -> Result<Answer, ApiError> {
     let (store, keys) = (call.registry().store(), call.remotes().keys());
     let held = keys.hold().await;
+    // A client that gave up has sent its mirror all the same.
+    written(store).await?;
     let sealed = {
         let (store, id) = (store.clone(), id.to_owned());
         lifecycle::blocking(move || {
