@@ -204,7 +204,9 @@ async fn credentials(walk: &mut Walk<'_>) {
     walk.step("ann", delete.clone(), &path, none.clone(), &[("token.delete", "ann")]).await;
 
     let robot = json!({ "name": "ci", "description": "builds", "scopes": ["bob/*:pull,push"] });
-    walk.step("bob", post.clone(), "/api/v0/robots/bob", robot, &[("robot.create", "bob+ci")]).await;
+    // A robot comes with its first token.
+    let both = [("robot.create", "bob+ci"), ("token.create", "bob+ci")];
+    walk.step("bob", post.clone(), "/api/v0/robots/bob", robot, &both).await;
     let of = "/api/v0/robots/bob/ci";
     let change = json!({ "description": "all builds", "scopes": ["bob/*:pull,push"] });
     walk.step("bob", patch, of, change, &[("robot.update", "bob+ci")]).await;
