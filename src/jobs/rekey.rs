@@ -176,6 +176,7 @@ impl Operation for After {
     type Done = ();
     type Refusal = std::convert::Infallible;
     const NAME: &'static str = "wait for what is written";
+    const AUDIT: Audit = Audit::Nothing("how far it is; its start is told");
     const ADDS: bool = false;
 
     fn check(&self, _tables: &Change<'_>) -> Result<Result<(), Self::Refusal>, StoreError> {
