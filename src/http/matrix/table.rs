@@ -408,6 +408,10 @@ const SYSTEM: &[Row] = &[
     row("api.SetQuota", ("PUT", "/api/v0/quotas/dev"), System, 200, r#"{"quotaBytes":0}"#, Nothing),
     read("api.GetQuotas", "/api/v0/quotas/{dev}", Namespace),
     row("api.SetQuota", ("PUT", "/api/v0/quotas/{dev}"), System, 200, r#"{"quotaBytes":0}"#, Nothing),
+    read("api.ListSealingKeys", "/api/v0/admin/sealingKeys", System),
+    row("api.AddSealingKey", ("POST", "/api/v0/admin/sealingKeys"), System, 201, "", Nothing),
+    row("api.RetireSealingKey", ("DELETE", "/api/v0/admin/sealingKeys/ab"), System, 404, "", Nothing)
+        .but(404, "NO_SUCH_SEALING_KEY"),
     read("api.ListJobs", "/api/v0/jobs", System),
     row("api.CreateJob", ("POST", "/api/v0/jobs"), System, 202, r#"{"action":"onlinegc"}"#, Nothing),
     read("api.GetJob", "/api/v0/jobs/{job}", System),
@@ -420,10 +424,6 @@ const SYSTEM: &[Row] = &[
     row("api.EndBackup", ("DELETE", "/api/v0/backups/{backup}"), System, 204, "", Nothing),
     read("api.Audit", "/api/v0/audit?namespace=dev", Namespace),
     read("api.Audit", "/api/v0/audit", System),
-    read("api.ListSealingKeys", "/api/v0/admin/sealingKeys", System),
-    row("api.AddSealingKey", ("POST", "/api/v0/admin/sealingKeys"), System, 201, "", Nothing),
-    row("api.RetireSealingKey", ("DELETE", "/api/v0/admin/sealingKeys/ab"), System, 404, "", Nothing)
-        .but(404, "NO_SUCH_SEALING_KEY"),
 ];
 
 /// Tokens, robots, certificates.
