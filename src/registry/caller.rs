@@ -288,7 +288,8 @@ impl Caller {
     }
 
     /// The repository, if the caller has at least `needed` on it. A repository
-    /// that may not be read and one that is not there answer alike.
+    /// that may not be read and one that is not there answer alike, and are as
+    /// much work.
     pub fn require(
         &self,
         read: &impl Read,
@@ -298,7 +299,8 @@ impl Caller {
         let action: Action = needed.into();
         let needed = action.level();
         let found = repo::get(read, name)?;
-        let level = self.level(read, name.namespace(), found.as_ref())?;
+        let stand_in = found.is_none().then(repo::stand_in);
+        let level = self.level(read, name.namespace(), found.as_ref().or(stand_in.as_ref()))?;
         let is_named = self.scopes().is_none_or(|scopes| scopes.on(name.as_str()).allow(action));
         Ok(match (found, level) {
             (Some(repository), Some(level)) if level >= needed && is_named => Ok(repository),

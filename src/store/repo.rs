@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use super::record::{Counts, Repository};
 use super::{Change, Key, Order, Read, RepoId, Span, StoreError, Stored as _, Table, usage};
+use crate::chance::Id;
+use crate::clock::Timestamp;
 use crate::limits;
 use crate::oci::RepoName;
 
@@ -68,6 +70,30 @@ pub fn count(change: &mut Change<'_>, number: RepoId, pulls: u64, pushes: u64) -
 /// The repository called `name`.
 pub fn get(read: &impl Read, name: &RepoName) -> Result<Option<Repository>, StoreError> {
     read.record(Table::Repositories, &key(name))
+}
+
+/// What stands for a repository that is not there, where rights are decided: a
+/// private one on which nobody has a grant. It is read as one that is there is
+/// read, so that the time tells nobody which of them it was.
+pub fn stand_in() -> Repository {
+    static STORED: LazyLock<Vec<u8>> = LazyLock::new(|| nowhere().encode());
+    Repository::decode(&STORED).unwrap_or_else(|_| nowhere())
+}
+
+fn nowhere() -> Repository {
+    Repository {
+        // Numbers are counted up from the least.
+        number: RepoId(u64::MAX),
+        id: Id::from_bytes([0; 16]),
+        is_public: false,
+        short_description: String::new(),
+        long_description: String::new(),
+        immutable_tags: false,
+        scan_on_push: false,
+        tag_limit: 0,
+        enable_manifest_lists: false,
+        created_at: Timestamp::from_micros(0),
+    }
 }
 
 /// The name of the repository with this number.

@@ -226,7 +226,9 @@ impl Ground {
     /// A row as somebody sends it, about a repository: of this name, but with the
     /// ids of what is at the place.
     pub(super) async fn ask(&self, row: &Row, who: Who, (place, name): (Place, &str)) -> Ask {
-        let mut words = self.words(place, name);
+        let is_policy =
+            ["{promotion}", "{push}", "{pull}"].iter().any(|word| [row.path, row.body].concat().contains(word));
+        let mut words = self.words((place, name), is_policy);
         if row.path.contains("{session}") {
             let is_own = who.has(place) >= Has::Pushes && place != Place::Missing && place.name() == name;
             words.push((
@@ -248,13 +250,16 @@ impl Ground {
         self.sign(who, ask)
     }
 
-    fn words(&self, place: Place, name: &str) -> Vec<(&'static str, String)> {
+    fn words(&self, (place, name): (Place, &str), is_policy: bool) -> Vec<(&'static str, String)> {
         let registry = self.site.state.registry();
         let at = if place == Place::Missing { Place::Own } else { place };
-        let shown = registry.policies(&Caller::System, &at.name().parse().unwrap()).unwrap_or_default();
+        let shown = match is_policy {
+            true => registry.policies(&Caller::System, &at.name().parse().unwrap()).unwrap(),
+            false => Vec::new(),
+        };
         let policy = |kind: Kind| {
             let found = shown.iter().find(|shown| shown.policy.kind() == kind);
-            found.map_or_else(String::new, |shown| shown.policy.id.to_string())
+            found.map_or_else(|| "none".to_owned(), |shown| shown.policy.id.to_string())
         };
         let (config, layer) = (Digest::sha256_of(b"{}"), Digest::sha256_of(LAYER));
         let manifest = image(&config, 2, &[(layer, LAYER.len())], None).to_string();
