@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use super::State;
 use crate::audit::{self, Act, Action, ObjectKind, Origin};
 use crate::chance::Id;
-use crate::identity::setup::block;
+use crate::identity::address_block;
 use crate::lifecycle::Scope;
 use crate::limits;
 use crate::store::{StoreError, error_chain};
@@ -42,8 +42,10 @@ struct Of {
 impl Failures {
     /// Notes one. `account` is there when the name was an account's.
     pub(super) fn note(&self, account: Option<(Id, &str)>, from: Option<SocketAddr>) {
-        let of =
-            Of { account: account.map(|(id, name)| (id, name.to_owned())), block: from.map(|from| block(from.ip())) };
+        let of = Of {
+            account: account.map(|(id, name)| (id, name.to_owned())),
+            block: from.map(|from| address_block(from.ip())),
+        };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).add(of, 1);
     }
 

@@ -51,6 +51,28 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The local socket, in the site's folder.
 const SOCKET: &str = "admin.sock";
 
+/// Gathers what is logged.
+#[derive(Clone, Default)]
+pub(crate) struct Gathered(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl Gathered {
+    /// All of it.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl std::io::Write for Gathered {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// A listener at work.
 pub(crate) struct Site {
     pub(crate) state: State,

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::connection::Peer;
 use crate::chance::Id;
+use crate::identity::address_block;
 use crate::limits;
 use crate::registry::Caller;
 
@@ -33,9 +34,8 @@ pub struct Rate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Client {
     Account(Id),
-    V4([u8; 4]),
-    /// A network of IPv6: one house has all of its addresses.
-    V6([u8; 8]),
+    /// A network of IPv6 counts as one: one house has all of its addresses.
+    Address(IpAddr),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -111,13 +111,7 @@ fn client(caller: Option<&Caller>, peer: Peer) -> Option<Client> {
     match caller {
         Some(Caller::System) => None,
         Some(Caller::Account { id, .. } | Caller::Robot { id, .. }) => Some(Client::Account(*id)),
-        None | Some(Caller::Anonymous) => match peer.addr?.ip().to_canonical() {
-            IpAddr::V4(ip) => Some(Client::V4(ip.octets())),
-            IpAddr::V6(ip) => {
-                let octets = ip.octets();
-                Some(Client::V6(std::array::from_fn(|at| octets[at])))
-            }
-        },
+        None | Some(Caller::Anonymous) => Some(Client::Address(address_block(peer.addr?.ip()))),
     }
 }
 

@@ -32,7 +32,7 @@ impl Block {
     /// The block of an address.
     pub fn of(address: IpAddr) -> Self {
         let mut block = [0; 8];
-        match address.to_canonical() {
+        match super::address_block(address) {
             own if own.is_loopback() => {}
             // No global IPv6 network begins with zeros.
             IpAddr::V4(v4) => block[4..].copy_from_slice(&v4.octets()),

@@ -10,6 +10,8 @@
 //! ([`credential`]), a private key stays in a file of its owner
 //! ([`private_file`]).
 
+/// Which addresses are one client's.
+mod address_block;
 /// Key files: whole or absent, and nobody else's to read.
 pub mod private_file;
 
@@ -41,6 +43,7 @@ pub mod setup;
 /// The authority made at first start, and the certificates it issues.
 pub mod authority;
 
+pub use address_block::address_block;
 pub use authority::Authority;
 pub use certificate::{CertificateError, ServerCertificate};
 pub use certificate_name::{CertificateName, CertificateNames};

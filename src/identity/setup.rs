@@ -12,7 +12,7 @@
 //! keeps out nobody but neighbours.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -21,6 +21,7 @@ use subtle::ConstantTimeEq as _;
 use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 
+use super::address_block;
 use super::private_file;
 use crate::chance::Chance;
 use crate::limits;
@@ -103,7 +104,7 @@ impl Setup {
     /// # Errors
     /// [`SetupError`].
     pub async fn show(&self, given: &Secret, from: Option<IpAddr>, now: Instant) -> Result<Shown<'_>, SetupError> {
-        let block = from.map(block);
+        let block = from.map(address_block);
         if self.wrong().is_full(block, now) {
             return Err(SetupError::TooMany);
         }
@@ -166,14 +167,6 @@ impl Wrong {
 }
 
 const WINDOW: Duration = limits::SETUP_TRIES_WINDOW;
-
-/// An address, or where one host has as many as it likes, the first of them.
-pub fn block(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
-    }
-}
 
 /// Removes the file of an earlier run: it holds nothing any more.
 pub async fn forget(folder: &Path) {

@@ -5,14 +5,11 @@
 //! has not (tokens that carry rights, images that are unpacked, pages) are not
 //! in it.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-
 use http::Method;
 use serde_json::json;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-use crate::http::harness::{Ask, PASSWORD, Site, basic, image};
+use crate::http::harness::{Ask, Gathered, PASSWORD, Site, basic, image};
 use crate::limits;
 use crate::oci::{Digest, MediaType};
 
@@ -312,21 +309,6 @@ async fn a_request_with_two_lengths_is_one_request_or_none() {
     site.close().await;
 }
 
-/// Gathers what is logged.
-#[derive(Clone, Default)]
-struct Gathered(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Gathered {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 /// CVE-2025-48374 and its like: secrets in the log. And forged lines: a text of
 /// a stranger's with a line end in it read like the daemon's own word.
 #[tokio::test]
@@ -365,7 +347,7 @@ async fn cve_2025_48374_the_log_holds_no_secret_and_no_line_of_a_stranger() {
     site.expect(400, Ask::post("/enzi/v0/accounts").user("root").body(&numeric)).await;
     site.close().await;
     drop(logged);
-    let text = String::from_utf8(gathered.0.lock().unwrap().clone()).unwrap();
+    let text = gathered.text();
     assert!(text.matches("ERROR forged").count() >= 6, "the texts were driven into the log: {text}");
     for line in text.lines() {
         assert!(line.starts_with("20"), "a line that does not begin with the time: {line:?}");

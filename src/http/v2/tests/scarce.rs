@@ -1,13 +1,10 @@
 //! What a server has too little of, and how it says so: room on the disk, memory
 //! for answers, patience with one client.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-
 use serde_json::json;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-use crate::http::harness::{Ask, Site, image};
+use crate::http::harness::{Ask, Gathered, Site, image};
 use crate::http::rate::Rate;
 use crate::limits;
 use crate::oci::{Digest, MediaType, warning};
@@ -46,25 +43,10 @@ async fn an_upload_is_refused_before_it_begins_when_there_is_no_room() {
     site.close().await;
 }
 
-/// Keeps what is logged.
-#[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Kept {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 /// A full disk whose own log went on filling it.
 #[tokio::test]
 async fn a_flood_of_refusals_is_no_flood_of_lines() {
-    let kept = Kept::default();
+    let kept = Gathered::default();
     let writer = kept.clone();
     let lines = tracing_subscriber::fmt::layer().with_writer(move || writer.clone()).with_ansi(false);
     let filtered = tracing_subscriber::registry().with(lines).with(tracing_subscriber::filter::LevelFilter::INFO);
@@ -73,7 +55,7 @@ async fn a_flood_of_refusals_is_no_flood_of_lines() {
     for _ in 0..200 {
         site.expect(507, Ask::post("/v2/ann/app/blobs/uploads/").user("ann")).await;
     }
-    let said = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+    let said = kept.text();
     let told = said.lines().filter(|line| line.contains("turned away")).count();
     assert!((1..=limits::TURNED_AWAY_LOGGED as usize).contains(&told), "{told} lines\n{said}");
     assert!(!said.contains("ERROR"), "{said}");
