@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         );
         return ExitCode::FAILURE;
     }
+    tidegate::cli::allocator::settle(std::env::args_os());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(limits::BLOCKING_THREADS)

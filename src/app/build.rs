@@ -231,7 +231,8 @@ async fn certificates(
 
 /// The keys that seal credentials. The first is made only where nothing is
 /// sealed yet: a new key over rows that another one sealed would hide that the
-/// old one was lost. A daemon whose keys are missing starts all the same.
+/// old one was lost. A daemon whose keys are missing, or in a file that cannot
+/// be used, starts all the same.
 async fn sealing_keys(config: &Config, store: &Store, chance: &Chance) -> Result<SealingKeys, AppError> {
     let places = KeyPlaces {
         main: config.sealing_key.clone().unwrap_or_else(|| config.data.join(SEALING_KEY)),

@@ -86,7 +86,11 @@ fn show(keys: &Value, session: &mut Session<'_, '_>) -> Result<(), CliError> {
     };
     let mut shown: Vec<Vec<String>> = rows(keys, "/keys").iter().map(known).collect();
     shown.extend(rows(keys, "/missing").iter().map(missing));
-    session.show(keys, &["KEY", "STATE", "SEALED", "FILE", "MIRRORS THAT STAND FOR IT"], shown)
+    session.show(keys, &["KEY", "STATE", "SEALED", "FILE", "MIRRORS THAT STAND FOR IT"], shown)?;
+    match keys.pointer("/unusable").and_then(Value::as_str) {
+        Some(why) => session.note(&format!("a key file cannot be used: {why}")),
+        None => Ok(()),
+    }
 }
 
 async fn rekey(wanted: &RekeyArgs, session: &mut Session<'_, '_>) -> Result<(), CliError> {

@@ -15,6 +15,8 @@
 
 /// `account create|list|show|update|password|delete`.
 pub mod account;
+/// What the memory allocator is told.
+pub mod allocator;
 /// The words of the command line.
 pub mod arguments;
 /// `audit`.

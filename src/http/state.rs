@@ -187,7 +187,10 @@ impl State {
     /// What does not work while requests are answered, in words.
     pub fn degraded(&self) -> Vec<String> {
         let words = |key| format!("sealing key {key} is missing: mirrors whose credentials it sealed stand still");
-        self.remotes().keys().missing().into_iter().map(words).collect()
+        let keys = self.remotes().keys();
+        // Anybody reads this: which file, and why, is for the log and admins.
+        let unusable = keys.unusable().map(|_| "the sealing key file cannot be used: see the log".to_owned());
+        keys.missing().into_iter().map(words).chain(unusable).collect()
     }
 
     /// What is wrong, if anything is.

@@ -20,6 +20,7 @@ use tokio::sync::{Notify, RwLock as Gate, RwLockReadGuard as Sealing, RwLockWrit
 use super::credential::{Keyring, KeyringError, SealError, Sealed};
 use crate::chance::Chance;
 use crate::secret::Secret;
+use crate::store::error_chain;
 
 /// Where the keys lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +78,8 @@ struct Inner {
     rings: RwLock<Rings>,
     /// Keys that something is sealed by and that are in neither file.
     missing: Mutex<BTreeSet<String>>,
+    /// Why a file that is there could not be used when it was last read.
+    unusable: Mutex<Option<String>>,
     looked_for: Notify,
     gate: Gate<()>,
     chance: Chance,
@@ -98,13 +101,15 @@ impl SealingKeys {
     /// Opens the files. `sealed_by` are the keys that something is sealed by:
     /// where there are none and no file either, the first key is made. Over
     /// rows that another key sealed none is made, for that would hide that it
-    /// was lost. Blocks.
+    /// was lost. A file that is there and cannot be used is as one that is lost
+    /// ([`SealingKeys::unusable`]). Blocks.
     ///
     /// # Errors
-    /// When a file is there and cannot be used.
+    /// When the first key cannot be written.
     pub fn open(places: KeyPlaces, sealed_by: &BTreeSet<String>, chance: &Chance) -> Result<Self, KeyringError> {
-        let mut rings = Rings { main: Keyring::open(&places.main)?, added: Keyring::open(&places.added)? };
-        if rings.is_empty() && sealed_by.is_empty() {
+        let mut rings = Rings::default();
+        let unusable = rings.read_again(&places).err().map(|error| error_chain(&error));
+        if rings.is_empty() && sealed_by.is_empty() && unusable.is_none() {
             rings.main = Some(Keyring::open_or_create(&places.main, chance)?);
         }
         let missing = sealed_by.iter().filter(|id| !rings.has(id)).cloned().collect();
@@ -112,6 +117,7 @@ impl SealingKeys {
             places,
             rings: RwLock::new(rings),
             missing: Mutex::new(missing),
+            unusable: Mutex::new(unusable),
             looked_for: Notify::new(),
             gate: Gate::new(()),
             chance: chance.clone(),
@@ -187,7 +193,7 @@ impl SealingKeys {
             return Err(KeyChangeError::Given { path: places.main.clone() });
         }
         let mut rings = self.write();
-        rings.read_again(places)?;
+        self.read_again(&mut rings)?;
         let chance = &self.0.chance;
         let id = match &mut rings.main {
             Some(main) => {
@@ -210,8 +216,9 @@ impl SealingKeys {
         if rings.sealing().is_some() {
             return Ok(false);
         }
-        rings.read_again(&self.0.places)?;
-        if rings.sealing().is_some() {
+        // What is wrong with the main one is told elsewhere, and no reason to
+        // seal nothing.
+        if self.read_again(&mut rings).is_ok() && rings.sealing().is_some() {
             return Ok(false);
         }
         rings.add_beside(&self.0.places, &self.0.chance)?;
@@ -226,7 +233,7 @@ impl SealingKeys {
     pub fn retire(&self, id: &str, _held: &Held<'_, ()>) -> Result<(), KeyChangeError> {
         let places = &self.0.places;
         let mut rings = self.write();
-        rings.read_again(places)?;
+        self.read_again(&mut rings)?;
         if rings.sealing().is_some_and(|ring| ring.current() == id) {
             return Err(KeyChangeError::Seals(id.to_owned()));
         }
@@ -264,16 +271,28 @@ impl SealingKeys {
     /// When a file is there and cannot be used.
     pub fn look(&self) -> Result<BTreeSet<String>, KeyringError> {
         let mut rings = self.write();
-        rings.read_again(&self.0.places)?;
+        let read = self.read_again(&mut rings);
         let mut missing = self.missing_keys();
-        let found = missing.iter().filter(|id| rings.has(id)).cloned().collect();
+        let found: BTreeSet<String> = missing.iter().filter(|id| rings.has(id)).cloned().collect();
         missing.retain(|id| !rings.has(id));
-        Ok(found)
+        // One file that is broken hides no key that the other has.
+        if found.is_empty() { read.map(|()| found) } else { Ok(found) }
     }
 
     /// Keys that something is sealed by and that are not here.
     pub fn missing(&self) -> BTreeSet<String> {
         self.missing_keys().clone()
+    }
+
+    /// Why a file that is there cannot be used: it can be read by others, is
+    /// malformed, or the system refuses. Its keys are as lost ones until it can.
+    pub fn unusable(&self) -> Option<String> {
+        self.0.unusable.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether there is no key to look for, and nothing wrong with the files.
+    pub fn is_whole(&self) -> bool {
+        self.missing_keys().is_empty() && self.unusable().is_none()
     }
 
     /// Takes down what something is sealed by at this time.
@@ -290,6 +309,13 @@ impl SealingKeys {
     /// Waits until somebody asks.
     pub async fn asked_to_look(&self) {
         self.0.looked_for.notified().await;
+    }
+
+    fn read_again(&self, rings: &mut Rings) -> Result<(), KeyringError> {
+        let read = rings.read_again(&self.0.places);
+        let why = read.as_ref().err().map(|error| error_chain(error));
+        *self.0.unusable.lock().unwrap_or_else(PoisonError::into_inner) = why;
+        read
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Rings> {
@@ -329,16 +355,22 @@ impl Rings {
     }
 
     /// Takes up what the files hold by now. A key that was known stays known:
-    /// something may be sealed by it.
+    /// something may be sealed by it. Both are read, also when one cannot be.
     fn read_again(&mut self, places: &KeyPlaces) -> Result<(), KeyringError> {
+        let mut read = Ok(());
         for (ring, path) in [(&mut self.main, &places.main), (&mut self.added, &places.added)] {
-            let Some(mut found) = Keyring::open(path)? else { continue };
-            if let Some(known) = ring.take() {
-                found.keep(known);
+            match Keyring::open(path) {
+                Ok(Some(mut found)) => {
+                    if let Some(known) = ring.take() {
+                        found.keep(known);
+                    }
+                    *ring = Some(found);
+                }
+                Ok(None) => {}
+                Err(error) => read = read.and(Err(error)),
             }
-            *ring = Some(found);
         }
-        Ok(())
+        read
     }
 
     fn add_beside(&mut self, places: &KeyPlaces, chance: &Chance) -> Result<String, KeyringError> {

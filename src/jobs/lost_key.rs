@@ -59,13 +59,16 @@ pub async fn run(store: Store, remotes: Remotes, scope: Scope) {
         match look(&store, &remotes).await {
             Ok(problem) => {
                 if let Some(why) = problem.as_ref().filter(|why| told.as_ref() != Some(*why)) {
-                    tracing::error!(error = %why, "the sealing key file cannot be used");
+                    tracing::error!(error = %why, "the sealing key file cannot be used: its keys are as lost ones");
+                }
+                if told.is_some() && problem.is_none() {
+                    tracing::info!("the sealing key file can be used again");
                 }
                 told = problem;
             }
             Err(error) => tracing::error!(error = %error_chain(&error), "looking for sealing keys failed"),
         }
-        let wait = if remotes.keys().missing().is_empty() { Duration::MAX } else { limits::SEALING_KEY_LOOK };
+        let wait = if remotes.keys().is_whole() { Duration::MAX } else { limits::SEALING_KEY_LOOK };
         let asked = tokio::time::timeout(wait, remotes.keys().asked_to_look());
         if scope.until_stopped(asked).await.is_none() {
             return;
@@ -77,8 +80,7 @@ pub async fn run(store: Store, remotes: Remotes, scope: Scope) {
 async fn look(store: &Store, remotes: &Remotes) -> Result<Option<String>, StoreError> {
     let (of, keys) = (store.clone(), remotes.keys().clone());
     let looked = lifecycle::blocking(move || {
-        let before = keys.missing();
-        let found = if before.is_empty() { Ok(BTreeSet::new()) } else { keys.look() };
+        let found = if keys.is_whole() { Ok(BTreeSet::new()) } else { keys.look() };
         let uses = uses(&of.snapshot()?)?;
         keys.set_sealed_by(&uses.keys().cloned().collect());
         Ok::<_, StoreError>((found, uses, keys.missing().is_empty()))

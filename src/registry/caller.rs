@@ -237,7 +237,8 @@ impl Caller {
         Ok(Some(name.map_or_else(|| scopes.across(namespace), |name| scopes.on(name.as_str()))))
     }
 
-    /// What it may do in a namespace, or with a repository in it.
+    /// What it may do in a namespace, or with a repository in it. What nobody
+    /// is asked a name for, no scope takes away.
     pub fn level(
         &self,
         read: &impl Read,
@@ -248,7 +249,10 @@ impl Caller {
         let named = self.named(read, namespace, repository)?;
         Ok(match named {
             None => whole,
-            Some(actions) => whole.and_then(|whole| Some(whole.min(actions.level()?))),
+            Some(actions) => {
+                let of_all = repository.is_some_and(|repository| repository.is_public).then_some(Level::ReadOnly);
+                whole.and_then(|whole| Some(whole.min(actions.level().max(of_all)?)))
+            }
         })
     }
 
@@ -301,7 +305,8 @@ impl Caller {
         let found = repo::get(read, name)?;
         let stand_in = found.is_none().then(repo::stand_in);
         let level = self.level(read, name.namespace(), found.as_ref().or(stand_in.as_ref()))?;
-        let is_named = self.scopes().is_none_or(|scopes| scopes.on(name.as_str()).allow(action));
+        let is_open = action == Action::Pull && found.as_ref().is_some_and(|repository| repository.is_public);
+        let is_named = is_open || self.scopes().is_none_or(|scopes| scopes.on(name.as_str()).allow(action));
         Ok(match (found, level) {
             (Some(repository), Some(level)) if level >= needed && is_named => Ok(repository),
             (Some(_), Some(_)) if !is_named => Err(RegistryError::OutOfScope { repository: name.clone(), action }),

@@ -45,16 +45,26 @@ impl Registry {
         }
         // What the caller may see is looked up, not what is there: a page costs
         // the same for one who sees a repository in a hundred.
-        for name in seen(&read, caller, namespace, last, page.entries)? {
-            // A name that has just been let in may still be refused here, where
-            // rights are decided.
-            if let Ok(record) = caller.require(&read, &name, Level::ReadOnly)?
-                && take(name, record).is_break()
-            {
-                break;
+        let mut from = page.last.clone();
+        loop {
+            let names = seen(&read, caller, namespace, from.as_deref(), page.entries)?;
+            let is_last = names.len() <= page.entries;
+            // Behind the first so many, names of another namespace may be missing.
+            for name in names.into_iter().take(page.entries.saturating_add(1)) {
+                // A name that has just been let in may still be refused here,
+                // where rights are decided: what a credential's scopes leave out
+                // is, and then what follows is looked at until the page is full.
+                if let Ok(record) = caller.require(&read, &name, Level::ReadOnly)?
+                    && take(name.clone(), record).is_break()
+                {
+                    return Ok((found, true));
+                }
+                from = Some(name.as_str().to_owned());
+            }
+            if is_last {
+                return Ok((found, false));
             }
         }
-        Ok((found, more))
     }
 }
 
@@ -160,4 +170,63 @@ fn teams(read: &Snapshot, user: &Id, organization: &Id) -> Result<Seen, StoreErr
         teams.push(team);
     }
     Ok(Seen::Granted(teams))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::access::Scopes;
+    use crate::chance::Chance;
+    use crate::clock::Clock;
+    use crate::registry::account::NewAccount;
+    use crate::registry::caller::Restriction;
+    use crate::registry::repository::Settings;
+    use crate::store::Store;
+
+    /// A page that held only names outside of the scopes came back empty, as if
+    /// nothing followed.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_scopes_leave_out_ends_no_page() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(folder.path(), Clock::system(), Chance::seeded(1)).expect("opens");
+        let registry = Registry::new(store).expect("sessions");
+        for name in ["ann", "qa"] {
+            let new = NewAccount {
+                name: name.into(),
+                full_name: String::new(),
+                is_org: false,
+                is_admin: false,
+                is_active: true,
+                password_hash: None,
+            };
+            registry.create_account(&Caller::System, new).await.expect("is made");
+        }
+        let mut names: Vec<String> = (0..30).map(|number| format!("ann/r{number:02}")).collect();
+        names.extend(["qa/open", "qa/shut"].map(str::to_owned));
+        for name in &names {
+            let settings = Settings { is_public: name == "qa/open", ..Settings::default() };
+            registry.create_repository(&Caller::System, &name.parse().expect("a name"), settings).await.expect("is made");
+        }
+        let id = account::get(&registry.store().snapshot().expect("reads"), "ann").expect("reads").expect("is there").id;
+        let scopes = Scopes::read(&["ann/r2*:pull".to_owned()]).expect("scopes");
+        let within = Some(Arc::new(Restriction { scopes: Some(scopes) }));
+        let caller = Caller::Account { id, name: "ann".into(), within };
+        let mut expected: Vec<String> = (20..30).map(|number| format!("ann/r{number}")).collect();
+        expected.push("qa/open".to_owned());
+        for entries in [1, 3, 11, 12, 50] {
+            let (mut listed, mut page) = (Vec::new(), Page { entries, last: None });
+            loop {
+                let (found, more) = registry.repositories(&caller, None, &page).expect("lists");
+                assert_eq!(more, listed.len() + found.len() < expected.len(), "{entries}: {found:?}");
+                listed.extend(found.into_iter().map(|(name, _)| name.to_string()));
+                if !more {
+                    break;
+                }
+                page.last = listed.last().cloned();
+            }
+            assert_eq!(listed, expected, "{entries} a page");
+        }
+    }
 }

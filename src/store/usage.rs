@@ -88,6 +88,29 @@ pub fn quota(read: &impl Read, scope: Scope<'_>) -> Result<Option<u64>, StoreErr
     Ok(read.record::<Quota>(Table::Quotas, &scope.key())?.map(|quota| quota.bytes))
 }
 
+/// Hands at most `most` quotas to `each`: of what, how many bytes may be held,
+/// and how many are, as far as they are counted. One of a repository that is
+/// gone is left out.
+pub fn walk_quotas(
+    read: &impl Read,
+    most: usize,
+    mut each: impl FnMut(Scope<'_>, u64, u64),
+) -> Result<(), StoreError> {
+    for key in read.keys(Table::Quotas, &Span::all(), most)? {
+        let mut parts = Parts::of(&key);
+        let scope = match parts.text_then() {
+            Some("namespace") => parts.text().map(Scope::Namespace),
+            Some("repository") => parts.repo().map(Scope::Repository),
+            _ => Some(Scope::All),
+        };
+        let Some(scope) = scope else { continue };
+        if let Some(limit) = quota(read, scope)? {
+            each(scope, limit, counted(read, scope)?);
+        }
+    }
+    Ok(())
+}
+
 /// Whether anything is bounded.
 pub fn has_quotas(read: &impl Read) -> Result<bool, StoreError> {
     Ok(!read.keys(Table::Quotas, &Span::all(), 1)?.is_empty())

@@ -227,7 +227,7 @@ async fn save(
         None => call.registry().save_policy_as(call.caller, saving, id).await.map(Some),
     };
     drop(sealing);
-    if !call.remotes().keys().missing().is_empty() {
+    if !call.remotes().keys().is_whole() {
         call.remotes().keys().look_soon();
     }
     let shown = match saved {

@@ -1,6 +1,7 @@
 //! Sealing keys: which there are, what each has sealed, and how one is replaced.
 //!
-//! `GET /api/v0/admin/sealingKeys`: 200 and `{"keys": [...], "missing": [...]}`.
+//! `GET /api/v0/admin/sealingKeys`: 200 and `{"keys": [...], "missing": [...],
+//! "unusable": null}`, or why a key file that is there cannot be used.
 //! `POST /api/v0/admin/sealingKeys`: 201 and the same; the new key seals from
 //! now on. What the others sealed is sealed anew by `POST /api/v0/jobs` with
 //! `{"action": "rekey"}`.
@@ -34,6 +35,8 @@ use super::error::ApiError;
 struct KeysShape {
     keys: Vec<KeyShape>,
     missing: Vec<MissingShape>,
+    /// Why a file that is there cannot be used.
+    unusable: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -113,7 +116,7 @@ async fn shape(call: Call<'_>) -> Result<KeysShape, ApiError> {
             seals: key.seals,
         });
         let known = known.collect();
-        Ok::<_, StoreError>(KeysShape { keys: known, missing: missing(&store, uses)? })
+        Ok::<_, StoreError>(KeysShape { keys: known, missing: missing(&store, uses)?, unusable: keys.unusable() })
     });
     Ok(shape.await?)
 }

@@ -76,8 +76,8 @@ pub(super) const PEOPLE: [(Who, [Has; 6]); 11] = [
     (Who::PolicyWriter, [Rules, Nothing, Writes, Reads, Nothing, Nothing]),
     (Who::Admin, [Rules; 6]),
     (Who::Owner, [Rules, Rules, Rules, Rules, Nothing, Rules]),
-    // What its scopes do not name is nothing to it, and be it public.
-    (Who::Robot, [Pushes, Nothing, Nothing, Nothing, Nothing, Nothing]),
+    // What its scopes do not name is nothing to it, but for what everyone reads.
+    (Who::Robot, [Pushes, Nothing, Nothing, Reads, Nothing, Nothing]),
 ];
 
 impl Place {

@@ -18,6 +18,7 @@ use crate::http::state::Trouble;
 use crate::limits;
 use crate::registry::RegistryError;
 use crate::store::record::PolicyBody;
+use crate::store::usage::{self, Scope};
 use crate::store::{Snapshot, Store, event, policy, quarantine, queue, repo, transfer};
 use crate::telemetry::process::Process;
 
@@ -27,6 +28,14 @@ struct Of {
     policy: String,
     repository: String,
     kind: &'static str,
+}
+
+/// What has a quota: everything together (without a name), a namespace, or a
+/// repository.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Bounded {
+    quota: &'static str,
+    name: String,
 }
 
 /// Looks all of it up. Blocks.
@@ -44,6 +53,8 @@ pub(super) fn gather(state: &State) -> Result<Page, RegistryError> {
     store(&mut page, state, &read)?;
     work(&mut page, &read)?;
     policies(&mut page, &read)?;
+    quotas(&mut page, &read)?;
+    keys(&mut page, state);
     Ok(page)
 }
 
@@ -153,6 +164,52 @@ fn policies(page: &mut Page, read: &Snapshot) -> Result<(), RegistryError> {
     let help = "When a policy last moved an image, in seconds since 1970";
     page.register_with_unit("policy_moved_timestamp", help, Unit::Seconds, moved);
     Ok(())
+}
+
+/// What is held of everything that is bounded, and the bounds.
+fn quotas(page: &mut Page, read: &Snapshot) -> Result<(), RegistryError> {
+    let (bounds, held) = (Family::<Bounded, Gauge>::default(), Family::<Bounded, Gauge>::default());
+    let mut found = Vec::new();
+    usage::walk_quotas(read, limits::METRICS_QUOTAS, |scope, limit, used| {
+        let of = match scope {
+            Scope::All => (String::new(), None),
+            Scope::Namespace(name) => (name.to_owned(), None),
+            Scope::Repository(number) => (String::new(), Some(number)),
+        };
+        found.push((scope_kind(scope), of, limit, used));
+    })?;
+    for (quota, (name, number), limit, used) in found {
+        let name = match number {
+            None => name,
+            Some(number) => match repo::name_of(read, number)? {
+                Some(name) => name.to_string(),
+                None => continue,
+            },
+        };
+        let of = Bounded { quota, name };
+        bounds.get_or_create(&of).set(whole(limit));
+        held.get_or_create(&of).set(whole(used));
+    }
+    page.register_with_unit("quota_limit", "Bytes that may be held", Unit::Bytes, bounds);
+    page.register_with_unit("quota_used", "Bytes that are held of what is bounded", Unit::Bytes, held);
+    Ok(())
+}
+
+const fn scope_kind(scope: Scope<'_>) -> &'static str {
+    match scope {
+        Scope::All => "all",
+        Scope::Namespace(_) => "namespace",
+        Scope::Repository(_) => "repository",
+    }
+}
+
+fn keys(page: &mut Page, state: &State) {
+    let keys = state.remotes().keys();
+    let missing = whole(keys.missing().len() as u64);
+    let help = "Sealing keys that are missing while credentials of mirrors are sealed by them";
+    page.register("sealing_keys_missing", help, ConstGauge::new(missing));
+    let unusable = i64::from(keys.unusable().is_some());
+    page.register("sealing_key_file_unusable", "Whether a sealing key file cannot be used", ConstGauge::new(unusable));
 }
 
 fn of(read: &Snapshot, id: &Id) -> Result<Option<Of>, RegistryError> {

@@ -51,6 +51,9 @@ async fn the_metrics_are_for_those_who_may_see_everything() {
     assert_eq!(site.expect(401, Ask::get("/metrics")).await.code(), "NOT_AUTHENTICATED");
     assert_eq!(site.expect(403, Ask::get("/metrics").user("ann")).await.code(), "NOT_AUTHORIZED");
     assert_eq!(site.expect(405, Ask::post("/metrics").local()).await.header("allow"), "GET, HEAD");
+    for (path, bytes) in [("/api/v0/quotas", 5_000_000), ("/api/v0/quotas/ann", 4_000_000)] {
+        site.expect(200, Ask::put(path).local().json(&serde_json::json!({ "quotaBytes": bytes }))).await;
+    }
     let answer = site.expect(200, Ask::get("/metrics").local()).await;
     assert!(answer.header("content-type").starts_with("application/openmetrics-text"));
     let text = answer.text();
@@ -67,6 +70,11 @@ async fn the_metrics_are_for_those_who_may_see_everything() {
         "tidegate_blob_transferred_bytes_total ",
         "tidegate_store_commits_total ",
         "tidegate_disk_free_bytes ",
+        "tidegate_quota_limit_bytes{quota=\"all\",name=\"\"} 5000000\n",
+        "tidegate_quota_limit_bytes{quota=\"namespace\",name=\"ann\"} 4000000\n",
+        "tidegate_quota_used_bytes{quota=\"namespace\",name=\"ann\"} ",
+        "tidegate_sealing_keys_missing 0\n",
+        "tidegate_sealing_key_file_unusable 0\n",
     ] {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }

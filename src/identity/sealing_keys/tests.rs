@@ -121,3 +121,49 @@ async fn the_last_key_that_was_made_beside_goes_with_its_file() {
     assert!(!folder.path().join("sealing.added.key").exists());
     assert_eq!(open(folder.path(), &[]).list().len(), 1);
 }
+
+/// A key file with a wrong mode, or half a line, kept the whole registry from
+/// starting on a host that nobody visits.
+#[test]
+fn a_file_that_cannot_be_used_is_as_one_that_is_lost() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = tempfile::tempdir().unwrap();
+    let main = folder.path().join("sealing.key");
+    let keys = open(folder.path(), &[]);
+    assert!(keys.is_whole());
+    let old = keys.current().unwrap();
+    let sealed = keys.seal(RECORD, &secret()).unwrap();
+    let text = std::fs::read_to_string(&main).unwrap();
+    let expose = || std::fs::set_permissions(&main, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let repair = || {
+        std::fs::write(&main, &text).unwrap();
+        std::fs::set_permissions(&main, std::fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    let (cut, nothing) = (|| std::fs::write(&main, &text[..text.len() - 9]).unwrap(), || std::fs::write(&main, "").unwrap());
+    let breaks: [(&dyn Fn(), &str); 3] = [(&expose, "0644"), (&cut, "line"), (&nothing, "line")];
+    for (spoil, word) in breaks {
+        for sealed_by in [vec![], vec![old.as_str()]] {
+            repair();
+            spoil();
+            let before = std::fs::read(&main).unwrap();
+            let keys = open(folder.path(), &sealed_by);
+            let why = keys.unusable().unwrap();
+            assert!(why.contains("sealing.key") && why.contains(word), "{why}");
+            assert!(!keys.is_whole() && keys.current().is_none());
+            assert_eq!(keys.seal(RECORD, &secret()).err(), Some(SealError::NoKey));
+            assert!(keys.add().is_err() && keys.look().is_err());
+            assert!(keys.make_if_lost().unwrap());
+            let newer = keys.seal(RECORD, &secret()).unwrap();
+            assert_eq!(std::fs::read(&main).unwrap(), before, "what is wrong is for an operator to look at");
+            repair();
+            keys.look().unwrap();
+            assert!(keys.is_whole());
+            assert_eq!(keys.current(), Some(old.clone()));
+            for sealed in [&sealed, &newer] {
+                assert_eq!(keys.unseal(RECORD, sealed).unwrap().expose(), "hunter22");
+            }
+            std::fs::remove_file(folder.path().join("sealing.added.key")).unwrap();
+        }
+    }
+}
