@@ -98,9 +98,6 @@ pub const INBOX_OPERATIONS: usize = 4_096;
 /// Longest that a commit waits for operations that were announced, however long
 /// the last one took: a disk that stalls once does not slow what comes after.
 pub const ANNOUNCED_WAIT: Duration = Duration::from_millis(50);
-/// How long a client that has sent the bytes of an upload is expected to ask for
-/// its end with the next request: a commit waits no longer for that.
-pub const ANNOUNCED_HABIT: Duration = Duration::from_millis(5);
 /// Operations that nobody waits for and that may ride on the next commit; those
 /// beyond are handed in again by whoever wanted them.
 pub const RIDERS: usize = 256;

@@ -20,7 +20,7 @@ use crate::limits;
 use crate::oci::range::Chunk;
 use crate::oci::{Algorithm, Digest, RepoName};
 use crate::store::file::{AppendError, FileError, SealError, Sealed, Session, Upload, UploadId, append_stream};
-use crate::store::{Announced, Store, StoreError};
+use crate::store::{Store, StoreError};
 
 use super::reserve::{Busy, Quotas, Reservation};
 use super::{Caller, Registry, RegistryError};
@@ -72,8 +72,6 @@ pub struct Said {
 struct Slot {
     /// `None` until it is needed after a restart.
     upload: Option<Upload>,
-    /// Its end, after a request that brought bytes.
-    announced: Option<Announced>,
 }
 
 /// A chunk's body as it arrives; an error means that the client broke off.
@@ -368,7 +366,6 @@ impl Registry {
         if is_open_ended {
             self.reserve(busy, upload.offset(), said.digest.as_ref())?;
         }
-        upload.slot.announced = Some(self.store().writer().announce_likely());
         Ok(upload.offset())
     }
 
@@ -389,7 +386,6 @@ impl Registry {
             return Err(refusal);
         }
         let announced = self.store().writer().announce();
-        upload.slot.announced = None;
         let sealed = crate::lifecycle::blocking(move || upload.verify_and_seal(&expected)).await;
         // The session stays listed until the commit: its id keeps the orphan
         // sweep away from the file that no row names yet.

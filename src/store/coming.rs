@@ -8,15 +8,8 @@
 //! writer, with the first of them in its inbox, waits for those that had been
 //! announced by then: never for later ones, and never for longer than its last
 //! commit took, which is what one of them would have waited.
-//!
-//! A client that has sent all of a layer asks for its end with its next
-//! request. What only its habit announces counts for a moment, and then no
-//! more.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::collections::BTreeSet;
 
 use super::writer::Writer;
 
@@ -24,8 +17,7 @@ use super::writer::Writer;
 #[derive(Debug, Default)]
 pub(super) struct Coming {
     next: u64,
-    /// With the moment from which each counts no more, if there is one.
-    announced: BTreeMap<u64, Option<Instant>>,
+    announced: BTreeSet<u64>,
 }
 
 /// An operation that was announced; it is over when this is dropped.
@@ -36,11 +28,11 @@ pub struct Announced {
 }
 
 impl Coming {
-    /// Announces one, for good or for so long; its number.
-    pub(super) fn announce(&mut self, counts_for: Option<Duration>) -> u64 {
+    /// Announces one; its number.
+    pub(super) fn announce(&mut self) -> u64 {
         let number = self.next;
         self.next += 1;
-        self.announced.insert(number, counts_for.map(|time| Instant::now() + time));
+        self.announced.insert(number);
         number
     }
 
@@ -54,13 +46,9 @@ impl Coming {
         self.next
     }
 
-    /// Until when to wait for those below `number` that have not come yet:
-    /// `None` when there is none, `Some(None)` when one counts for good.
-    pub(super) fn below(&self, number: u64, now: Instant) -> Option<Option<Instant>> {
-        let counting = self.announced.range(..number).map(|(_, until)| *until);
-        let counting = counting.filter(|until| until.is_none_or(|until| now < until));
-        // The latest of all; one without an end is later than any.
-        counting.reduce(|latest, until| latest.zip(until).map(|(latest, until)| latest.max(until)))
+    /// Whether one below `number` has not come yet.
+    pub(super) fn has_below(&self, number: u64) -> bool {
+        self.announced.first().is_some_and(|first| *first < number)
     }
 }
 

@@ -31,10 +31,6 @@ pub(super) struct Work {
     pub(super) took: Duration,
     /// Whether the last commit left the file so that it opens at once.
     pub(super) quick: bool,
-    /// How many waited for each of the last two commits, and when the last ended.
-    pub(super) waited: [usize; 2],
-    pub(super) ended: Instant,
-    pub(super) knob: (u32, usize),
 }
 
 /// An operation that failed by itself, and how.
@@ -110,8 +106,7 @@ impl Work {
                 (true, false) => Woken::Quiet,
             };
         }
-        let inbox = self.wait_for_announced(inbox);
-        let mut inbox = self.wait_for_company(inbox);
+        let mut inbox = self.wait_for_announced(inbox);
         let mut batch: Vec<_> = inbox.riders.drain(..).collect();
         let foreground = inbox.foreground.len().min(limits::BATCH_OPERATIONS);
         batch.extend(inbox.foreground.drain(..foreground));
@@ -123,28 +118,10 @@ impl Work {
     /// Waits for operations that had been announced when the first of a batch
     /// was there.
     fn wait_for_announced<'i>(&self, mut inbox: MutexGuard<'i, Inbox>) -> MutexGuard<'i, Inbox> {
-        let next = inbox.coming.next();
-        let patience = Instant::now() + self.took.min(limits::ANNOUNCED_WAIT);
-        while !inbox.closed {
-            let now = Instant::now();
-            let Some(until) = inbox.coming.below(next, now) else { break };
-            let left = until.map_or(patience, |until| until.min(patience)).saturating_duration_since(now);
-            if left.is_zero() {
-                break;
-            }
-            inbox = self.shared.arrived.wait_timeout(inbox, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        inbox
-    }
-
-    fn wait_for_company<'i>(&self, mut inbox: MutexGuard<'i, Inbox>) -> MutexGuard<'i, Inbox> {
-        let company: usize = self.waited.iter().sum();
-        if company > self.knob.1 || self.ended.elapsed() > self.took {
-            return inbox;
-        }
-        let until = Instant::now() + self.took * self.knob.0 / 100;
-        while inbox.foreground.len() < company && !inbox.closed {
-            let left = until.saturating_duration_since(Instant::now());
+        let (begun, next) = (Instant::now(), inbox.coming.next());
+        let patience = self.took.min(limits::ANNOUNCED_WAIT);
+        while inbox.coming.has_below(next) && !inbox.closed {
+            let left = patience.saturating_sub(begun.elapsed());
             if left.is_zero() {
                 break;
             }
@@ -297,8 +274,6 @@ impl Work {
         let begun = Instant::now();
         transaction.commit()?;
         self.took = begun.elapsed();
-        self.ended = Instant::now();
-        self.waited = [batch.len(), self.waited[0]];
         crate::store::crash::crash_point!("after-commit");
         (self.last, self.age) = (now, at);
         self.shared.last.store(now.micros(), Ordering::Release);
@@ -481,9 +456,6 @@ mod tests {
             last: Timestamp::EPOCH,
             took,
             quick: true,
-            waited: [0; 2],
-            ended: Instant::now(),
-            knob: (0, 0),
         };
         let gather = |took| drop(work(took).wait_for_announced(writer.shared.inbox.lock().expect("no panic")));
         let announced = writer.announce();
@@ -497,20 +469,12 @@ mod tests {
             gather(Duration::from_secs(60));
         });
         assert!(ended.load(Ordering::SeqCst));
-        // A client that went away, or sends more: nobody waits for long.
-        let silent = writer.announce_likely();
-        gather(Duration::from_secs(60));
-        drop(silent);
         let mut coming = super::super::coming::Coming::default();
-        let now = Instant::now();
-        let (first, next) = (coming.announce(None), coming.next());
-        let later = coming.announce(Some(Duration::from_secs(1)));
-        assert_eq!(coming.below(next, now), Some(None));
-        assert_eq!(coming.below(later + 1, now), Some(None), "one counts for good");
+        let (first, next) = (coming.announce(), coming.next());
+        let later = coming.announce();
+        assert!(coming.has_below(next));
         coming.end(first);
-        assert_eq!(coming.below(next, now), None);
-        assert!(coming.below(later + 1, now).flatten().is_some_and(|until| until > now));
-        assert_eq!(coming.below(later + 1, now + Duration::from_secs(2)), None);
+        assert!(!coming.has_below(next) && coming.has_below(later + 1));
     }
 
     /// Takes the last byte off the list: it gives room back.

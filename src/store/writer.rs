@@ -152,12 +152,6 @@ impl Writer {
             last: Timestamp::EPOCH,
             took: Duration::ZERO,
             quick: true,
-            waited: [0; 2],
-            ended: tokio::time::Instant::now(),
-            knob: (
-                std::env::var("TG_P").ok().and_then(|v| v.parse().ok()).unwrap_or(0),
-                std::env::var("TG_N").ok().and_then(|v| v.parse().ok()).unwrap_or(0),
-            ),
         };
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || work.run())?;
         Ok((Self { shared }, thread))
@@ -165,17 +159,7 @@ impl Writer {
 
     /// Announces an operation that is handed in soon.
     pub fn announce(&self) -> Announced {
-        self.announce_for(None)
-    }
-
-    /// Announces one that a client will most likely ask for within
-    /// [`limits::ANNOUNCED_HABIT`], and that nobody waits for after that.
-    pub fn announce_likely(&self) -> Announced {
-        self.announce_for(Some(limits::ANNOUNCED_HABIT))
-    }
-
-    fn announce_for(&self, counts_for: Option<Duration>) -> Announced {
-        let number = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner).coming.announce(counts_for);
+        let number = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner).coming.announce();
         Announced::new(self.clone(), number)
     }
 
