@@ -10,7 +10,7 @@ use crate::store::{Announced, Change, Lane, Operation, RepoId, Snapshot, StoreEr
 
 use super::quarantine::damaged_in;
 use super::quota::{self, Cost};
-use super::upload::OwnUpload;
+use super::unnamed::Unnamed;
 use super::{Caller, Registry, RegistryError};
 
 /// Names a sealed upload and makes it readable where it was sent.
@@ -18,8 +18,7 @@ struct LinkUpload {
     caller: Caller,
     repository: RepoName,
     sealed: Sealed,
-    /// Keeps the file from being taken for an orphan until it is named.
-    _own: Option<OwnUpload>,
+    file: Unnamed,
 }
 
 impl Operation for LinkUpload {
@@ -31,6 +30,7 @@ impl Operation for LinkUpload {
     const AUDIT: Audit = Audit::Nothing("a blob means nothing until a manifest names it");
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Repository, RegistryError>, StoreError> {
+        self.file.set_named(false);
         let repository = match self.caller.require(tables, &self.repository, Level::ReadWrite)? {
             Ok(repository) => repository,
             Err(refusal) => return Ok(Err(refusal)),
@@ -40,6 +40,7 @@ impl Operation for LinkUpload {
     }
 
     fn apply(&self, repository: Repository, tables: &mut Change<'_>) -> Result<bool, StoreError> {
+        self.file.set_named(true);
         let healed = blob::name(tables, &self.sealed.digest, self.sealed.size, self.sealed.file.upload)?;
         blob::link(tables, repository.number, &self.sealed.digest)?;
         Ok(healed)
@@ -207,24 +208,17 @@ impl Registry {
         &self,
         caller: &Caller,
         repository: &RepoName,
-        sealed: Sealed,
+        (sealed, file): (Sealed, Unnamed),
         announced: Option<Announced>,
-        own: Option<OwnUpload>,
     ) -> Result<(), RegistryError> {
         self.note_claim(repository, &sealed.digest)?;
-        let operation = LinkUpload { caller: caller.clone(), repository: repository.clone(), sealed, _own: own };
+        // A clone stays here, so that a file that was refused is not removed by
+        // the writer's thread.
+        let (caller, repository, named) = (caller.clone(), repository.clone(), file.clone());
+        let operation = LinkUpload { caller, repository, sealed, file: named };
         let answer = self.store().submit_announced(operation, announced).await?;
-        if answer.is_err() {
-            self.discard(sealed.file).await?;
-        }
         self.tell_healed(Held::blob(sealed.digest), answer?, "an upload");
-        Ok(())
-    }
-
-    /// Removes a file that was sealed and then refused its row.
-    pub(super) async fn discard(&self, file: BlobFile) -> Result<(), RegistryError> {
-        let files = self.store().files().clone();
-        crate::lifecycle::blocking(move || files.unlink(&file)).await?;
+        drop(file);
         Ok(())
     }
 

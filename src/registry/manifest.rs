@@ -23,6 +23,7 @@ use super::condition::{holds, or_unmet};
 use super::quarantine::damaged_in;
 use super::quota::{self, Cost};
 use super::tag::{Setting, may_change, set, unset};
+use super::unnamed::Unnamed;
 use super::upload::OwnUpload;
 use super::{Caller, Registry, RegistryError, Sparse, depth};
 
@@ -90,9 +91,7 @@ struct PutManifest {
     caller: Caller,
     new: NewManifest,
     /// The file with the bytes, when they are too many for the database.
-    file: Option<UploadId>,
-    /// Keeps that file from being taken for an orphan until it is named.
-    _own: OwnUpload,
+    file: Option<Unnamed>,
     absence: Absence,
 }
 
@@ -137,6 +136,7 @@ impl Operation for PutManifest {
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Repository, RegistryError>, StoreError> {
         let (name, condition, places) = (&self.new.repository, &self.new.condition, self.new.places());
+        self.file.iter().for_each(|file| file.set_named(false));
         let repository = match self.caller.require(tables, name, Level::ReadWrite)? {
             Ok(repository) => repository,
             Err(refusal) => return Ok(Err(or_unmet(refusal, condition, &places[0]))),
@@ -166,17 +166,18 @@ impl Operation for PutManifest {
         let mut healed = false;
         let (new, number) = (&self.new, repository.number);
         let size = new.bytes.len() as u64;
+        self.file.iter().for_each(|file| file.set_named(true));
         if manifest::body(tables, &new.digest)?.is_none() {
-            let bytes = match self.file {
-                Some(upload) => Stored::File(upload),
+            let bytes = match &self.file {
+                Some(file) => Stored::File(file.file().upload),
                 None => Stored::Inline(new.bytes.clone()),
             };
             let body = ManifestBody { kind: new.manifest.kind, size, bytes };
             let links =
                 ManifestLinks { links: new.manifest.links.clone(), artifact_type: new.manifest.artifact_type.clone() };
             healed = manifest::put(tables, &new.digest, &body, &links)?;
-        } else if let Some(upload) = self.file {
-            blob::drop_file(tables, &new.digest, upload)?;
+        } else if let Some(file) = &self.file {
+            blob::drop_file(tables, &new.digest, file.file().upload)?;
         }
         let subject = new.manifest.links.subject;
         if let Some(subject) = subject {
@@ -322,11 +323,8 @@ impl Registry {
     /// Stores a manifest whose digest is known to be right: what a client's
     /// push and a pull mirror have in common.
     pub async fn store_manifest(&self, caller: &Caller, new: NewManifest) -> Result<(), RegistryError> {
-        let id = UploadId::new(self.store().chance());
-        let own = OwnUpload::new(self.sessions(), id);
-        let file = self.write_large(&new.digest, &new.bytes, id).await?;
+        let file = self.write_large(&new.digest, &new.bytes).await?;
         let held = Held::manifest(new.digest);
-        let named = file.map(|upload| BlobFile { digest: new.digest, upload });
         // What the daemon brings itself it brings whole.
         let sparse = match (&new.cause, self.0.options.sparse) {
             (Cause::Push, sparse) => sparse,
@@ -339,31 +337,31 @@ impl Registry {
             // An index will name it, or a tag will be set to it.
             self.note_claim(&new.repository, &new.digest)?;
         }
-        let operation = PutManifest { caller: caller.clone(), new, file, _own: own, absence };
-        let answer = self.store().submit(Lane::Foreground, operation).await?;
-        if let (Err(_), Some(file)) = (&answer, named) {
-            self.discard(file).await?;
-        }
-        let Put { healed, at } = answer?;
+        // A clone stays here, so that a file that was refused is not removed by
+        // the writer's thread.
+        let operation = PutManifest { caller: caller.clone(), new, file: file.clone(), absence };
+        let Put { healed, at } = self.store().submit(Lane::Foreground, operation).await??;
+        drop(file);
         self.claims().fulfil(relied_on.into_iter().map(|digest| (at, digest)));
         self.tell_healed(held, healed, "a push");
         Ok(())
     }
 
     /// Writes a manifest that is too large for the database into a file of its
-    /// own, as the upload `id`; none when it is not too large.
-    pub(super) async fn write_large(
-        &self,
-        digest: &Digest,
-        bytes: &[u8],
-        id: UploadId,
-    ) -> Result<Option<UploadId>, RegistryError> {
+    /// own; none when it is not too large.
+    pub(super) async fn write_large(&self, digest: &Digest, bytes: &[u8]) -> Result<Option<Unnamed>, RegistryError> {
         if bytes.len() <= limits::MANIFEST_INLINE_BYTES {
             return Ok(None);
         }
+        let id = UploadId::new(self.store().chance());
+        let own = OwnUpload::new(self.sessions(), id);
         let (files, bytes, digest) = (self.store().files().clone(), bytes.to_vec(), *digest);
-        match crate::lifecycle::blocking(move || files.write_small(&digest, &bytes, id)).await {
-            Ok(_) => Ok(Some(id)),
+        let write = move || {
+            let sealed = files.write_small(&digest, &bytes, id)?;
+            Ok(Unnamed::new(files, sealed.file, own))
+        };
+        match crate::lifecycle::blocking(write).await {
+            Ok(file) => Ok(Some(file)),
             Err(SealError::Mismatch { found }) => Err(RegistryError::DigestMismatch { expected: digest, found }),
             Err(SealError::File(error)) => {
                 if error.is_fatal() {

@@ -73,6 +73,8 @@ pub mod tag_list;
 pub mod team;
 /// The way that a tag's value came.
 pub mod trail;
+/// Files that no row names yet.
+mod unnamed;
 /// Upload sessions.
 pub mod upload;
 

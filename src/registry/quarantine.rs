@@ -19,7 +19,8 @@ use crate::store::record::Holder;
 use crate::store::record::manifest::Bytes;
 use crate::store::{Change, Lane, Operation, Read, RepoId, StoreError, blob, error_chain, manifest};
 
-use super::upload::{Body, OwnUpload, own_session};
+use super::unnamed::Unnamed;
+use super::upload::{Body, own_session};
 use super::{Registry, RegistryError};
 
 /// What waits to be looked at. Clones share it.
@@ -57,15 +58,16 @@ impl Suspects {
 #[derive(Debug)]
 pub struct Found {
     bytes: Bytes,
-    /// Keeps the file from being taken for an orphan until it is named; none
-    /// for the damaged file itself, which was right after all.
-    own: Option<OwnUpload>,
+    /// The file that came for this; none for the damaged file itself, which was
+    /// right after all, and where there is no file.
+    file: Option<Unnamed>,
+    is_new: bool,
 }
 
 impl Found {
     /// The kept file, whose bytes are right now.
     pub fn kept(upload: UploadId) -> Self {
-        Self { bytes: Bytes::File(upload), own: None }
+        Self { bytes: Bytes::File(upload), file: None, is_new: false }
     }
 }
 
@@ -75,7 +77,7 @@ struct Mend {
     bytes: Bytes,
     /// Whether the bytes came for this, in a file of their own.
     is_new: bool,
-    _own: Option<OwnUpload>,
+    file: Option<Unnamed>,
 }
 
 impl Operation for Mend {
@@ -93,6 +95,8 @@ impl Operation for Mend {
     }
 
     fn apply(&self, (): (), tables: &mut Change<'_>) -> Result<bool, StoreError> {
+        // In its place, or as one that has to go.
+        self.file.iter().for_each(|file| file.set_named(true));
         if quarantine::mend(tables, &self.held, self.bytes.clone())? {
             return Ok(true);
         }
@@ -137,26 +141,25 @@ impl Registry {
     /// upload. `place`: a repository that has it.
     pub async fn bring_blob(&self, place: &RepoName, digest: &Digest, body: impl Body) -> Result<Found, RegistryError> {
         let session = own_session(place, digest, self.store().clock().now());
-        let (sealed, own) = self.receive(session, digest, body).await?;
-        Ok(Found { bytes: Bytes::File(sealed.file.upload), own: Some(own) })
+        let (sealed, file) = self.receive(session, digest, body).await?;
+        Ok(Found { bytes: Bytes::File(sealed.file.upload), file: Some(file), is_new: true })
     }
 
     /// Brings the right bytes of a damaged manifest, which hash to `digest`.
     pub async fn bring_manifest(&self, digest: &Digest, bytes: Vec<u8>) -> Result<Found, RegistryError> {
-        let id = UploadId::new(self.store().chance());
-        let own = OwnUpload::new(self.sessions(), id);
-        let bytes = match self.write_large(digest, &bytes, id).await? {
-            Some(upload) => Bytes::File(upload),
+        let file = self.write_large(digest, &bytes).await?;
+        let bytes = match &file {
+            Some(file) => Bytes::File(file.file().upload),
             None => Bytes::Inline(bytes),
         };
-        Ok(Found { bytes, own: Some(own) })
+        Ok(Found { bytes, file, is_new: true })
     }
 
     /// Puts the right bytes in the place of damaged ones; false when that was
     /// not needed any more.
     pub async fn mend(&self, held: Held, found: Found) -> Result<bool, RegistryError> {
-        let Found { bytes, own } = found;
-        let mend = Mend { held, bytes, is_new: own.is_some(), _own: own };
+        let Found { bytes, file, is_new } = found;
+        let mend = Mend { held, bytes, is_new, file };
         Ok(self.store().submit(Lane::Background, mend).await?.unwrap_or_else(|never| match never {}))
     }
 

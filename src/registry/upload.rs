@@ -19,10 +19,13 @@ use crate::clock::Timestamp;
 use crate::limits;
 use crate::oci::range::Chunk;
 use crate::oci::{Algorithm, Digest, RepoName};
-use crate::store::file::{AppendError, FileError, SealError, Sealed, Session, Upload, UploadId, append_stream};
+use crate::store::file::{
+    AppendError, FileError, Level as Room, SealError, Sealed, Session, Upload, UploadId, append_stream,
+};
 use crate::store::{Store, StoreError};
 
 use super::reserve::{Busy, Quotas, Reservation};
+use super::unnamed::{Unnamed, Unsealed};
 use super::{Caller, Registry, RegistryError};
 
 /// The open sessions.
@@ -370,7 +373,8 @@ impl Registry {
     }
 
     /// Ends a session: its bytes must hash to `digest`. A mismatch stores
-    /// nothing and drops the session.
+    /// nothing and drops the session. Where there is no room for what has to be
+    /// written down, the session stays, to be ended later.
     pub async fn finish_upload(
         &self,
         caller: &Caller,
@@ -385,22 +389,22 @@ impl Registry {
             self.drop_session(id).await?;
             return Err(refusal);
         }
+        if self.store().files().disk().level() == Room::Bare {
+            return Err(StoreError::Full.into());
+        }
         let announced = self.store().writer().announce();
-        let sealed = crate::lifecycle::blocking(move || upload.verify_and_seal(&expected)).await;
-        // The session stays listed until the commit: its id keeps the orphan
-        // sweep away from the file that no row names yet.
-        let linked = match sealed {
-            Ok(sealed) => self.link_upload(caller, repository, sealed, Some(announced), None).await,
-            Err(error) => {
-                drop(announced);
-                Err(match error {
-                    SealError::Mismatch { found } => RegistryError::DigestMismatch { expected, found },
-                    SealError::File(error) => self.file_failed(error),
-                })
-            }
+        let (files, own) = (self.store().files().clone(), OwnUpload::new(self.sessions(), id));
+        let sealed = crate::lifecycle::blocking(move || {
+            let sealed = upload.verify_and_seal(&expected)?;
+            Ok((sealed, Unnamed::new(files, sealed.file, own)))
+        });
+        let (linked, is_over) = match sealed.await {
+            Ok(sealed) => (self.link_upload(caller, repository, sealed, Some(announced)).await, true),
+            Err(SealError::Mismatch { found }) => (Err(RegistryError::DigestMismatch { expected, found }), true),
+            Err(SealError::File(error)) => (Err(self.file_failed(error)), false),
         };
-        // Whatever was refused for good would only lie there.
-        if matches!(linked, Ok(()) | Err(RegistryError::DigestMismatch { .. } | RegistryError::Quota(_))) {
+        // What was sealed or refused for good would only lie there.
+        if is_over {
             self.drop_session(id).await?;
         }
         linked
@@ -441,8 +445,8 @@ impl Registry {
         if let Some(refusal) = refused.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(refusal);
         }
-        let (sealed, own) = received?;
-        self.link_upload(caller, repository, sealed, None, Some(own)).await?;
+        let (sealed, file) = received?;
+        self.link_upload(caller, repository, (sealed, file), None).await?;
         Ok(sealed.size)
     }
 
@@ -470,38 +474,35 @@ impl Registry {
     }
 
     /// Takes in bytes that must hash to `digest`, as an upload of the daemon's
-    /// own; their file has no name yet.
+    /// own; their file has no name yet. What is not taken in whole is removed.
     pub(super) async fn receive(
         &self,
         session: Session,
         digest: &Digest,
         body: impl Body,
-    ) -> Result<(Sealed, OwnUpload), RegistryError> {
+    ) -> Result<(Sealed, Unnamed), RegistryError> {
         let id = UploadId::new(self.store().chance());
         let own = OwnUpload::new(self.sessions(), id);
         let files = self.store().files().clone();
-        let upload = crate::lifecycle::blocking(move || files.begin_upload(id, &session)).await;
-        let upload = upload.map_err(|error| self.file_failed(error))?;
-        let sealed = match append_stream(Box::new(upload), body).await {
-            Ok(mut upload) => {
-                let expected = *digest;
-                match crate::lifecycle::blocking(move || upload.verify_and_seal(&expected)).await {
-                    Ok(sealed) => Ok(sealed),
-                    Err(SealError::Mismatch { found }) => Err(RegistryError::DigestMismatch { expected, found }),
-                    Err(SealError::File(error)) => Err(self.file_failed(error)),
-                }
-            }
-            Err(AppendError::Source(_)) => Err(RegistryError::BlobBroken),
-            Err(AppendError::File(error)) => Err(self.file_failed(error)),
+        let begun = crate::lifecycle::blocking(move || {
+            let upload = files.begin_upload(id, &session)?;
+            Ok((upload, Unsealed::new(files, id, own)))
+        });
+        let (upload, unsealed) = begun.await.map_err(|error| self.file_failed(error))?;
+        let mut upload = match append_stream(Box::new(upload), body).await {
+            Ok(upload) => upload,
+            Err(AppendError::Source(_)) => return Err(RegistryError::BlobBroken),
+            Err(AppendError::File(error)) => return Err(self.file_failed(error)),
         };
-        match sealed {
-            Ok(sealed) => Ok((sealed, own)),
-            Err(error) => {
-                let files = self.store().files().clone();
-                crate::lifecycle::blocking(move || files.drop_upload(id)).await?;
-                Err(error)
-            }
-        }
+        let expected = *digest;
+        let sealed = crate::lifecycle::blocking(move || {
+            let sealed = upload.verify_and_seal(&expected)?;
+            Ok((sealed, unsealed.sealed(sealed.file)))
+        });
+        sealed.await.map_err(|error| match error {
+            SealError::Mismatch { found } => RegistryError::DigestMismatch { expected, found },
+            SealError::File(error) => self.file_failed(error),
+        })
     }
 
     /// Drops sessions that saw no byte for longer than the limit; how many.
@@ -558,7 +559,9 @@ impl Registry {
             let resumed = crate::lifecycle::blocking(move || files.resume_upload(id)).await?;
             slot.upload = resumed;
         }
-        let Some(upload) = &slot.upload else {
+        // One that was sealed for a client that went away before it heard of it
+        // is over as well.
+        let Some(upload) = slot.upload.as_ref().filter(|upload| !upload.has_ended()) else {
             self.sessions().forget(id);
             return Err(RegistryError::UploadUnknown { session: session.to_owned() });
         };
@@ -571,7 +574,10 @@ impl Registry {
         if error.is_fatal() {
             self.store().writer().stop(&error);
         }
-        error.into()
+        match error {
+            FileError::Ended { id } => RegistryError::UploadUnknown { session: id.to_string() },
+            error => error.into(),
+        }
     }
 }
 
@@ -603,6 +609,7 @@ mod tests {
     use crate::registry::account::NewAccount;
     use crate::registry::manifest::Sent;
     use crate::registry::repository::Settings;
+    use crate::store::file::Keep;
 
     async fn registry(root: &std::path::Path, clock: Clock) -> Registry {
         let store = Store::open(root, clock, Chance::system()).expect("opens");
@@ -649,30 +656,114 @@ mod tests {
         assert_eq!(registry.open_uploads().len(), limits::UPLOADS_PER_ACCOUNT);
     }
 
+    /// Waits until nothing is on its way in, and no file is there that no row
+    /// names.
+    async fn nothing_is_left(registry: &Registry, root: &std::path::Path) {
+        let is_left = || {
+            let session = std::fs::read_dir(root.join("uploads")).expect("reads").next().is_some();
+            let file = registry.store().files().walk().expect("walks").next().is_some();
+            session || file || !registry.open_uploads().is_empty()
+        };
+        let gone = async {
+            while is_left() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(20), gone).await.expect("something is left for good");
+    }
+
+    /// A client that reset its stream again and again left half a blob on the
+    /// disk each time, until the next start.
     #[tokio::test(flavor = "multi_thread")]
-    async fn the_daemons_own_uploads_do_not_outlive_it() {
+    async fn what_the_daemon_does_not_take_in_whole_is_removed() {
         let folder = tempfile::tempdir().expect("a folder");
         let name: RepoName = "dev/x".parse().expect("a name");
-        {
-            let registry = registry(folder.path(), Clock::system()).await;
-            let stuck = futures_util::stream::pending::<Result<Bytes, BrokenBody>>();
-            let digest = Digest::sha256_of(b"x");
-            let storing = registry.store_blob(&Caller::System, &name, &digest, None, stuck);
-            let timed = tokio::time::timeout(std::time::Duration::from_millis(200), storing).await;
-            assert!(timed.is_err(), "it waits for a body that never comes");
-            let broken = futures_util::stream::iter([Ok(Bytes::from_static(b"half")), Err(BrokenBody)]);
-            let broken = registry.store_blob(&Caller::System, &name, &Digest::sha256_of(b"x"), None, broken).await;
-            assert!(matches!(broken, Err(RegistryError::BlobBroken)));
-            let wrong = futures_util::stream::iter([Ok::<_, BrokenBody>(Bytes::from_static(b"y"))]);
-            let wrong = registry.store_blob(&Caller::System, &name, &Digest::sha256_of(b"x"), None, wrong).await;
-            assert!(matches!(wrong, Err(RegistryError::DigestMismatch { .. })));
-            assert!(registry.open_uploads().is_empty());
-            registry.store().close();
-        }
         let registry = registry(folder.path(), Clock::system()).await;
-        assert!(registry.open_uploads().is_empty());
-        let left = std::fs::read_dir(folder.path().join("uploads")).expect("reads").count();
-        assert_eq!(left, 0);
+        let more = futures_util::stream::iter([Ok(Bytes::from(vec![7; 3 << 20]))]);
+        let stuck = more.chain(futures_util::stream::pending::<Result<Bytes, BrokenBody>>());
+        let digest = Digest::sha256_of(b"x");
+        let storing = registry.store_blob(&Caller::System, &name, &digest, None, stuck);
+        let timed = tokio::time::timeout(std::time::Duration::from_millis(200), storing).await;
+        assert!(timed.is_err(), "it waits for a body that never comes");
+        let broken = futures_util::stream::iter([Ok(Bytes::from_static(b"half")), Err(BrokenBody)]);
+        let broken = registry.store_blob(&Caller::System, &name, &Digest::sha256_of(b"x"), None, broken).await;
+        assert!(matches!(broken, Err(RegistryError::BlobBroken)));
+        let wrong = futures_util::stream::iter([Ok::<_, BrokenBody>(Bytes::from_static(b"y"))]);
+        let wrong = registry.store_blob(&Caller::System, &name, &Digest::sha256_of(b"x"), None, wrong).await;
+        assert!(matches!(wrong, Err(RegistryError::DigestMismatch { .. })));
+        nothing_is_left(&registry, folder.path()).await;
+    }
+
+    /// A client that reset its stream while its upload was sealed left a file
+    /// that no row names and no quota counts, and a session that answered 500.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_client_that_leaves_while_its_upload_is_sealed_leaves_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let name: RepoName = "dev/x".parse().expect("a name");
+        let registry = registry(folder.path(), Clock::system()).await;
+        let bytes = vec![7; 1 << 20];
+        let digest = Digest::sha256_of(&bytes);
+        for is_handed_in in [false, true] {
+            let id = registry.begin_upload(&Caller::System, &name, Algorithm::Sha256).await.expect("begins").to_string();
+            let body = futures_util::stream::iter([Ok(Bytes::from(bytes.clone()))]);
+            registry.append_upload(&Caller::System, &name, &id, Said::default(), body).await.expect("appends");
+            // The writer is busy, so that nothing is linked before the client goes.
+            let (let_go, held) = std::sync::mpsc::channel();
+            let holding = registry.store().submit(crate::store::Lane::Foreground, Hold(held));
+            let leaving = async {
+                let mut ending = Box::pin(registry.finish_upload(&Caller::System, &name, &id, &digest));
+                let on_disk = || registry.store().files().walk().expect("walks").next().is_some();
+                while !on_disk() || (is_handed_in && registry.store().writer().waiting() == 0) {
+                    assert!(futures_util::poll!(&mut ending).is_pending());
+                    tokio::task::yield_now().await;
+                }
+                drop(ending);
+                let_go.send(()).expect("the writer waits");
+            };
+            let (held, ()) = futures_util::future::join(holding, leaving).await;
+            held.expect("runs").expect("is done");
+            let again = registry.append_upload(&Caller::System, &name, &id, Said::default(), empty()).await;
+            assert!(matches!(again, Err(RegistryError::UploadUnknown { .. })), "{again:?}");
+            match is_handed_in {
+                true => assert!(registry.blob_size(&Caller::System, &name, &digest).is_ok()),
+                false => nothing_is_left(&registry, folder.path()).await,
+            }
+        }
+    }
+
+    fn empty() -> impl Body {
+        futures_util::stream::empty()
+    }
+
+    /// The last request of a push that met a full disk took the upload with it,
+    /// and its file stayed behind where there was no room.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_upload_that_finds_no_room_at_its_end_is_ended_later() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let name: RepoName = "dev/x".parse().expect("a name");
+        let digest = Digest::sha256_of(b"whole");
+        let id = {
+            let registry = registry(folder.path(), Clock::system()).await;
+            let id = registry.begin_upload(&Caller::System, &name, Algorithm::Sha256).await.expect("begins").to_string();
+            let body = futures_util::stream::iter([Ok(Bytes::from_static(b"whole"))]);
+            registry.append_upload(&Caller::System, &name, &id, Said::default(), body).await.expect("appends");
+            registry.store().close();
+            id
+        };
+        let end = async |keep| {
+            let store = Store::open_keeping(folder.path(), keep, Clock::system(), Chance::system()).expect("opens");
+            let registry = Registry::new(store).expect("sessions");
+            let ended = registry.finish_upload(&Caller::System, &name, &id, &digest).await;
+            let files = registry.store().files().walk().expect("walks").count();
+            registry.store().close();
+            (ended, files)
+        };
+        let (refused, files) = end(Keep::Bytes(u64::MAX)).await;
+        assert!(matches!(refused, Err(RegistryError::Full)), "{refused:?}");
+        assert_eq!(files, 0);
+        let (ended, files) = end(Keep::Usual).await;
+        assert!(ended.is_ok(), "{ended:?}");
+        assert_eq!(files, 1);
     }
 
     /// Somebody asks how far an upload is while it comes in. Told to come back

@@ -120,6 +120,11 @@ impl Upload {
         self.id
     }
 
+    /// Whether it was sealed: nothing goes on from there.
+    pub fn has_ended(&self) -> bool {
+        self.data.is_none()
+    }
+
     /// How many bytes it has.
     pub fn offset(&self) -> u64 {
         self.offset
