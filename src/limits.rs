@@ -507,6 +507,8 @@ pub const PUSH_UNDER_WAY: Duration = Duration::from_secs(60);
 /// Blobs and manifests that clients were told are here and that are remembered;
 /// with more, collection pauses for [`CLAIM`].
 pub const CLAIMS: usize = 65_536;
+/// Those of one account; with more, the older half of its own goes.
+pub const CLAIMS_OF_ONE: usize = CLAIMS / 4;
 /// How long a blob that no manifest names is kept by default: the longest push.
 pub const COLLECT_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a manifest that no tag leads to is kept by default, counted from

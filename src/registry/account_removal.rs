@@ -17,6 +17,7 @@ use crate::limits;
 use crate::oci::RepoName;
 use crate::store::account::SYSTEM_ORGANIZATION;
 use crate::store::record::Account;
+use crate::store::usage::{self, Scope};
 use crate::store::{Change, Lane, Operation, Read, StoreError, Table, account, audit, certified, organization, repo};
 
 use super::error::settled;
@@ -74,6 +75,9 @@ impl Operation for DeleteAccount {
         let Some((name, record)) = found else { return Ok(None) };
         account::remove(tables, &name, &record)?;
         certified::remove_of(tables, &record.id)?;
+        // It was this account's: the next of this name begins without, and what
+        // stays of the namespace can be looked after.
+        usage::set_quota(tables, Scope::Namespace(&name), 0)?;
         // Nothing leads to the rest any more; what one slice cannot take is
         // removed behind the answer.
         if !purge_all(tables, |tables| organization::purge(tables, &record.id))? {

@@ -177,7 +177,7 @@ impl Registry {
         if caller.require(read, repository, Level::ReadWrite)?.is_err() {
             return Ok(true);
         }
-        Ok(self.claims().claim((number, *digest), self.store().clock().monotonic()))
+        Ok(self.claims().claim((number, *digest), caller.account_id().copied(), self.store().clock().monotonic()))
     }
 
     /// A reader over a blob that the caller may read.
@@ -196,9 +196,18 @@ impl Registry {
 
     /// Claims a blob or an entry for whoever is bringing it: the manifest that
     /// names it comes next.
-    pub(super) fn note_claim(&self, repository: &RepoName, digest: &Digest) -> Result<(), RegistryError> {
+    pub(super) fn note_claim(
+        &self,
+        caller: &Caller,
+        repository: &RepoName,
+        digest: &Digest,
+    ) -> Result<(), RegistryError> {
         if let Some(record) = crate::store::repo::get(&self.store().snapshot()?, repository)? {
-            self.claims().note((record.number, *digest), self.store().clock().monotonic());
+            self.claims().note(
+                (record.number, *digest),
+                caller.account_id().copied(),
+                self.store().clock().monotonic(),
+            );
         }
         Ok(())
     }
@@ -211,7 +220,7 @@ impl Registry {
         (sealed, file): (Sealed, Unnamed),
         announced: Option<Announced>,
     ) -> Result<(), RegistryError> {
-        self.note_claim(repository, &sealed.digest)?;
+        self.note_claim(caller, repository, &sealed.digest)?;
         // A clone stays here, so that a file that was refused is not removed by
         // the writer's thread.
         let (caller, repository, named) = (caller.clone(), repository.clone(), file.clone());
@@ -232,11 +241,16 @@ impl Registry {
         digest: &Digest,
     ) -> Result<bool, RegistryError> {
         // Who may not push here has no claim on anything here.
-        caller.require(&self.store().snapshot()?, target, Level::ReadWrite)??;
-        self.note_claim(target, digest)?;
+        let place = (caller.require(&self.store().snapshot()?, target, Level::ReadWrite)??.number, *digest);
+        self.claims().note(place, caller.account_id().copied(), self.store().clock().monotonic());
         let operation =
             Mount { caller: caller.clone(), source: source.cloned(), target: target.clone(), digest: *digest };
-        self.store().submit(Lane::Foreground, operation).await?
+        let mounted = self.store().submit(Lane::Foreground, operation).await?;
+        if !matches!(mounted, Ok(true)) {
+            // It is not here, so nobody relies on it; an upload claims it anew.
+            self.claims().fulfil([place]);
+        }
+        mounted
     }
 
     /// Makes a blob unreadable in a repository. The bytes go with collection.
@@ -303,6 +317,6 @@ mod tests {
         assert!(matches!(refused, Err(RegistryError::RepositoryUnknown { .. })), "{refused:?}");
         assert!(!is_claimed());
         assert!(!registry.mount(&Caller::System, None, &name, &place.1).await.expect("is answered"));
-        assert!(is_claimed());
+        assert!(!is_claimed(), "what is not there is nothing to rely on");
     }
 }

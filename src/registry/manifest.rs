@@ -123,7 +123,7 @@ impl Absence {
     }
 
     fn was_told(&self, repo: RepoId, digest: &Digest) -> bool {
-        self.claims.is_claimed(&(repo, *digest), self.now, limits::CLAIM)
+        self.claims.was_told(&(repo, *digest), self.now, limits::CLAIM)
     }
 }
 
@@ -335,7 +335,7 @@ impl Registry {
         let relied_on = relied_on(&new.manifest.links);
         if new.tags.is_empty() {
             // An index will name it, or a tag will be set to it.
-            self.note_claim(&new.repository, &new.digest)?;
+            self.note_claim(caller, &new.repository, &new.digest)?;
         }
         // A clone stays here, so that a file that was refused is not removed by
         // the writer's thread.

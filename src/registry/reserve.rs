@@ -9,10 +9,12 @@
 //! refused, cancelled or is forgotten. An upload that no request works on holds
 //! it a moment longer ([`limits::RESERVED_IDLE`]) and then only until somebody
 //! else needs it: a client that lost its connection begins anew, and must not
-//! find the room taken by what it left. Whoever goes on with such an upload
-//! asks again.
+//! find the room taken by what it left. Who needs it takes it: such an upload is
+//! over then, its bytes too, or what nobody goes on with would fill the disk
+//! past any quota.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -22,8 +24,9 @@ use crate::clock::Clock;
 use crate::limits;
 use crate::oci::{Digest, RepoName};
 use crate::store::file::UploadId;
+use crate::store::record::Holder;
 use crate::store::usage::{self, Scope};
-use crate::store::{Read, RepoId, Store, StoreError, repo};
+use crate::store::{Read, RepoId, Store, StoreError, blob, quarantine, repo};
 
 use super::quota::{self, Cost};
 use super::{Registry, RegistryError};
@@ -130,6 +133,15 @@ impl Hold {
         running > 0 || now.duration_since(rested) < limits::RESERVED_IDLE
     }
 
+    /// Whether it counts for `scope`, which `name` lies in.
+    fn is_within(&self, scope: Scope<'_>, name: &RepoName) -> bool {
+        match scope {
+            Scope::All => true,
+            Scope::Namespace(namespace) => self.repository.namespace() == namespace,
+            Scope::Repository(_) => self.repository == *name,
+        }
+    }
+
     /// What it will add, beyond what the state that is read has of it already:
     /// its upload may have been linked a moment ago.
     fn cost(&self, read: &impl Read) -> Result<Cost, StoreError> {
@@ -164,13 +176,24 @@ impl Registry {
         let Some(record) = repo::get(&read, repository)? else { return Ok(()) };
         let cost = || match digest {
             Some(digest) => Cost::of_blob(&read, record.number, digest, bytes),
-            None => Ok(Cost { linked: bytes, stored: bytes }),
+            None => {
+                // It may be what is damaged here, which is counted already; the
+                // transaction that links knows.
+                let bytes = bytes.saturating_sub(damaged_bytes(&read, record.number)?);
+                Ok(Cost { linked: bytes, stored: bytes })
+            }
         };
         let now = self.store().clock().monotonic();
         let others = |scope: Scope<'_>| others(&holds, &read, (*id, now), (repository, record.number), scope);
         quota::fits_beside(&read, (repository, record.number), cost, others)??;
+        let left = crowded_out(&holds, &read, (*id, now), (repository, record.number), cost()?)?;
         let (repository, work, digest) = (repository.clone(), Arc::clone(work), digest.copied());
         holds.insert(*id, Hold { repository, digest, bytes, work });
+        // A session that goes gives back what it holds, behind the same lock.
+        drop(holds);
+        for id in left {
+            self.sessions().drop_idle(self.store(), id);
+        }
         Ok(())
     }
 
@@ -206,9 +229,11 @@ impl Registry {
         if !self.quotas().any() {
             return Ok(());
         }
-        match quota::used_up(&self.store().snapshot()?, place)? {
-            Some(exceeded) => Err(exceeded.into()),
-            None => Ok(()),
+        let read = self.store().snapshot()?;
+        match quota::used_up(&read, place)? {
+            // A push brings back what is damaged, and needs no room for that.
+            Some(exceeded) if damaged_bytes(&read, place.1)? == 0 => Err(exceeded.into()),
+            Some(_) | None => Ok(()),
         }
     }
 }
@@ -221,18 +246,58 @@ fn others(
     (name, _): (&RepoName, RepoId),
     scope: Scope<'_>,
 ) -> Result<u64, StoreError> {
-    let is_within = |hold: &Hold| match scope {
-        Scope::All => true,
-        Scope::Namespace(namespace) => hold.repository.namespace() == namespace,
-        Scope::Repository(_) => hold.repository == *name,
-    };
     let mut sum: u64 = 0;
     for (id, hold) in holds {
-        if *id != but && is_within(hold) && hold.counts(now) {
+        if *id != but && hold.is_within(scope, name) && hold.counts(now) {
             sum = sum.saturating_add(hold.cost(read)?.to(scope));
         }
     }
     Ok(sum)
+}
+
+/// The length of the damaged blobs of a repository.
+fn damaged_bytes(read: &impl Read, number: RepoId) -> Result<u64, StoreError> {
+    let mut bytes: u64 = 0;
+    quarantine::walk(read, None, |held, row| {
+        if held.holder == Holder::Blob && blob::is_linked(read, number, &held.digest)? {
+            bytes = bytes.saturating_add(row.size);
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(bytes)
+}
+
+/// The uploads that no request works on and whose bytes would be more, with
+/// what is coming, than the quotas leave room for: those left longest first.
+fn crowded_out(
+    holds: &HashMap<UploadId, Hold>,
+    read: &impl Read,
+    (but, now): (UploadId, Instant),
+    (name, number): (&RepoName, RepoId),
+    cost: Cost,
+) -> Result<Vec<UploadId>, StoreError> {
+    let mut gone = Vec::new();
+    for scope in [Scope::Repository(number), Scope::Namespace(name.namespace()), Scope::All] {
+        let (Some(limit), Some(used)) = (usage::quota(read, scope)?, usage::held(read, scope)?) else { continue };
+        let mut left = Vec::new();
+        for (id, hold) in holds {
+            if *id != but && hold.is_within(scope, name) && !hold.counts(now) && !gone.contains(id) {
+                left.push((lock(&hold.work).1, *id, hold.bytes));
+            }
+        }
+        left.sort_unstable_by_key(|(rested, ..)| *rested);
+        let coming = others(holds, read, (but, now), (name, number), scope)?.saturating_add(cost.to(scope));
+        let lying: u64 = left.iter().map(|(_, _, bytes)| bytes).sum();
+        let mut over = used.saturating_add(coming).saturating_add(lying).saturating_sub(limit);
+        for (_, id, bytes) in left {
+            if over == 0 {
+                break;
+            }
+            over = over.saturating_sub(bytes);
+            gone.push(id);
+        }
+    }
+    Ok(gone)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -47,19 +47,28 @@ impl Unsealed {
     pub(super) fn sealed(mut self, file: BlobFile) -> Unnamed {
         Unnamed::of(self.files.clone(), file, self.own.take())
     }
+
+    /// Removes it now. Blocks.
+    pub(super) fn remove(mut self) {
+        if let Some(own) = self.own.take() {
+            remove(&self.files, self.id, own);
+        }
+    }
 }
 
 impl Drop for Unsealed {
     fn drop(&mut self) {
         let Some(own) = self.own.take() else { return };
         let (files, id) = (self.files.clone(), self.id);
-        lifecycle::detached(move || {
-            if let Err(error) = files.drop_upload(id) {
-                tracing::warn!(upload.id = %id, error = error_chain(&error), "an upload that ended early is left behind");
-            }
-            drop(own);
-        });
+        lifecycle::detached(move || remove(&files, id, own));
     }
+}
+
+fn remove(files: &Files, id: UploadId, own: OwnUpload) {
+    if let Err(error) = files.drop_upload(id) {
+        tracing::warn!(upload.id = %id, error = error_chain(&error), "an upload that ended early is left behind");
+    }
+    drop(own);
 }
 
 impl Unnamed {

@@ -146,6 +146,24 @@ impl Sessions {
         self.lock().remove(&id);
     }
 
+    /// Drops a session that no request works on, for others who need its room.
+    pub(super) fn drop_idle(&self, store: &Store, id: UploadId) {
+        {
+            let mut open = self.lock();
+            if open.get(&id).is_none_or(|entry| Arc::strong_count(&entry.upload) > 1) {
+                return;
+            }
+            open.remove(&id);
+        }
+        tracing::info!(upload.id = %id, "an upload that nobody went on with made room for others under a quota");
+        let files = store.files().clone();
+        crate::lifecycle::detached(move || {
+            if let Err(error) = files.drop_upload(id) {
+                tracing::warn!(upload.id = %id, error = crate::store::error_chain(&error), "its bytes could not be removed");
+            }
+        });
+    }
+
     /// The ids of all open sessions; their files are nobody else's to remove.
     pub(super) fn ids(&self) -> Vec<UploadId> {
         let mut ids: Vec<UploadId> = self.lock().keys().copied().collect();
@@ -491,13 +509,21 @@ impl Registry {
         let (upload, unsealed) = begun.await.map_err(|error| self.file_failed(error))?;
         let mut upload = match append_stream(Box::new(upload), body).await {
             Ok(upload) => upload,
-            Err(AppendError::Source(_)) => return Err(RegistryError::BlobBroken),
-            Err(AppendError::File(error)) => return Err(self.file_failed(error)),
+            Err(error) => {
+                crate::lifecycle::blocking(move || unsealed.remove()).await;
+                return Err(match error {
+                    AppendError::Source(_) => RegistryError::BlobBroken,
+                    AppendError::File(error) => self.file_failed(error),
+                });
+            }
         };
         let expected = *digest;
-        let sealed = crate::lifecycle::blocking(move || {
-            let sealed = upload.verify_and_seal(&expected)?;
-            Ok((sealed, unsealed.sealed(sealed.file)))
+        let sealed = crate::lifecycle::blocking(move || match upload.verify_and_seal(&expected) {
+            Ok(sealed) => Ok((sealed, unsealed.sealed(sealed.file))),
+            Err(error) => {
+                unsealed.remove();
+                Err(error)
+            }
         });
         sealed.await.map_err(|error| match error {
             SealError::Mismatch { found } => RegistryError::DigestMismatch { expected, found },
@@ -704,16 +730,21 @@ mod tests {
         let bytes = vec![7; 1 << 20];
         let digest = Digest::sha256_of(&bytes);
         for is_handed_in in [false, true] {
-            let id = registry.begin_upload(&Caller::System, &name, Algorithm::Sha256).await.expect("begins").to_string();
+            let id =
+                registry.begin_upload(&Caller::System, &name, Algorithm::Sha256).await.expect("begins").to_string();
             let body = futures_util::stream::iter([Ok(Bytes::from(bytes.clone()))]);
             registry.append_upload(&Caller::System, &name, &id, Said::default(), body).await.expect("appends");
             // The writer is busy, so that nothing is linked before the client goes.
             let (let_go, held) = std::sync::mpsc::channel();
             let holding = registry.store().submit(crate::store::Lane::Foreground, Hold(held));
             let leaving = async {
+                while registry.store().writer().waiting() > 0 {
+                    tokio::task::yield_now().await;
+                }
                 let mut ending = Box::pin(registry.finish_upload(&Caller::System, &name, &id, &digest));
-                let on_disk = || registry.store().files().walk().expect("walks").next().is_some();
-                while !on_disk() || (is_handed_in && registry.store().writer().waiting() == 0) {
+                // It is being sealed: nobody else can hand it in but this future.
+                assert!(futures_util::poll!(&mut ending).is_pending());
+                while is_handed_in && registry.store().writer().waiting() == 0 {
                     assert!(futures_util::poll!(&mut ending).is_pending());
                     tokio::task::yield_now().await;
                 }
@@ -722,6 +753,14 @@ mod tests {
             };
             let (held, ()) = futures_util::future::join(holding, leaving).await;
             held.expect("runs").expect("is done");
+            let (sender, behind) = std::sync::mpsc::channel();
+            drop(sender);
+            registry
+                .store()
+                .submit(crate::store::Lane::Foreground, Hold(behind))
+                .await
+                .expect("runs")
+                .expect("is done");
             let again = registry.append_upload(&Caller::System, &name, &id, Said::default(), empty()).await;
             assert!(matches!(again, Err(RegistryError::UploadUnknown { .. })), "{again:?}");
             match is_handed_in {
@@ -744,7 +783,8 @@ mod tests {
         let digest = Digest::sha256_of(b"whole");
         let id = {
             let registry = registry(folder.path(), Clock::system()).await;
-            let id = registry.begin_upload(&Caller::System, &name, Algorithm::Sha256).await.expect("begins").to_string();
+            let id =
+                registry.begin_upload(&Caller::System, &name, Algorithm::Sha256).await.expect("begins").to_string();
             let body = futures_util::stream::iter([Ok(Bytes::from_static(b"whole"))]);
             registry.append_upload(&Caller::System, &name, &id, Said::default(), body).await.expect("appends");
             registry.store().close();

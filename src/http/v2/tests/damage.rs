@@ -151,3 +151,29 @@ async fn a_damaged_manifest_is_refused_by_tag_and_digest_and_a_push_heals_it() {
     assert!(scope.drain(std::time::Duration::from_secs(10)).await);
     site.close().await;
 }
+
+/// A quota that is used up kept a push from bringing back what is damaged.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_damaged_comes_back_into_a_quota_that_is_used_up() {
+    let site = Site::open().await;
+    let scope = Scope::new();
+    scope.spawn(suspect::run(site.state.registry().clone(), scope.clone()));
+    let bytes = [7; 900];
+    let digest = site.push_blob("ann", "ann/app", &bytes).await;
+    let bound = Ask::patch("/api/v0/repositories/ann/app").user("ann").body(json!({ "quotaBytes": 900 }).to_string());
+    site.expect(200, bound).await;
+    let begin = || Ask::post("/v2/ann/app/blobs/uploads/").user("ann");
+    assert_eq!(site.expect(403, begin()).await.code(), "DENIED");
+    let path = format!("/v2/ann/app/blobs/{digest}");
+    site.cut(&digest);
+    site.expect(503, Ask::get(&path).user("ann")).await;
+    site.known(Held::blob(digest)).await;
+    let upload = site.expect(202, begin()).await.header("location").to_owned();
+    site.expect(202, Ask::patch(&upload).user("ann").body(bytes)).await;
+    site.expect(201, Ask::put(&format!("{upload}?digest={digest}")).user("ann")).await;
+    assert_eq!(site.expect(200, Ask::get(&path).user("ann")).await.body[..], bytes);
+    // Nothing else gets in with it.
+    assert_eq!(site.expect(403, begin()).await.code(), "DENIED");
+    scope.stop();
+    site.close().await;
+}
