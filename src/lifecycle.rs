@@ -89,7 +89,6 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
 
 /// Has blocking work done without waiting for it: on the pool, or right here on
 /// a thread of its own. The end of the daemon waits for it.
-#[expect(clippy::disallowed_methods, reason = "the one place where blocking work starts")]
 pub fn detached(work: impl FnOnce() + Send + 'static) {
     match tokio::runtime::Handle::try_current() {
         Ok(runtime) => drop(runtime.spawn_blocking(work)),

@@ -180,6 +180,8 @@ impl Collecting<'_> {
     /// Runs to the end. Safe to drop at any point: what is left is found again.
     pub async fn run(&self) -> Result<Report, RegistryError> {
         let store = self.registry.store();
+        // Whoever deletes a repository and collects wants its bytes to go now.
+        super::upkeep::purge(store).await?;
         let now = store.steady();
         let cut_off = CutOff {
             blobs: now.before(self.how.grace),

@@ -18,7 +18,7 @@ use crate::registry::repository::Purge;
 use crate::registry::{Registry, RegistryError};
 use crate::store::audit::Keep;
 use crate::store::file::BlobFile;
-use crate::store::{Change, Lane, Operation, Read as _, StoreError, blob, event, queue};
+use crate::store::{Change, Lane, Operation, Read as _, Store, StoreError, blob, event, queue};
 
 use super::orphans;
 
@@ -168,10 +168,7 @@ async fn round(
         // It is as old as it was; what gives room back must not wait for it.
         tracing::debug!(error = %error, "the age of the database could not be written down beside the blobs");
     }
-    let has_purges = !store.snapshot()?.keys(crate::store::Table::Purges, &crate::store::Span::all(), 1)?.is_empty();
-    if has_purges {
-        while store.submit(Lane::Background, Purge).await?.unwrap_or_else(|never| match never {}) {}
-    }
+    purge(store).await?;
     let is_long = {
         let read = store.snapshot()?;
         let mut jobs = 0;
@@ -188,6 +185,15 @@ async fn round(
     let rows = audit::shorten(store, options.audit).await?;
     if rows > 0 {
         tracing::info!(rows, "the oldest rows of the audit log were removed");
+    }
+    Ok(())
+}
+
+/// Removes the rows of repositories and policies that are gone.
+pub(super) async fn purge(store: &Store) -> Result<(), StoreError> {
+    let has_purges = !store.snapshot()?.keys(crate::store::Table::Purges, &crate::store::Span::all(), 1)?.is_empty();
+    if has_purges {
+        while store.submit(Lane::Background, Purge).await?.unwrap_or_else(|never| match never {}) {}
     }
     Ok(())
 }

@@ -608,6 +608,12 @@ async fn what_is_damaged_and_not_needed_is_collected_with_its_file() {
     assert_eq!((report.done.manifests, report.done.files), (1, 2), "{report:?}");
     assert_eq!(world.damaged(), 0);
     world.heal().await;
+
+    // And so does what a repository leaves that was deleted a moment ago.
+    world.keep(&random(2, 700)).await;
+    world.registry.delete_repository(&Caller::System, &repository).await.expect("is deleted");
+    let report = gc::Collecting { registry: &world.registry, how, log: &log }.run().await.expect("collects");
+    assert_eq!((report.done.files, report.done.bytes), (1, 700), "{report:?}");
     world.tidy().await;
     world.close().await;
 }
