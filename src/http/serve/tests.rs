@@ -52,7 +52,9 @@ async fn the_metrics_are_for_those_who_may_see_everything() {
     assert_eq!(site.expect(403, Ask::get("/metrics").user("ann")).await.code(), "NOT_AUTHORIZED");
     assert_eq!(site.expect(405, Ask::post("/metrics").local()).await.header("allow"), "GET, HEAD");
     for (path, bytes) in [("/api/v0/quotas", 5_000_000), ("/api/v0/quotas/ann", 4_000_000)] {
-        site.expect(200, Ask::put(path).local().json(&serde_json::json!({ "quotaBytes": bytes }))).await;
+        let body = serde_json::json!({ "quotaBytes": bytes }).to_string();
+        let ask = Ask::put(path).local().header("content-type", "application/json").body(&body);
+        site.expect(200, ask).await;
     }
     let answer = site.expect(200, Ask::get("/metrics").local()).await;
     assert!(answer.header("content-type").starts_with("application/openmetrics-text"));
