@@ -23,6 +23,9 @@ pub const MANIFEST_ENTRIES: usize = 10_000;
 pub const INDEX_DEPTH: usize = 8;
 /// Most manifests in one closure that a promotion or a mirror follows.
 pub const CLOSURE_MANIFESTS: usize = 4_096;
+/// Manifests above one that is to be removed that are looked at for a tag which
+/// leads to it: some milliseconds, and pushes wait meanwhile.
+pub const LEADING_MANIFESTS: usize = 1_024;
 /// Longest name of a JSON member that an error repeats, in characters.
 pub const SHOWN_NAME_CHARACTERS: usize = 64;
 /// Largest JSON body on the management API, in bytes.

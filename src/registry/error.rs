@@ -260,6 +260,35 @@ pub enum RegistryError {
         /// From where.
         repository: RepoName,
     },
+    /// A tag leads to the manifest through an index.
+    #[error(
+        "the manifest {digest} cannot be removed from {repository}: the tag {:?} leads to it through an index{}",
+        tag.as_str(),
+        if *is_immutable { ", and tags there are immutable" } else { "; delete that tag first" }
+    )]
+    TagLeads {
+        /// What was to be removed.
+        digest: Digest,
+        /// The tag of an index that it is an entry of, or of one that leads to
+        /// such an index.
+        tag: Tag,
+        /// From where.
+        repository: RepoName,
+        /// The tag cannot be removed either.
+        is_immutable: bool,
+    },
+    /// So many indexes lead to the manifest that nobody looks at all of them.
+    #[error(
+        "the manifest {digest} cannot be removed from {repository}: more than {} indexes there lead to it; \
+         delete those first, or have them collected (`tidegate gc run`)",
+        limits::LEADING_MANIFESTS
+    )]
+    NamedByMany {
+        /// What was to be removed.
+        digest: Digest,
+        /// From where.
+        repository: RepoName,
+    },
     /// No such manifest or tag in this repository.
     #[error("{} is not in {repository}", named(reference))]
     ManifestUnknown {

@@ -1,10 +1,10 @@
-//! Manifests: put, get, delete.
+//! Manifests: put, get. How they are removed stands in `removal`.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use crate::access::{self, Level};
-use crate::audit::{Act, Action, Audit, ObjectKind};
+use crate::access::Level;
+use crate::audit::{Action, Audit};
 use crate::chance::Id;
 use crate::event::{Actor, Cause, Kind};
 use crate::limits;
@@ -12,17 +12,17 @@ use crate::oci::{Condition, Digest, Links, Manifest, ManifestError, MediaType, R
 use crate::store::file::{BlobFile, FileError, SealError, UploadId};
 use crate::store::quarantine::Held;
 use crate::store::record::manifest::Bytes as Stored;
-use crate::store::record::{ManifestBody, ManifestLinks, Referrer, Removal, Repository};
+use crate::store::record::{ManifestBody, ManifestLinks, Referrer, Repository};
 use crate::store::{
-    Change, Lane, Operation, Read, RepoId, Snapshot, StoreError, audit, blob, event, hole, manifest, referrer, repo,
-    scrub, tag,
+    Change, Lane, Operation, Read, RepoId, Snapshot, StoreError, blob, event, hole, manifest, referrer, repo, scrub,
+    tag,
 };
 
 use super::claims::Claims;
 use super::condition::{holds, or_unmet};
 use super::quarantine::damaged_in;
 use super::quota::{self, Cost};
-use super::tag::{Setting, may_change, set, unset};
+use super::tag::{Setting, may_change, set};
 use super::upload::OwnUpload;
 use super::{Caller, Registry, RegistryError, Sparse, depth};
 
@@ -215,68 +215,6 @@ impl NewManifest {
     }
 }
 
-struct DeleteManifest {
-    caller: Caller,
-    repository: RepoName,
-    digest: Digest,
-    condition: Condition,
-}
-
-/// Most tags that go with one manifest.
-const TAGS_OF_MANIFEST: usize = 100_000;
-
-impl Operation for DeleteManifest {
-    type Plan = (Repository, Vec<Tag>);
-    /// Where it was.
-    type Done = RepoId;
-    type Refusal = RegistryError;
-    const NAME: &'static str = "delete manifest";
-    const AUDIT: Audit = Audit::Acts(&[Action::ManifestDelete, Action::TagDelete]);
-    const ADDS: bool = false;
-
-    fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, RegistryError>, StoreError> {
-        let reference = Reference::Digest(self.digest);
-        let repository = match self.caller.require(tables, &self.repository, access::Action::Delete)? {
-            Ok(repository) => repository,
-            Err(refusal) => return Ok(Err(or_unmet(refusal, &self.condition, &reference))),
-        };
-        if let Err(refusal) = holds(tables, &self.condition, (&self.repository, &repository), &reference)? {
-            return Ok(Err(refusal));
-        }
-        if !manifest::is_linked(tables, repository.number, &self.digest)? {
-            return Ok(Err(RegistryError::ManifestUnknown { reference, repository: self.repository.clone() }));
-        }
-        let tags = tag::of_digest(tables, repository.number, &self.digest, TAGS_OF_MANIFEST)?;
-        for tag in &tags {
-            if let Err(refusal) = may_change(tables, (&self.repository, &repository), tag, None)? {
-                return Ok(Err(refusal));
-            }
-        }
-        Ok(Ok((repository, tags)))
-    }
-
-    fn apply(&self, (repository, tags): Self::Plan, tables: &mut Change<'_>) -> Result<RepoId, StoreError> {
-        let number = repository.number;
-        let place = (number, &self.repository);
-        for name in tags {
-            if let Some(value) = tag::get(tables, number, &name)? {
-                let by = (self.caller.actor(), Removal::Manifest);
-                unset(tables, (&self.repository, &repository), &name, value, by)?;
-            }
-        }
-        manifest::unlink(tables, number, &self.digest)?;
-        if let Some(subject) = manifest::links(tables, &self.digest)?.and_then(|record| record.links.subject) {
-            referrer::remove(tables, number, &subject, &self.digest)?;
-        }
-        let kind = Kind::ManifestDeleted { digest: self.digest };
-        let seq = event::append(tables, self.caller.actor(), place, kind)?;
-        let name = format_args!("{}@{}", self.repository, self.digest);
-        let act = Act::new(Action::ManifestDelete, ObjectKind::Manifest, name).within(self.repository.namespace());
-        audit::append(tables, &self.caller.actor(), act.event(seq))?;
-        Ok(number)
-    }
-}
-
 impl Registry {
     /// Stores what a client sent: checks bytes, digest and links, and sets the
     /// tags, all in one commit. The digest it is served under.
@@ -302,7 +240,12 @@ impl Registry {
                 (found, Vec::new())
             }
         };
-        all.extend(tags);
+        // One that is named twice is set once.
+        for tag in tags {
+            if !all.contains(&tag) {
+                all.push(tag);
+            }
+        }
         let subject = manifest.links.subject;
         let new = NewManifest {
             repository: repository.clone(),
@@ -487,21 +430,6 @@ impl Registry {
             None => Ok(bytes),
             Some(flaw) => Err(self.altered(held, &flaw)),
         }
-    }
-
-    /// Removes a manifest from a repository, with the tags that name it.
-    pub async fn delete_manifest(
-        &self,
-        caller: &Caller,
-        repository: &RepoName,
-        digest: &Digest,
-        condition: Condition,
-    ) -> Result<(), RegistryError> {
-        let (caller, repository) = (caller.clone(), repository.clone());
-        let operation = DeleteManifest { caller, repository, digest: *digest, condition };
-        let number = self.store().submit(Lane::Foreground, operation).await??;
-        self.claims().drop_all(&(number, *digest));
-        Ok(())
     }
 
     /// The digests of a repository's manifests, at most `limit`.

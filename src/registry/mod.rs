@@ -53,6 +53,8 @@ pub mod quarantine;
 pub mod quota;
 /// Referrers.
 pub mod referrer;
+/// Manifests, removed.
+mod removal;
 /// Repositories: made, changed, removed.
 pub mod repository;
 /// Bytes on their way in.

@@ -17,6 +17,8 @@ mod push;
 mod quota;
 /// Bad input, one refusal each.
 mod refuse;
+/// What is removed, and what stays.
+mod removal;
 /// Who may do what, and what the others are told.
 mod rights;
 /// What a server needs, row by row.
