@@ -341,6 +341,28 @@ pub enum RegistryError {
         /// Where.
         repository: RepoName,
     },
+    /// As many tags as a repository may have.
+    #[error(
+        "{repository} would have more than {} tags, as many as a repository may have; remove some that nobody needs",
+        limits::TAGS_PER_REPOSITORY
+    )]
+    TooManyTags {
+        /// Where.
+        repository: RepoName,
+    },
+    /// More tags at once than the repository keeps.
+    #[error(
+        "this sets {count} tags at once, and {repository} keeps no more than {limit}, so some of them would be gone \
+         at once; set fewer, or raise its tag limit (`tidegate repository update {repository} --tag-limit {count}`)"
+    )]
+    BeyondTagLimit {
+        /// Where.
+        repository: RepoName,
+        /// How many it would set.
+        count: usize,
+        /// How many are kept.
+        limit: u64,
+    },
     /// Something would have to move more than the limit at once.
     #[error("{digest} brings more than {} manifests with it", limits::CLOSURE_MANIFESTS)]
     ClosureTooLarge {

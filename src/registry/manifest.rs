@@ -8,7 +8,7 @@ use crate::audit::{Action, Audit};
 use crate::chance::Id;
 use crate::event::{Actor, Cause, Kind};
 use crate::limits;
-use crate::oci::{Condition, Digest, Links, Manifest, ManifestError, MediaType, Reference, RepoName, Tag};
+use crate::oci::{Condition, Digest, Links, Manifest, ManifestError, MediaType, Reference, RepoName, Tag, attachment};
 use crate::store::file::{BlobFile, FileError, SealError, UploadId};
 use crate::store::quarantine::Held;
 use crate::store::record::manifest::Bytes as Stored;
@@ -24,7 +24,7 @@ use super::quarantine::damaged_in;
 use super::quota::{self, Cost};
 use super::tag::{Setting, may_change, set};
 use super::upload::OwnUpload;
-use super::{Caller, Registry, RegistryError, Sparse, depth};
+use super::{Caller, Registry, RegistryError, Sparse, depth, tag_limit};
 
 /// A manifest to be stored.
 #[derive(Clone, Debug)]
@@ -102,6 +102,8 @@ struct Put {
     healed: bool,
     /// Where it is.
     at: RepoId,
+    /// It has a tag that was not there and that a tag limit counts.
+    has_new_tag: bool,
 }
 
 /// What a manifest may name that is not there.
@@ -133,7 +135,7 @@ impl Operation for PutManifest {
     type Done = Put;
     type Refusal = RegistryError;
     const NAME: &'static str = "put manifest";
-    const AUDIT: Audit = Audit::Acts(&[Action::TagPush, Action::TagPull, Action::TagDelete]);
+    const AUDIT: Audit = Audit::Acts(&[Action::TagPush, Action::TagPull]);
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Repository, RegistryError>, StoreError> {
         let (name, condition, places) = (&self.new.repository, &self.new.condition, self.new.places());
@@ -153,17 +155,25 @@ impl Operation for PutManifest {
         if let Err(refusal) = depth::check(tables, repository.number, digest, &manifest.links)? {
             return Ok(Err(refusal));
         }
+        let mut new_tags = 0;
         for tag in &self.new.tags {
             if let Err(refusal) = may_change(tables, (name, &repository), tag, Some(&self.new.digest))? {
                 return Ok(Err(refusal));
             }
+            new_tags += u64::from(tag::get(tables, repository.number, tag)?.is_none());
+        }
+        if let Err(refusal) = tag_limit::has_room(tables, (name, &repository), new_tags)? {
+            return Ok(Err(refusal));
+        }
+        if let Err(refusal) = tag_limit::takes((name, &repository), &self.new.tags) {
+            return Ok(Err(refusal));
         }
         let cost = || Cost::of_manifest(tables, repository.number, digest, self.new.bytes.len() as u64);
         Ok(quota::fits(tables, (name, repository.number), cost)?.map(|()| repository))
     }
 
     fn apply(&self, repository: Repository, tables: &mut Change<'_>) -> Result<Put, StoreError> {
-        let mut healed = false;
+        let (mut healed, mut has_new_tag) = (false, false);
         let (new, number) = (&self.new, repository.number);
         let size = new.bytes.len() as u64;
         if manifest::body(tables, &new.digest)?.is_none() {
@@ -196,12 +206,13 @@ impl Operation for PutManifest {
                 cause: new.cause.clone(),
                 chain: new.chain.clone(),
             };
-            set(tables, (&new.repository, &repository), tag, setting)?;
+            let value = set(tables, (&new.repository, &repository), tag, setting)?;
+            has_new_tag |= value.previous.is_none() && !attachment::is_one(tag);
         }
         if new.cause == Cause::Push && !new.tags.is_empty() {
             repo::count(tables, number, 0, 1)?;
         }
-        Ok(Put { healed, at: number })
+        Ok(Put { healed, at: number, has_new_tag })
     }
 }
 
@@ -282,14 +293,18 @@ impl Registry {
             // An index will name it, or a tag will be set to it.
             self.note_claim(&new.repository, &new.digest)?;
         }
+        let repository = new.repository.clone();
         let operation = PutManifest { caller: caller.clone(), new, file, _own: own, absence };
         let answer = self.store().submit(Lane::Foreground, operation).await?;
         if let (Err(_), Some(file)) = (&answer, named) {
             self.discard(file).await?;
         }
-        let Put { healed, at } = answer?;
+        let Put { healed, at, has_new_tag } = answer?;
         self.claims().fulfil(relied_on.into_iter().map(|digest| (at, digest)));
         self.tell_healed(held, healed, "a push");
+        if has_new_tag {
+            tag_limit::keep(self.store(), &repository).await;
+        }
         Ok(())
     }
 

@@ -147,7 +147,8 @@ fn lead(read: &impl Read, repo: RepoId, digest: &Digest) -> Result<Lead, StoreEr
             if let Some(tag) = tag::of_digest(read, repo, &above, 1)?.pop() {
                 return Ok(Lead::Tag(tag));
             }
-            if seen.len() > limits::LEADING_MANIFESTS {
+            // One of them is the manifest itself.
+            if seen.len() > limits::LEADING_MANIFESTS + 1 {
                 return Ok(Lead::Many);
             }
             left.push(above);
@@ -168,6 +169,45 @@ mod tests {
     use crate::registry::repository::Settings;
     use crate::store::verify::{Depth, verify};
     use crate::store::{Key, Store, Table, repo};
+
+    /// Says that so many indexes in the first repository name a digest.
+    struct Name(Digest, usize);
+
+    impl Operation for Name {
+        type Plan = ();
+        type Done = ();
+        type Refusal = std::convert::Infallible;
+        const NAME: &'static str = "name";
+        const AUDIT: Audit = Audit::Nothing("a test's");
+
+        fn check(&self, _tables: &Change<'_>) -> Result<Result<(), Self::Refusal>, StoreError> {
+            Ok(Ok(()))
+        }
+
+        fn apply(&self, (): (), tables: &mut Change<'_>) -> Result<(), StoreError> {
+            for at in 0..self.1 {
+                let index = Digest::sha256_of(&at.to_be_bytes());
+                tables.put_mark(Table::Parents, &Key::new().digest(&self.0).digest(&index))?;
+                tables.put_mark(Table::RepositoryManifests, &Key::new().repo(RepoId(1)).digest(&index))?;
+            }
+            Ok(())
+        }
+    }
+
+    /// Whoever has an image named by a hundred thousand indexes must not have
+    /// all of them looked at while others wait.
+    #[tokio::test]
+    async fn of_very_many_indexes_not_all_are_looked_at() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), Clock::system(), Chance::seeded(1)).unwrap();
+        let digest = Digest::sha256_of(b"an image");
+        for (indexes, is_many) in [(limits::LEADING_MANIFESTS, false), (limits::LEADING_MANIFESTS + 1, true)] {
+            store.submit(Lane::Foreground, Name(digest, indexes)).await.unwrap().unwrap();
+            let found = lead(&store.snapshot().unwrap(), RepoId(1), &digest).unwrap();
+            assert_eq!((matches!(found, Lead::None), matches!(found, Lead::Many)), (!is_many, is_many));
+        }
+        store.close();
+    }
 
     /// A manifest with more than 100,000 tags went with 100,000 of them, in one
     /// commit that held up everybody, and left the others dangling.

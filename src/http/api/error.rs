@@ -335,6 +335,9 @@ fn of_registry(error: &RegistryError) -> (StatusCode, &'static str) {
         RegistryError::ManifestUnknown { reference: Reference::Digest(_), .. } | RegistryError::BlobUnknown { .. } => {
             (StatusCode::NOT_FOUND, "NO_SUCH_REF")
         }
+        RegistryError::TooManyTags { .. } | RegistryError::BeyondTagLimit { .. } => {
+            (StatusCode::CONFLICT, "TOO_MANY_TAGS")
+        }
         RegistryError::StillNamed { .. } | RegistryError::TagLeads { .. } | RegistryError::NamedByMany { .. } => {
             (StatusCode::CONFLICT, "STILL_REFERENCED")
         }

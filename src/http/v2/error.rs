@@ -262,9 +262,11 @@ fn of_registry(error: &RegistryError) -> (StatusCode, ErrorCode) {
         RegistryError::BlobUnknown { .. } => (StatusCode::NOT_FOUND, ErrorCode::BlobUnknown),
         // The state of the repository is in the way, not the caller's rights:
         // once the manifest is gone the same request succeeds.
-        RegistryError::StillNamed { .. } | RegistryError::TagLeads { .. } | RegistryError::NamedByMany { .. } => {
-            (StatusCode::CONFLICT, ErrorCode::Denied)
-        }
+        RegistryError::StillNamed { .. }
+        | RegistryError::TagLeads { .. }
+        | RegistryError::NamedByMany { .. }
+        | RegistryError::TooManyTags { .. }
+        | RegistryError::BeyondTagLimit { .. } => (StatusCode::CONFLICT, ErrorCode::Denied),
         RegistryError::ManifestUnknown { .. } => (StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown),
         // 404 by the specification's table of endpoints (end-7).
         RegistryError::ManifestBlobUnknown { .. } => (StatusCode::NOT_FOUND, ErrorCode::ManifestBlobUnknown),
@@ -427,6 +429,8 @@ mod tests {
             (R::BlobUnknown { digest, repository: name() }.into(), 404, "BLOB_UNKNOWN", &[]),
             (R::StillNamed { digest, repository: name() }.into(), 409, "DENIED", &[]),
             (R::NamedByMany { digest, repository: name() }.into(), 409, "DENIED", &[]),
+            (R::TooManyTags { repository: name() }.into(), 409, "DENIED", &[]),
+            (R::BeyondTagLimit { repository: name(), count: 3, limit: 1 }.into(), 409, "DENIED", &[]),
             (
                 R::TagLeads { digest, tag: tag.clone(), repository: name(), is_immutable: true }.into(),
                 409,

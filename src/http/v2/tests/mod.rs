@@ -25,3 +25,5 @@ mod rights;
 mod rows;
 /// What a server has too little of: room on the disk, memory, patience.
 mod scarce;
+/// How many tags there may be.
+mod tags;
