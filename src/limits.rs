@@ -23,6 +23,9 @@ pub const MANIFEST_ENTRIES: usize = 10_000;
 pub const INDEX_DEPTH: usize = 8;
 /// Most manifests in one closure that a promotion or a mirror follows.
 pub const CLOSURE_MANIFESTS: usize = 4_096;
+/// Manifests above one that is to be removed that are looked at for a tag which
+/// leads to it: some milliseconds, and pushes wait meanwhile.
+pub const LEADING_MANIFESTS: usize = 1_024;
 /// Longest name of a JSON member that an error repeats, in characters.
 pub const SHOWN_NAME_CHARACTERS: usize = 64;
 /// Largest JSON body on the management API, in bytes.
@@ -30,6 +33,12 @@ pub const API_BODY_BYTES: usize = 1024 * 1024;
 /// Most tags in one `PUT manifest` (`?tag=` parameters); the specification
 /// asks for at least 10.
 pub const TAG_PARAMETERS: usize = 32;
+/// Most tags in one repository. Each takes some 500 bytes to 2 KB of the
+/// database, with its history, and no quota counts them.
+pub const TAGS_PER_REPOSITORY: u64 = 1_000_000;
+/// Tags that one new tag pushes out at most, where a repository keeps fewer
+/// than it has: what was too much when the limit was set goes over some pushes.
+pub const TAGS_PUSHED_OUT: usize = 4_096;
 
 /// Largest page of a listing.
 pub const PAGE_ENTRIES: usize = 10_000;
@@ -465,7 +474,7 @@ pub const TURNED_AWAY_WINDOW: Duration = Duration::from_secs(60);
 // Management API.
 
 /// Highest tag limit of a repository: its tags are looked through for the
-/// oldest each time that a new one comes.
+/// oldest each time that a new one comes, and who brings it waits for that.
 pub const TAG_LIMIT: u64 = 10_000;
 
 /// Highest quota, in bytes: beyond it programs that take a number of JSON for a

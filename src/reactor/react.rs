@@ -1,15 +1,17 @@
 //! The event log, followed: one operation an event, in order, each moving the
 //! cursor in the commit that does what the event asked for.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::audit::{Action, Audit};
-use crate::event::{Event, Kind};
+use crate::event::{Cause, Event, Kind};
 use crate::lifecycle::Scope;
 use crate::limits;
-use crate::oci::{Digest, Tag};
+use crate::oci::{Digest, RepoName, Tag};
 use crate::policy::Trigger;
+use crate::registry::tag_limit;
 use crate::store::crash::crash_point;
 use crate::store::{Change, Lane, Operation, Read, RepoId, Store, StoreError, audit, error_chain, event, tag};
 
@@ -77,7 +79,7 @@ impl Operation for React {
     type Done = usize;
     type Refusal = PlanAgain;
     const NAME: &'static str = "react";
-    const AUDIT: Audit = Audit::Acts(&[Action::TagPromote, Action::TagDelete]);
+    const AUDIT: Audit = Audit::Acts(&[Action::TagPromote]);
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<bool, PlanAgain>, StoreError> {
         if event::cursor(tables)? != self.after {
@@ -145,6 +147,10 @@ pub async fn catch_up(store: &Store) -> Result<(), StoreError> {
     loop {
         let planned = plan_batch(store)?;
         let Some(first) = planned.first().map(|planned| planned.after) else { return Ok(()) };
+        let grown: BTreeSet<_> = planned.iter().filter_map(|planned| grown_by(&planned.event)).collect();
+        for repository in grown {
+            tag_limit::keep(store, repository).await;
+        }
         // A commit for nothing but the cursor wears the disk, and each push
         // would bring one. Who reads the log again meanwhile, or after a death,
         // finds the same: nothing to do.
@@ -179,6 +185,14 @@ pub async fn catch_up(store: &Store) -> Result<(), StoreError> {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
+}
+
+/// The repository that has a tag more by a promotion of ours. Whoever else sets
+/// a tag keeps to its limit too.
+fn grown_by(event: &Event) -> Option<&RepoName> {
+    let is_ours =
+        matches!(event.kind, Kind::TagSet { previous: None, cause: Cause::Promotion { policy: Some(_), .. }, .. });
+    is_ours.then_some(&event.repository)
 }
 
 /// An event that cannot be handled gets a verdict that says so, and the cursor

@@ -22,7 +22,7 @@ use crate::store::{Change, Lane, Operation, Read, RepoId, StoreError, blob, even
 use super::quota::{self, Cost};
 use super::tag::{Setting, may_change, set};
 use super::trail::came_through;
-use super::{Caller, Registry, RegistryError};
+use super::{Caller, Registry, RegistryError, tag_limit};
 
 /// Everything that moves with a manifest, as one repository has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -293,7 +293,7 @@ impl Operation for PromoteByHand {
     type Done = Digest;
     type Refusal = RegistryError;
     const NAME: &'static str = "promote by hand";
-    const AUDIT: Audit = Audit::Acts(&[Action::TagPromote, Action::TagDelete]);
+    const AUDIT: Audit = Audit::Acts(&[Action::TagPromote]);
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, RegistryError>, StoreError> {
         let source = match self.caller.require(tables, &self.source, Level::ReadOnly)? {
@@ -338,6 +338,8 @@ impl Registry {
             target: target.0.clone(),
             target_tag: target.1.clone(),
         };
-        self.store().submit(Lane::Foreground, operation).await?
+        let digest = self.store().submit(Lane::Foreground, operation).await??;
+        tag_limit::keep(self.store(), target.0).await;
+        Ok(digest)
     }
 }

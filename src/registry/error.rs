@@ -260,6 +260,35 @@ pub enum RegistryError {
         /// From where.
         repository: RepoName,
     },
+    /// A tag leads to the manifest through an index.
+    #[error(
+        "the manifest {digest} cannot be removed from {repository}: the tag {:?} leads to it through an index{}",
+        tag.as_str(),
+        if *is_immutable { ", and tags there are immutable" } else { "; delete that tag first" }
+    )]
+    TagLeads {
+        /// What was to be removed.
+        digest: Digest,
+        /// The tag of an index that it is an entry of, or of one that leads to
+        /// such an index.
+        tag: Tag,
+        /// From where.
+        repository: RepoName,
+        /// The tag cannot be removed either.
+        is_immutable: bool,
+    },
+    /// So many indexes lead to the manifest that nobody looks at all of them.
+    #[error(
+        "the manifest {digest} cannot be removed from {repository}: more than {} indexes there lead to it; \
+         delete those first, or have them collected (`tidegate gc run`)",
+        limits::LEADING_MANIFESTS
+    )]
+    NamedByMany {
+        /// What was to be removed.
+        digest: Digest,
+        /// From where.
+        repository: RepoName,
+    },
     /// No such manifest or tag in this repository.
     #[error("{} is not in {repository}", named(reference))]
     ManifestUnknown {
@@ -311,6 +340,28 @@ pub enum RegistryError {
         tag: Tag,
         /// Where.
         repository: RepoName,
+    },
+    /// As many tags as a repository may have.
+    #[error(
+        "{repository} would have more than {} tags, as many as a repository may have; remove some that nobody needs",
+        limits::TAGS_PER_REPOSITORY
+    )]
+    TooManyTags {
+        /// Where.
+        repository: RepoName,
+    },
+    /// More tags at once than the repository keeps.
+    #[error(
+        "this sets {count} tags at once, and {repository} keeps no more than {limit}, so some of them would be gone \
+         at once; set fewer, or raise its tag limit (`tidegate repository update {repository} --tag-limit {count}`)"
+    )]
+    BeyondTagLimit {
+        /// Where.
+        repository: RepoName,
+        /// How many it would set.
+        count: usize,
+        /// How many are kept.
+        limit: u64,
     },
     /// Something would have to move more than the limit at once.
     #[error("{digest} brings more than {} manifests with it", limits::CLOSURE_MANIFESTS)]

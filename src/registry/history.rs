@@ -21,7 +21,7 @@ use crate::store::{Change, Lane, Operation, Read, RepoId, StoreError, manifest, 
 use super::condition::{holds, or_unmet};
 use super::quarantine::damaged_in;
 use super::tag::{Setting, may_change, set};
-use super::{Caller, Registry, RegistryError};
+use super::{Caller, Registry, RegistryError, tag_limit};
 
 /// One change of a tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,9 +115,11 @@ impl Registry {
         digest: &Digest,
         condition: Condition,
     ) -> Result<TagValue, RegistryError> {
-        let (caller, repository, tag) = (caller.clone(), repository.clone(), tag.clone());
-        let operation = RestoreTag { caller, repository, tag, digest: *digest, condition };
-        self.store().submit(Lane::Foreground, operation).await?
+        let (caller, name, tag) = (caller.clone(), repository.clone(), tag.clone());
+        let operation = RestoreTag { caller, repository: name, tag, digest: *digest, condition };
+        let value = self.store().submit(Lane::Foreground, operation).await??;
+        tag_limit::keep(self.store(), repository).await;
+        Ok(value)
     }
 }
 
@@ -175,7 +177,7 @@ impl Operation for RestoreTag {
     type Done = TagValue;
     type Refusal = RegistryError;
     const NAME: &'static str = "restore tag";
-    const AUDIT: Audit = Audit::Acts(&[Action::TagRestore, Action::TagDelete]);
+    const AUDIT: Audit = Audit::Acts(&[Action::TagRestore]);
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Restored, RegistryError>, StoreError> {
         let (name, reference) = (&self.repository, Reference::Tag(self.tag.clone()));

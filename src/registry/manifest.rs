@@ -1,31 +1,31 @@
-//! Manifests: put, get, delete.
+//! Manifests: put, get. How they are removed stands in `removal`.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use crate::access::{self, Level};
-use crate::audit::{Act, Action, Audit, ObjectKind};
+use crate::access::Level;
+use crate::audit::{Action, Audit};
 use crate::chance::Id;
 use crate::event::{Actor, Cause, Kind};
 use crate::limits;
-use crate::oci::{Condition, Digest, Links, Manifest, ManifestError, MediaType, Reference, RepoName, Tag};
+use crate::oci::{Condition, Digest, Links, Manifest, ManifestError, MediaType, Reference, RepoName, Tag, attachment};
 use crate::store::file::{BlobFile, FileError, SealError, UploadId};
 use crate::store::quarantine::Held;
 use crate::store::record::manifest::Bytes as Stored;
-use crate::store::record::{ManifestBody, ManifestLinks, Referrer, Removal, Repository};
+use crate::store::record::{ManifestBody, ManifestLinks, Referrer, Repository};
 use crate::store::{
-    Change, Lane, Operation, Read, RepoId, Snapshot, StoreError, audit, blob, event, hole, manifest, referrer, repo,
-    scrub, tag,
+    Change, Lane, Operation, Read, RepoId, Snapshot, StoreError, blob, event, hole, manifest, referrer, repo, scrub,
+    tag,
 };
 
 use super::claims::Claims;
 use super::condition::{holds, or_unmet};
 use super::quarantine::damaged_in;
 use super::quota::{self, Cost};
-use super::tag::{Setting, may_change, set, unset};
+use super::tag::{Setting, may_change, set};
 use super::unnamed::Unnamed;
 use super::upload::OwnUpload;
-use super::{Caller, Registry, RegistryError, Sparse, depth};
+use super::{Caller, Registry, RegistryError, Sparse, depth, tag_limit};
 
 /// A manifest to be stored.
 #[derive(Clone, Debug)]
@@ -101,6 +101,8 @@ struct Put {
     healed: bool,
     /// Where it is.
     at: RepoId,
+    /// It has a tag that was not there and that a tag limit counts.
+    has_new_tag: bool,
 }
 
 /// What a manifest may name that is not there.
@@ -132,7 +134,7 @@ impl Operation for PutManifest {
     type Done = Put;
     type Refusal = RegistryError;
     const NAME: &'static str = "put manifest";
-    const AUDIT: Audit = Audit::Acts(&[Action::TagPush, Action::TagPull, Action::TagDelete]);
+    const AUDIT: Audit = Audit::Acts(&[Action::TagPush, Action::TagPull]);
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Repository, RegistryError>, StoreError> {
         let (name, condition, places) = (&self.new.repository, &self.new.condition, self.new.places());
@@ -153,17 +155,25 @@ impl Operation for PutManifest {
         if let Err(refusal) = depth::check(tables, repository.number, digest, &manifest.links)? {
             return Ok(Err(refusal));
         }
+        let mut new_tags = 0;
         for tag in &self.new.tags {
             if let Err(refusal) = may_change(tables, (name, &repository), tag, Some(&self.new.digest))? {
                 return Ok(Err(refusal));
             }
+            new_tags += u64::from(tag::get(tables, repository.number, tag)?.is_none());
+        }
+        if let Err(refusal) = tag_limit::has_room(tables, (name, &repository), new_tags)? {
+            return Ok(Err(refusal));
+        }
+        if let Err(refusal) = tag_limit::takes((name, &repository), &self.new.tags) {
+            return Ok(Err(refusal));
         }
         let cost = || Cost::of_manifest(tables, repository.number, digest, self.new.bytes.len() as u64);
         Ok(quota::fits(tables, (name, repository.number), cost)?.map(|()| repository))
     }
 
     fn apply(&self, repository: Repository, tables: &mut Change<'_>) -> Result<Put, StoreError> {
-        let mut healed = false;
+        let (mut healed, mut has_new_tag) = (false, false);
         let (new, number) = (&self.new, repository.number);
         let size = new.bytes.len() as u64;
         self.file.iter().for_each(|file| file.set_named(true));
@@ -197,12 +207,13 @@ impl Operation for PutManifest {
                 cause: new.cause.clone(),
                 chain: new.chain.clone(),
             };
-            set(tables, (&new.repository, &repository), tag, setting)?;
+            let value = set(tables, (&new.repository, &repository), tag, setting)?;
+            has_new_tag |= value.previous.is_none() && !attachment::is_one(tag);
         }
         if new.cause == Cause::Push && !new.tags.is_empty() {
             repo::count(tables, number, 0, 1)?;
         }
-        Ok(Put { healed, at: number })
+        Ok(Put { healed, at: number, has_new_tag })
     }
 }
 
@@ -213,68 +224,6 @@ impl NewManifest {
             return vec![Reference::Digest(self.digest)];
         }
         self.tags.iter().cloned().map(Reference::Tag).collect()
-    }
-}
-
-struct DeleteManifest {
-    caller: Caller,
-    repository: RepoName,
-    digest: Digest,
-    condition: Condition,
-}
-
-/// Most tags that go with one manifest.
-const TAGS_OF_MANIFEST: usize = 100_000;
-
-impl Operation for DeleteManifest {
-    type Plan = (Repository, Vec<Tag>);
-    /// Where it was.
-    type Done = RepoId;
-    type Refusal = RegistryError;
-    const NAME: &'static str = "delete manifest";
-    const AUDIT: Audit = Audit::Acts(&[Action::ManifestDelete, Action::TagDelete]);
-    const ADDS: bool = false;
-
-    fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, RegistryError>, StoreError> {
-        let reference = Reference::Digest(self.digest);
-        let repository = match self.caller.require(tables, &self.repository, access::Action::Delete)? {
-            Ok(repository) => repository,
-            Err(refusal) => return Ok(Err(or_unmet(refusal, &self.condition, &reference))),
-        };
-        if let Err(refusal) = holds(tables, &self.condition, (&self.repository, &repository), &reference)? {
-            return Ok(Err(refusal));
-        }
-        if !manifest::is_linked(tables, repository.number, &self.digest)? {
-            return Ok(Err(RegistryError::ManifestUnknown { reference, repository: self.repository.clone() }));
-        }
-        let tags = tag::of_digest(tables, repository.number, &self.digest, TAGS_OF_MANIFEST)?;
-        for tag in &tags {
-            if let Err(refusal) = may_change(tables, (&self.repository, &repository), tag, None)? {
-                return Ok(Err(refusal));
-            }
-        }
-        Ok(Ok((repository, tags)))
-    }
-
-    fn apply(&self, (repository, tags): Self::Plan, tables: &mut Change<'_>) -> Result<RepoId, StoreError> {
-        let number = repository.number;
-        let place = (number, &self.repository);
-        for name in tags {
-            if let Some(value) = tag::get(tables, number, &name)? {
-                let by = (self.caller.actor(), Removal::Manifest);
-                unset(tables, (&self.repository, &repository), &name, value, by)?;
-            }
-        }
-        manifest::unlink(tables, number, &self.digest)?;
-        if let Some(subject) = manifest::links(tables, &self.digest)?.and_then(|record| record.links.subject) {
-            referrer::remove(tables, number, &subject, &self.digest)?;
-        }
-        let kind = Kind::ManifestDeleted { digest: self.digest };
-        let seq = event::append(tables, self.caller.actor(), place, kind)?;
-        let name = format_args!("{}@{}", self.repository, self.digest);
-        let act = Act::new(Action::ManifestDelete, ObjectKind::Manifest, name).within(self.repository.namespace());
-        audit::append(tables, &self.caller.actor(), act.event(seq))?;
-        Ok(number)
     }
 }
 
@@ -303,7 +252,12 @@ impl Registry {
                 (found, Vec::new())
             }
         };
-        all.extend(tags);
+        // One that is named twice is set once.
+        for tag in tags {
+            if !all.contains(&tag) {
+                all.push(tag);
+            }
+        }
         let subject = manifest.links.subject;
         let new = NewManifest {
             repository: repository.clone(),
@@ -337,13 +291,17 @@ impl Registry {
             // An index will name it, or a tag will be set to it.
             self.note_claim(caller, &new.repository, &new.digest)?;
         }
+        let repository = new.repository.clone();
         // A clone stays here, so that a file that was refused is not removed by
         // the writer's thread.
         let operation = PutManifest { caller: caller.clone(), new, file: file.clone(), absence };
-        let Put { healed, at } = self.store().submit(Lane::Foreground, operation).await??;
+        let Put { healed, at, has_new_tag } = self.store().submit(Lane::Foreground, operation).await??;
         drop(file);
         self.claims().fulfil(relied_on.into_iter().map(|digest| (at, digest)));
         self.tell_healed(held, healed, "a push");
+        if has_new_tag {
+            tag_limit::keep(self.store(), &repository).await;
+        }
         Ok(())
     }
 
@@ -485,21 +443,6 @@ impl Registry {
             None => Ok(bytes),
             Some(flaw) => Err(self.altered(held, &flaw)),
         }
-    }
-
-    /// Removes a manifest from a repository, with the tags that name it.
-    pub async fn delete_manifest(
-        &self,
-        caller: &Caller,
-        repository: &RepoName,
-        digest: &Digest,
-        condition: Condition,
-    ) -> Result<(), RegistryError> {
-        let (caller, repository) = (caller.clone(), repository.clone());
-        let operation = DeleteManifest { caller, repository, digest: *digest, condition };
-        let number = self.store().submit(Lane::Foreground, operation).await??;
-        self.claims().drop_all(&(number, *digest));
-        Ok(())
     }
 
     /// The digests of a repository's manifests, at most `limit`.

@@ -53,6 +53,8 @@ pub mod quarantine;
 pub mod quota;
 /// Referrers.
 pub mod referrer;
+/// Manifests, removed.
+mod removal;
 /// Repositories: made, changed, removed.
 pub mod repository;
 /// Bytes on their way in.
@@ -65,8 +67,8 @@ pub mod settings;
 pub mod setup;
 /// Tags: the one way to set one.
 pub mod tag;
-/// Repositories that keep so many tags and no more.
-mod tag_limit;
+/// How many tags a repository keeps.
+pub mod tag_limit;
 /// Tags with their values, for listings.
 pub mod tag_list;
 /// Teams of organizations.

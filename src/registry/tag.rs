@@ -35,27 +35,25 @@ pub struct Setting {
 }
 
 /// Whether `tag` may become `digest` (`None`: be removed). In a repository
-/// with immutable tags only a new tag may be set, or the same value again.
+/// with immutable tags only a new tag may be set, or the same value again; a
+/// new one needs room.
 pub fn may_change(
     read: &impl Read,
     repository: (&RepoName, &Repository),
     name: &Tag,
     digest: Option<&Digest>,
 ) -> Result<Result<(), RegistryError>, StoreError> {
-    if !repository.1.immutable_tags {
-        return Ok(Ok(()));
-    }
-    let stands = tag::get(read, repository.1.number, name)?;
-    Ok(match stands {
-        Some(value) if Some(&value.digest) != digest => {
+    Ok(match tag::get(read, repository.1.number, name)? {
+        Some(value) if repository.1.immutable_tags && Some(&value.digest) != digest => {
             Err(RegistryError::TagImmutable { tag: name.clone(), repository: repository.0.clone() })
         }
-        _ => Ok(()),
+        None if digest.is_some() => return tag_limit::has_room(read, repository, 1),
+        Some(_) | None => Ok(()),
     })
 }
 
 /// Sets a tag and writes the event; what it is then. [`may_change`] comes
-/// first, in the same transaction.
+/// first, in the same transaction, and `tag_limit::keep` after its commit.
 pub fn set(
     change: &mut Change<'_>,
     repository: (&RepoName, &Repository),
@@ -87,9 +85,6 @@ pub fn set(
     };
     tag::put(change, number, name, &value)?;
     audit::append(change, &value.actor, told(repository.0, name, &value))?;
-    if value.previous.is_none() {
-        tag_limit::enforce(change, repository, name)?;
-    }
     Ok(value)
 }
 

@@ -21,7 +21,7 @@ use std::ops::ControlFlow;
 use super::quarantine::{self, Held};
 use super::record::manifest::Bytes;
 use super::record::{Holder, Linked};
-use super::{Change, Key, Order, Parts, Read, RepoId, StoreError, Table, blob, manifest, referrer, usage};
+use super::{Change, Key, Parts, Read, RepoId, StoreError, Table, blob, manifest, referrer, usage};
 use crate::clock::Timestamp;
 use crate::oci::Digest;
 
@@ -125,12 +125,8 @@ impl<'r, R: Read> Kept<'r, R> {
         }
         let read = self.read;
         let mut kept = false;
-        read.walk(Table::Parents, &Key::new().digest(digest).prefix(), Order::Forward, |key, _| {
-            let mut parts = Parts::of(key);
-            parts.digest();
-            if let Some(parent) = parts.digest() {
-                kept = manifest::is_linked(read, repo, &parent)? && self.manifest(repo, &parent)?;
-            }
+        manifest::walk_parents(read, repo, digest, |parent| {
+            kept = self.manifest(repo, &parent)?;
             Ok(if kept { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
         Ok(kept)
@@ -148,17 +144,7 @@ impl<'r, R: Read> Kept<'r, R> {
 
     /// The manifests in `repo` that name it, and its subject there.
     fn above(&self, repo: RepoId, digest: &Digest) -> Result<Vec<Digest>, StoreError> {
-        let mut above = Vec::new();
-        self.read.walk(Table::Parents, &Key::new().digest(digest).prefix(), Order::Forward, |key, _| {
-            let mut parts = Parts::of(key);
-            parts.digest();
-            if let Some(parent) = parts.digest()
-                && manifest::is_linked(self.read, repo, &parent)?
-            {
-                above.push(parent);
-            }
-            Ok(ControlFlow::Continue(()))
-        })?;
+        let mut above = manifest::parents_in(self.read, repo, digest, usize::MAX)?;
         if let Some(subject) = manifest::links(self.read, digest)?.and_then(|record| record.links.subject)
             && manifest::is_linked(self.read, repo, &subject)?
         {

@@ -64,7 +64,33 @@ pub fn count(change: &mut Change<'_>, number: RepoId, pulls: u64, pushes: u64) -
     let before = counts(change, number)?;
     let pulls = before.pulls.saturating_add(pulls);
     let pushes = before.pushes.saturating_add(pushes);
-    change.put(Table::RepositoryCounts, &Key::new().repo(number), &Counts { pulls, pushes })
+    change.put(Table::RepositoryCounts, &Key::new().repo(number), &Counts { pulls, pushes, ..before })
+}
+
+/// Notes that a tag came, whose row is written already. Where nobody has counted
+/// the tags before, that is done now, once in the life of a repository.
+pub(super) fn tag_came(change: &mut Change<'_>, number: RepoId) -> Result<(), StoreError> {
+    let before = counts(change, number)?;
+    let tags = match before.tags {
+        Some(tags) => tags.saturating_add(1),
+        None => {
+            let mut tags = 0;
+            change.walk(Table::Tags, &Key::new().repo(number).prefix(), Order::Forward, |_, _| {
+                tags += 1;
+                Ok(ControlFlow::Continue(()))
+            })?;
+            tags
+        }
+    };
+    change.put(Table::RepositoryCounts, &Key::new().repo(number), &Counts { tags: Some(tags), ..before })
+}
+
+/// Notes that a tag is gone.
+pub(super) fn tag_gone(change: &mut Change<'_>, number: RepoId) -> Result<(), StoreError> {
+    let before = counts(change, number)?;
+    let Some(tags) = before.tags else { return Ok(()) };
+    let tags = Some(tags.saturating_sub(1));
+    change.put(Table::RepositoryCounts, &Key::new().repo(number), &Counts { tags, ..before })
 }
 
 /// The repository called `name`.

@@ -23,7 +23,7 @@
 //! | `repositories` | repository name | `Repository` | repository calls | what exists, its settings |
 //! | `public_repositories` | repository name | empty | repository calls | what everyone may see |
 //! | `repository_ids` | repository number | repository name | repository calls | numbers back to names |
-//! | `repository_counts` | repository number | `Counts` | manifest put, sweep | pulls and pushes |
+//! | `repository_counts` | repository number | `Counts` | whatever sets or removes a tag, sweep | pulls, pushes, how many tags |
 //! | `tags` | repository, tag | `TagValue` | manifest put, promotion, mirror | the current value |
 //! | `tag_history` | repository, tag, 0, sequence | `TagPast` | whatever moves or removes a tag | past values and removals, bounded by count and age |
 //! | `digest_tags` | repository, digest, tag | empty | whatever moves a tag | tags of a manifest |

@@ -37,6 +37,19 @@ pub fn walk(
     })
 }
 
+/// The same with nothing of a value but the number of the event that set it:
+/// for a look at all of them.
+pub fn walk_set(
+    read: &impl Read,
+    repo: RepoId,
+    mut each: impl FnMut(&str, u64) -> Result<ControlFlow<()>, StoreError>,
+) -> Result<(), StoreError> {
+    walk_names(read, repo, None, |name, value| {
+        let seq = TagValue::seq_of(value).map_err(|why| StoreError::damaged(Table::Tags, name.as_bytes(), why))?;
+        each(name, seq)
+    })
+}
+
 /// The same, with the value as it is stored: for listings of names.
 pub fn walk_names(
     read: &impl Read,
@@ -151,17 +164,17 @@ fn current(read: &impl Read, key: &[u8]) -> Result<Option<TagValue>, StoreError>
     name.parse().map_or(Ok(None), |tag| get(read, repo, &tag))
 }
 
-/// Sets a tag: value, history, back index.
+/// Sets a tag: value, history, back index, count.
 pub fn put(change: &mut Change<'_>, repo: RepoId, tag: &Tag, value: &TagValue) -> Result<(), StoreError> {
-    if let Some(before) = get(change, repo, tag)? {
-        change.remove(Table::DigestTags, &Key::new().repo(repo).digest(&before.digest).tag(tag))?;
-        if before.digest != value.digest {
-            super::manifest::touch(change, repo, &before.digest)?;
-        }
-        remember(change, repo, tag, &TagPast::Value(before))?;
-    }
+    let before = get(change, repo, tag)?;
     change.put_mark(Table::DigestTags, &Key::new().repo(repo).digest(&value.digest).tag(tag))?;
-    change.put(Table::Tags, &key(repo, tag), value)
+    change.put(Table::Tags, &key(repo, tag), value)?;
+    let Some(before) = before else { return super::repo::tag_came(change, repo) };
+    if before.digest != value.digest {
+        change.remove(Table::DigestTags, &Key::new().repo(repo).digest(&before.digest).tag(tag))?;
+        super::manifest::touch(change, repo, &before.digest)?;
+    }
+    remember(change, repo, tag, &TagPast::Value(before))
 }
 
 /// Removes a tag and its verdict; its value and its removal go to the history.
@@ -173,7 +186,9 @@ pub fn remove(
     removed: TagRemoved,
 ) -> Result<(), StoreError> {
     change.remove(Table::DigestTags, &Key::new().repo(repo).digest(&value.digest).tag(tag))?;
-    change.remove(Table::Tags, &key(repo, tag))?;
+    if change.remove(Table::Tags, &key(repo, tag))? {
+        super::repo::tag_gone(change, repo)?;
+    }
     change.remove(Table::Verdicts, &key(repo, tag))?;
     super::manifest::touch(change, repo, &value.digest)?;
     remember(change, repo, tag, &TagPast::Value(value))?;

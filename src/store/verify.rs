@@ -22,7 +22,7 @@ use super::guard::corruption;
 use super::quarantine::{self, Held};
 use super::record::manifest::Bytes;
 use super::record::{
-    Account, Blob, Holder, Job, ManifestBody, ManifestLinks, Pass, Policy, PolicyBody, Quarantined, Repository,
+    Account, Blob, Counts, Holder, Job, ManifestBody, ManifestLinks, Pass, Policy, PolicyBody, Quarantined, Repository,
     TagPast, TagValue, Transfer, Verdict,
 };
 use super::{
@@ -354,12 +354,14 @@ impl Check<'_> {
 
     fn tags(&mut self) -> Result<(), StoreError> {
         let last = event::last(self.read)?;
+        let mut counted = BTreeMap::<RepoId, u64>::new();
         self.each::<TagValue>(Table::Tags, |check, key, value| {
             let mut parts = Parts::of(key);
             let (Some(repo), Some(tag)) = (parts.repo(), parts.tag()) else {
                 check.report.find("damaged key", format!("tags {}", hex::encode(key)));
                 return Ok(());
             };
+            *counted.entry(repo).or_default() += 1;
             if check.is_purging(repo)? {
                 return Ok(());
             }
@@ -379,6 +381,17 @@ impl Check<'_> {
             }
             if !check.read.has(Table::DigestTags, &Key::new().repo(repo).digest(&value.digest).tag(&tag))? {
                 check.report.find("missing index row", format!("{place}: not listed under its digest"));
+            }
+            Ok(())
+        })?;
+        self.each::<Counts>(Table::RepositoryCounts, |check, key, counts| {
+            let Some(repo) = Parts::of(key).repo() else { return Ok(()) };
+            let found = counted.get(&repo).copied().unwrap_or(0);
+            if counts.tags.is_some_and(|tags| tags != found) && !check.is_purging(repo)? {
+                let said = counts.tags.unwrap_or(0);
+                check
+                    .report
+                    .find("tags not in step", format!("repository {}: {said} are counted, {found} are there", repo.0));
             }
             Ok(())
         })?;

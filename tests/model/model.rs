@@ -73,6 +73,13 @@ impl Place {
         self.manifests.keys().any(|digest| shelf.thing(digest).blobs().contains(blob))
     }
 
+    /// Whether a tag leads to a manifest through the indexes that name it.
+    pub(crate) fn is_led_to(&self, shelf: &Shelf, digest: &Digest) -> bool {
+        let names = |at: &&Digest| shelf.thing(at).entries.contains(digest);
+        let mut indexes = self.manifests.keys().filter(names);
+        indexes.any(|at| self.tags.values().any(|tagged| tagged == at) || self.is_led_to(shelf, at))
+    }
+
     /// The manifests here that name this one, and its subject.
     fn above(&self, shelf: &Shelf, digest: &Digest) -> BTreeSet<Digest> {
         let names = |at: &&Digest| {

@@ -335,7 +335,12 @@ fn of_registry(error: &RegistryError) -> (StatusCode, &'static str) {
         RegistryError::ManifestUnknown { reference: Reference::Digest(_), .. } | RegistryError::BlobUnknown { .. } => {
             (StatusCode::NOT_FOUND, "NO_SUCH_REF")
         }
-        RegistryError::StillNamed { .. } => (StatusCode::CONFLICT, "STILL_REFERENCED"),
+        RegistryError::TooManyTags { .. } | RegistryError::BeyondTagLimit { .. } => {
+            (StatusCode::CONFLICT, "TOO_MANY_TAGS")
+        }
+        RegistryError::StillNamed { .. } | RegistryError::TagLeads { .. } | RegistryError::NamedByMany { .. } => {
+            (StatusCode::CONFLICT, "STILL_REFERENCED")
+        }
         RegistryError::Quarantined { .. } => (StatusCode::CONFLICT, "QUARANTINED"),
         RegistryError::TagImmutable { .. } => (StatusCode::CONFLICT, "IMMUTABLE_TAG"),
         RegistryError::Condition(_) => (StatusCode::PRECONDITION_FAILED, "PRECONDITION_FAILED"),

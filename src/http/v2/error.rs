@@ -262,7 +262,11 @@ fn of_registry(error: &RegistryError) -> (StatusCode, ErrorCode) {
         RegistryError::BlobUnknown { .. } => (StatusCode::NOT_FOUND, ErrorCode::BlobUnknown),
         // The state of the repository is in the way, not the caller's rights:
         // once the manifest is gone the same request succeeds.
-        RegistryError::StillNamed { .. } => (StatusCode::CONFLICT, ErrorCode::Denied),
+        RegistryError::StillNamed { .. }
+        | RegistryError::TagLeads { .. }
+        | RegistryError::NamedByMany { .. }
+        | RegistryError::TooManyTags { .. }
+        | RegistryError::BeyondTagLimit { .. } => (StatusCode::CONFLICT, ErrorCode::Denied),
         RegistryError::ManifestUnknown { .. } => (StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown),
         // 404 by the specification's table of endpoints (end-7).
         RegistryError::ManifestBlobUnknown { .. } => (StatusCode::NOT_FOUND, ErrorCode::ManifestBlobUnknown),
@@ -424,6 +428,15 @@ mod tests {
             (R::TextTooLong.into(), 400, "NAME_INVALID", &[]),
             (R::BlobUnknown { digest, repository: name() }.into(), 404, "BLOB_UNKNOWN", &[]),
             (R::StillNamed { digest, repository: name() }.into(), 409, "DENIED", &[]),
+            (R::NamedByMany { digest, repository: name() }.into(), 409, "DENIED", &[]),
+            (R::TooManyTags { repository: name() }.into(), 409, "DENIED", &[]),
+            (R::BeyondTagLimit { repository: name(), count: 3, limit: 1 }.into(), 409, "DENIED", &[]),
+            (
+                R::TagLeads { digest, tag: tag.clone(), repository: name(), is_immutable: true }.into(),
+                409,
+                "DENIED",
+                &[],
+            ),
             (R::Quarantined { held: Held::blob(digest) }.into(), 503, "BLOB_QUARANTINED", &["retry-after"]),
             (R::Quarantined { held: Held::manifest(digest) }.into(), 503, "MANIFEST_QUARANTINED", &["retry-after"]),
             (R::ManifestUnknown { reference, repository: name() }.into(), 404, "MANIFEST_UNKNOWN", &[]),

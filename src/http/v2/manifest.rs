@@ -1,5 +1,7 @@
 //! Manifests: read as they were stored, put, deleted.
 
+use std::collections::HashSet;
+
 use http::request::Parts;
 use http::{Method, Response, StatusCode, header};
 
@@ -64,10 +66,13 @@ pub(super) async fn put(
     state: &State,
     caller: &Caller,
     (repository, reference): (&RepoName, &Reference),
-    tags: Vec<Tag>,
+    mut tags: Vec<Tag>,
     parts: &Parts,
     body: RequestBody,
 ) -> Result<Response<Body>, Error> {
+    // One that is named twice is set once, and told once.
+    let mut named = HashSet::new();
+    tags.retain(|tag| named.insert(tag.clone()));
     let condition = condition::to_change(&parts.headers)?;
     let bytes: Vec<u8> = read_capped(body, limits::MANIFEST_BYTES).await?.into();
     let is_large = bytes.len() > limits::MANIFEST_INLINE_BYTES;

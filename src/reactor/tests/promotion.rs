@@ -214,3 +214,22 @@ async fn a_push_mirror_owes_each_value_once() {
     assert_eq!(old.status, crate::store::record::JobStatus::Canceled);
     assert!(read.has(crate::store::Table::Jobs, &crate::store::Key::new().id(&row().job)).expect("reads"));
 }
+
+/// What a policy promotes pushes out what is too much, as a push does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_promotion_keeps_the_tag_limit_of_its_target() {
+    let world = World::new(&["dev/website", "qa/website"]).await;
+    let target = "qa/website".parse().expect("a name");
+    let settings = Settings { tag_limit: Some(2), ..Settings::default() };
+    world.registry.update_repository(&Caller::System, &target, settings).await.expect("is set");
+    world.promote("dev/website", "qa/website").await;
+    for tag in ["1-stable", "2-stable", "3-stable", "4-stable"] {
+        world.push("dev/website", tag, tag).await;
+        world.settle().await;
+    }
+    let left = ["1-stable", "2-stable", "3-stable", "4-stable"].map(|tag| world.tag("qa/website", tag).is_some());
+    assert_eq!(left, [false, false, true, true]);
+    // Nothing of it is promoted again.
+    sweep::sweep(world.store()).await.expect("sweeps");
+    assert!(world.tag("qa/website", "1-stable").is_none());
+}

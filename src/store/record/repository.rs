@@ -1,6 +1,6 @@
 //! Repositories.
 
-use super::Stored;
+use super::{Damage, Stored, decode};
 use crate::chance::Id;
 use crate::clock::Timestamp;
 use crate::store::key::RepoId;
@@ -34,7 +34,8 @@ impl Stored for Repository {
     const VERSION: u8 = 1;
 }
 
-/// How often a repository was used. The key is its number.
+/// How often a repository was used, and how many tags it has. The key is its
+/// number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Counts {
     /// Image manifests that were read. Pulls since the last look of the sweep
@@ -42,8 +43,32 @@ pub struct Counts {
     pub pulls: u64,
     /// Manifests that clients put under a tag.
     pub pushes: u64,
+    /// Its tags; none until somebody has counted them: the first version of this
+    /// record did not say.
+    pub tags: Option<u64>,
 }
 
 impl Stored for Counts {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
+
+    fn decode_old(version: u8, rest: &[u8]) -> Result<Self, Damage> {
+        match version {
+            1 => decode(rest).map(|(pulls, pushes)| Self { pulls, pushes, tags: None }),
+            other => Err(Damage::Version(other)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_of_the_first_version_are_read() {
+        let stored = postcard::to_extend(&(7_u64, 5_u64), vec![1]).expect("encodes");
+        assert_eq!(Counts::decode(&stored), Ok(Counts { pulls: 7, pushes: 5, tags: None }));
+        let counts = Counts { pulls: 7, pushes: 5, tags: Some(3) };
+        assert_eq!(Counts::decode(&counts.encode()), Ok(counts));
+        assert_eq!(Counts::decode(&[3]), Err(Damage::Version(3)));
+    }
 }

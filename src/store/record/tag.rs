@@ -115,6 +115,29 @@ impl From<TagValue1> for TagValue {
     }
 }
 
+/// What stands at the front of a stored value, whatever its version.
+#[derive(serde::Deserialize)]
+struct Front {
+    _digest: Digest,
+    _kind: MediaType,
+    _size: u64,
+    seq: u64,
+}
+
+impl TagValue {
+    /// The sequence number of a stored value, without the rest of it.
+    pub fn seq_of(stored: &[u8]) -> Result<u64, Damage> {
+        match stored.split_first() {
+            None => Err(Damage::Empty),
+            Some((1 | 2, rest)) => match postcard::take_from_bytes::<Front>(rest) {
+                Ok((front, _)) => Ok(front.seq),
+                Err(error) => Err(Damage::Encoding(error.to_string())),
+            },
+            Some((&other, _)) => Err(Damage::Version(other)),
+        }
+    }
+}
+
 impl Stored for TagValue {
     const VERSION: u8 = 2;
 
@@ -164,6 +187,7 @@ mod tests {
         let fields = (value.digest, value.kind, 5_u64, 3_u64, at, at, Actor::System, Cause::Restore, Vec::<Id>::new());
         let stored = postcard::to_extend(&fields, vec![1]).expect("encodes");
         assert_eq!(TagValue::decode(&stored), Ok(value.clone()));
+        assert_eq!((TagValue::seq_of(&stored), TagValue::seq_of(&value.encode())), (Ok(3), Ok(3)));
         assert_eq!(TagPast::decode(&stored), Ok(TagPast::Value(value)));
     }
 

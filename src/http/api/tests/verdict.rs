@@ -118,6 +118,14 @@ fn refusals() -> Vec<(ApiError, u16, &'static str)> {
         (RegistryError::BlobUnknown { digest, repository: repo() }, 404, "NO_SUCH_REF"),
         (RegistryError::Quarantined { held: crate::store::quarantine::Held::blob(digest) }, 409, "QUARANTINED"),
         (RegistryError::StillNamed { digest, repository: repo() }, 409, "STILL_REFERENCED"),
+        (RegistryError::TooManyTags { repository: repo() }, 409, "TOO_MANY_TAGS"),
+        (RegistryError::BeyondTagLimit { repository: repo(), count: 3, limit: 1 }, 409, "TOO_MANY_TAGS"),
+        (RegistryError::NamedByMany { digest, repository: repo() }, 409, "STILL_REFERENCED"),
+        (
+            RegistryError::TagLeads { digest, tag: tag.clone(), repository: repo(), is_immutable: false },
+            409,
+            "STILL_REFERENCED",
+        ),
         (
             RegistryError::ManifestUnknown { reference: Reference::Tag(tag.clone()), repository: repo() },
             404,

@@ -17,9 +17,13 @@ mod push;
 mod quota;
 /// Bad input, one refusal each.
 mod refuse;
+/// What is removed, and what stays.
+mod removal;
 /// Who may do what, and what the others are told.
 mod rights;
 /// What a server needs, row by row.
 mod rows;
 /// What a server has too little of: room on the disk, memory, patience.
 mod scarce;
+/// How many tags there may be.
+mod tags;
