@@ -79,6 +79,10 @@ pub const PASSWORD_MIN_CHARS: usize = 8;
 pub const PASSWORD_MAX_BYTES: usize = 1_024;
 /// Password hashes computed at once; each takes 19 MiB for about 27 ms.
 pub const PASSWORD_HASHES: usize = 2;
+/// Passwords that wait for their hash to be computed, of those that nothing
+/// speaks for: about four seconds' worth. A known account from where it was
+/// right before waits beside them.
+pub const PASSWORDS_WAITING: usize = 256;
 /// How long a verified password is remembered (under a keyed hash).
 pub const PASSWORD_CACHE: Duration = Duration::from_secs(60);
 /// Most remembered passwords.
@@ -761,6 +765,6 @@ pub const SETUP_LASTS: Duration = Duration::from_secs(60 * 60);
 pub const SETUP_TRIES: u32 = 10;
 /// That window.
 pub const SETUP_TRIES_WINDOW: Duration = Duration::from_secs(60);
-/// Blocks of addresses whose wrong ones are counted in a window; others are not
-/// listened to.
+/// Blocks of addresses whose wrong ones are counted in a window; wrong ones of
+/// others are told to wait at once.
 pub const SETUP_BLOCKS: usize = 1_024;

@@ -129,12 +129,15 @@ pub enum Action {
 pub enum Class {
     /// What only system admins do.
     System,
-    /// What owners do in their namespaces, and users to themselves.
+    /// What owners do in their namespaces.
     Namespace,
     /// What becomes of tags and images.
     Content,
     /// Sign-ins that failed.
     SignIn,
+    /// What would be of `Namespace`, done by users to themselves and in their
+    /// own namespaces.
+    Own,
 }
 
 /// What kind of thing something was done to.
@@ -299,7 +302,12 @@ impl Action {
         }
     }
 
-    /// Which rows it is kept with.
+    /// Whether it may be kept with the rows of a class.
+    pub fn may_be_of(self, class: Class) -> bool {
+        self.class() == class || class == Class::Own && self.class() == Class::Namespace
+    }
+
+    /// Which rows it is kept with, where it is not somebody's own.
     pub const fn class(self) -> Class {
         match self {
             Self::AccountCreate
@@ -365,7 +373,7 @@ impl Action {
 
 impl Class {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 4] = [Self::System, Self::Namespace, Self::Content, Self::SignIn];
+    pub const ALL: [Self; 5] = [Self::System, Self::Namespace, Self::Content, Self::SignIn, Self::Own];
 
     /// Its number in keys.
     pub const fn number(self) -> u8 {
@@ -374,6 +382,7 @@ impl Class {
             Self::Namespace => 1,
             Self::Content => 2,
             Self::SignIn => 3,
+            Self::Own => 4,
         }
     }
 
@@ -384,6 +393,7 @@ impl Class {
             Self::Namespace => "namespace",
             Self::Content => "content",
             Self::SignIn => "signin",
+            Self::Own => "own",
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::chance::Id;
 use crate::identity::address_block;
 use crate::lifecycle::Scope;
 use crate::limits;
+use crate::registry::caller::ROBOT_MARK;
 use crate::store::{StoreError, error_chain};
 
 /// Failures that are not written down yet.
@@ -33,14 +34,14 @@ struct Book {
 /// Whose sign-in failed, and from where.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Of {
-    /// The account; none where no account has the name.
+    /// The account or robot; none where none has the name.
     account: Option<(Id, String)>,
     /// The block of addresses; none over a local socket, where nobody signs in.
     block: Option<IpAddr>,
 }
 
 impl Failures {
-    /// Notes one. `account` is there when the name was an account's.
+    /// Notes one. `account` is there when the name was an account's, or a robot's.
     pub(super) fn note(&self, account: Option<(Id, &str)>, from: Option<SocketAddr>) {
         let of = Of {
             account: account.map(|(id, name)| (id, name.to_owned())),
@@ -90,7 +91,8 @@ impl Book {
 impl Of {
     fn act(&self, times: u64) -> Act {
         let name = self.account.as_ref().map_or("", |(_, name)| name);
-        let act = Act::new(Action::SignInFail, ObjectKind::Account, name).times(times);
+        let kind = if name.contains(ROBOT_MARK) { ObjectKind::Robot } else { ObjectKind::Account };
+        let act = Act::new(Action::SignInFail, kind, name).times(times);
         let act = match &self.account {
             Some((id, _)) => act.id(*id),
             None => act.because("no account has the name"),

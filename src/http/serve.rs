@@ -111,7 +111,7 @@ async fn routed(
                     let caller = known.caller;
                     tracing::Span::current().record("caller.name", caller.label());
                     let state = &state.having_shown(&known.proof);
-                    api::handle(state, caller, peer.local, parts, parts.uri.path(), query, body).await
+                    api::handle(state, caller, peer, parts, parts.uri.path(), query, body).await
                 }
                 (Ok(()), Err(error)) => unknown_caller(&error),
             }
@@ -216,7 +216,7 @@ fn unknown_caller(error: &SignInError) -> Response<Body> {
         | SignInError::Repeated
         | SignInError::Wrong
         | SignInError::Token => plain(StatusCode::UNAUTHORIZED, "NOT_AUTHENTICATED", &error.to_string()),
-        SignInError::TooMany { .. } => {
+        SignInError::TooMany { .. } | SignInError::Busy => {
             let mut response = plain(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS", &error.to_string());
             response.headers_mut().extend(error.retry_after().map(|wait| (header::RETRY_AFTER, wait)));
             return response;

@@ -31,6 +31,7 @@ use crate::chance::Id;
 use crate::identity::token::{access, same_print};
 use crate::identity::{Block, Proof, guess};
 use crate::limits;
+use crate::registry::caller::ROBOT_MARK;
 use crate::registry::{Caller, access_token, certified};
 use crate::secret::Secret;
 use crate::store::record::Account;
@@ -79,6 +80,9 @@ pub enum SignInError {
         /// How long to wait.
         wait: Duration,
     },
+    /// Too many wait for theirs to be looked at.
+    #[error("too many passwords are being checked at once; try again in {} s", seconds(limits::RETRY_AFTER_BUSY))]
+    Busy,
     /// It could not be looked up.
     #[error("the account could not be looked up")]
     Store(#[from] StoreError),
@@ -89,6 +93,7 @@ impl SignInError {
     pub fn retry_after(&self) -> Option<HeaderValue> {
         match self {
             Self::TooMany { wait } => Some(HeaderValue::from(seconds(*wait))),
+            Self::Busy => Some(HeaderValue::from(seconds(limits::RETRY_AFTER_BUSY))),
             Self::Missing | Self::Malformed | Self::Repeated | Self::Wrong | Self::Token | Self::Store(_) => None,
         }
     }
@@ -163,7 +168,7 @@ pub(super) async fn by_name(
 }
 
 /// Whether the password is right; whoever was wrong too often is not told.
-async fn is_right(
+pub(super) async fn is_right(
     state: &State,
     name: &str,
     hash: Option<&str>,
@@ -172,14 +177,21 @@ async fn is_right(
 ) -> Result<bool, SignInError> {
     let (guesses, clock) = (state.guesses(), state.registry().store().clock());
     let block = from.map(|from| Block::of(from.ip()));
-    let begin = || -> Result<Option<guess::Try>, Duration> {
-        block.map(|block| guesses.begin(name, block, clock.monotonic())).transpose()
-    };
     let known = state.passwords().is_known(name, hash, password);
     // Before the turn of a hash is waited for: who guesses holds up nobody.
     if let Some(block) = block.filter(|_| !known) {
         guesses.look(name, block, clock.monotonic()).map_err(|wait| SignInError::TooMany { wait })?;
     }
+    // Who was right before may wait for as long as it takes.
+    let may_wait = known || block.is_some_and(|block| guesses.was_right_before(name, block));
+    let place = match may_wait {
+        true => None,
+        false => Some(state.passwords().place().ok_or(SignInError::Busy)?),
+    };
+    let begin = || -> Result<Option<guess::Try>, Duration> {
+        drop(place);
+        block.map(|block| guesses.begin(name, block, clock.monotonic())).transpose()
+    };
     let verified = state.passwords().verify_if(name, hash, password, begin).await;
     let (right, attempt) = verified.map_err(|wait| SignInError::TooMany { wait })?;
     if let Some(attempt) = attempt.filter(|_| right) {
@@ -255,33 +267,29 @@ fn active_user(read: &Snapshot, name: &str) -> Result<Option<Account>, StoreErro
 }
 
 /// A failure, told to the operator.
-fn wrong(state: &State, name: &str, from: Option<SocketAddr>) -> SignInError {
-    let read = state.registry().store().snapshot();
-    let known = read.and_then(|read| account::get(&read, name)).ok().flatten();
-    state.failures().note(known.map(|account| (account.id, name)), from);
+pub(super) fn wrong(state: &State, name: &str, from: Option<SocketAddr>) -> SignInError {
+    let known = known(state, name).ok().flatten();
+    state.failures().note(known.map(|id| (id, name)), from);
     static FAILURES: Told = Told::new(limits::SIGN_IN_FAILURES_LOGGED, limits::SIGN_IN_FAILURES_WINDOW);
     if let Some(withheld) = FAILURES.admit(state.registry().store().clock().monotonic()) {
-        let (name, addr) = (shown(state, name), from.map(tracing::field::display));
+        // What is no name is not repeated: people type passwords, and programs
+        // put tokens, where the name belongs.
+        let (name, addr) = (known.map(|_| name), from.map(tracing::field::display));
         tracing::warn!(account.name = name, peer.addr = addr, withheld, "a sign-in failed");
     }
     SignInError::Wrong
 }
 
-/// The name of an account or a robot that was sent, for the log. What is none is
-/// not repeated: people type passwords, and programs put tokens, where the name
-/// belongs.
-fn shown<'a>(state: &State, name: &'a str) -> Option<&'a str> {
-    let known = || -> Result<bool, StoreError> {
-        let read = state.registry().store().snapshot()?;
-        Ok(match name.split_once('+') {
-            None => account::get(&read, name)?.is_some(),
-            Some((namespace, name)) => match account::get(&read, namespace)? {
-                Some(account) => robot::get(&read, &account.id, name)?.is_some(),
-                None => false,
-            },
-        })
+/// The id of the account or the robot that has a name.
+fn known(state: &State, name: &str) -> Result<Option<Id>, StoreError> {
+    let read = state.registry().store().snapshot()?;
+    let Some((namespace, robot)) = name.split_once(ROBOT_MARK) else {
+        return Ok(account::get(&read, name)?.map(|account| account.id));
     };
-    known().is_ok_and(|is_known| is_known).then_some(name)
+    match account::get(&read, namespace)? {
+        Some(account) => Ok(robot::get(&read, &account.id, robot)?.map(|robot| robot.id)),
+        None => Ok(None),
+    }
 }
 
 /// What an `Authorization` header says.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::identity::token::access;
 use crate::limits;
 use crate::store::error_chain;
 
@@ -51,10 +52,12 @@ pub(super) fn turned_away(error: &(dyn Error + 'static), is_ours: bool) {
     static FAILED: Told = Told::new(limits::TURNED_AWAY_LOGGED, limits::TURNED_AWAY_WINDOW);
     static TURNED_AWAY: Told = Told::new(limits::TURNED_AWAY_LOGGED, limits::TURNED_AWAY_WINDOW);
     let told = if is_ours { &FAILED } else { &TURNED_AWAY };
+    let chain = error_chain(error);
+    let chain = access::hide(&chain);
     match told.admit(Instant::now()) {
-        Some(withheld) if is_ours => tracing::error!(error = error_chain(error), withheld, "a request failed"),
-        Some(withheld) => tracing::warn!(error = error_chain(error), withheld, "a request was turned away"),
-        None => tracing::debug!(error = error_chain(error), "a request was turned away"),
+        Some(withheld) if is_ours => tracing::error!(error = &*chain, withheld, "a request failed"),
+        Some(withheld) => tracing::warn!(error = &*chain, withheld, "a request was turned away"),
+        None => tracing::debug!(error = &*chain, "a request was turned away"),
     }
 }
 

@@ -137,6 +137,11 @@ impl Guesses {
         self.lock().wait(account_key(name), block, now)
     }
 
+    /// Whether this account was signed in to from there before.
+    pub fn was_right_before(&self, name: &str, block: Block) -> bool {
+        self.lock().known.get(&(account_key(name), block)).is_some()
+    }
+
     /// Lets a try through and counts it as wrong for now.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use argon2::{Argon2, Params, PasswordHash};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
@@ -49,6 +49,8 @@ pub struct Passwords(Arc<Inner>);
 
 struct Inner {
     turns: Arc<Semaphore>,
+    /// Places of those who wait for a turn, where the line is bounded.
+    places: Arc<Semaphore>,
     chance: Chance,
     /// The key of [`fingerprint`], of this process alone.
     key: Zeroizing<[u8; 32]>,
@@ -57,6 +59,10 @@ struct Inner {
     verified: Mutex<Verified>,
     computed: AtomicU64,
 }
+
+/// A place among those who wait for a hash to be computed.
+#[derive(Debug)]
+pub struct Place(#[expect(dead_code, reason = "held for as long as the place is taken")] OwnedSemaphorePermit);
 
 /// Fingerprints of passwords that were right, with the moment they expire.
 /// All live equally long, so the queue is in order of expiry.
@@ -114,6 +120,7 @@ impl Passwords {
         chance.fill(key.as_mut());
         Self(Arc::new(Inner {
             turns: Arc::new(Semaphore::new(limits::PASSWORD_HASHES)),
+            places: Arc::new(Semaphore::new(limits::PASSWORDS_WAITING)),
             chance: chance.clone(),
             key,
             decoy: decoy(chance),
@@ -184,12 +191,18 @@ impl Passwords {
         phc.is_some_and(|phc| lock(&self.0.verified).holds(&fingerprint(&self.0.key, account, phc, password)))
     }
 
+    /// A place among those who wait for a turn, for whoever nothing speaks for;
+    /// `None` when there is none left. It is free again when it is dropped.
+    pub fn place(&self) -> Option<Place> {
+        Arc::clone(&self.0.places).try_acquire_owned().ok().map(Place)
+    }
+
     /// How many hashes were computed, for the metrics.
     pub fn computed(&self) -> u64 {
         self.0.computed.load(Ordering::Relaxed)
     }
 
-    async fn turn(&self) -> tokio::sync::OwnedSemaphorePermit {
+    async fn turn(&self) -> OwnedSemaphorePermit {
         Arc::clone(&self.0.turns).acquire_owned().await.expect("the semaphore is never closed")
     }
 
@@ -202,7 +215,7 @@ impl Passwords {
     /// it while the work still takes its memory.
     async fn compute_in<T: Send + 'static>(
         &self,
-        turn: tokio::sync::OwnedSemaphorePermit,
+        turn: OwnedSemaphorePermit,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> T {
         self.0.computed.fetch_add(1, Ordering::Relaxed);

@@ -10,6 +10,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 use crate::limits;
@@ -34,6 +35,12 @@ pub enum FileError {
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
+    },
+    /// A folder, a pipe or a device, which may have no end or nothing to say.
+    #[error("{} is no regular file, so it is no key or certificate: put a file there, or nothing", .path.display())]
+    NotFile {
+        /// What is there.
+        path: PathBuf,
     },
     /// The file is larger than any key or certificate.
     #[error("{} is larger than {} bytes, so it is no key or certificate", .path.display(), limits::KEY_FILE_BYTES)]
@@ -97,11 +104,15 @@ pub fn remove(path: &Path) -> Result<(), FileError> {
 }
 
 fn open(path: &Path) -> Result<Option<File>, FileError> {
-    match File::open(path) {
-        Ok(file) => Ok(Some(file)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(failed("open", path, source)),
-    }
+    // Opening a pipe would wait for whoever writes to it.
+    let at_once = OFlags::NONBLOCK.bits().cast_signed();
+    let file = match OpenOptions::new().read(true).custom_flags(at_once).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(failed("open", path, source)),
+    };
+    let metadata = file.metadata().map_err(|source| failed("look at", path, source))?;
+    if metadata.is_file() { Ok(Some(file)) } else { Err(FileError::NotFile { path: path.to_owned() }) }
 }
 
 fn read_text(file: File, path: &Path) -> Result<Zeroizing<String>, FileError> {
@@ -164,6 +175,22 @@ mod tests {
             assert!(matches!(&error, FileError::Exposed { mode: found, .. } if *found == mode), "{error}");
             assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
             assert_eq!(read(&path).unwrap().unwrap().as_str(), "secret");
+        }
+    }
+
+    /// A pipe in the place of a key once kept the daemon from starting, without
+    /// a word.
+    #[test]
+    fn a_pipe_a_device_and_a_folder_are_refused_by_name_and_at_once() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("key");
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        for path in [&pipe, Path::new("/dev/zero"), folder.path()] {
+            for error in [read(path).unwrap_err(), read_private(path).unwrap_err()] {
+                assert!(matches!(error, FileError::NotFile { .. }), "{error}");
+                assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+            }
         }
     }
 

@@ -8,8 +8,8 @@
 //!
 //! It has 128 random bits, so guessing leads nowhere; it is compared in
 //! constant time all the same, and each block of addresses may be wrong a few
-//! times a minute and is not listened to beyond that. Others are: who floods
-//! keeps out nobody but neighbours.
+//! times a minute and is told to wait beyond that. Whoever has the right one
+//! does not wait: who floods keeps out nobody.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -104,10 +104,6 @@ impl Setup {
     /// # Errors
     /// [`SetupError`].
     pub async fn show(&self, given: &Secret, from: Option<IpAddr>, now: Instant) -> Result<Shown<'_>, SetupError> {
-        let block = from.map(address_block);
-        if self.wrong().is_full(block, now) {
-            return Err(SetupError::TooMany);
-        }
         let pending = self.pending.lock().await;
         let is_right = pending.as_ref().is_some_and(|pending| {
             let same = pending.secret.expose().as_bytes().ct_eq(given.expose().as_bytes());
@@ -117,8 +113,7 @@ impl Setup {
             return Ok(Shown(pending));
         }
         drop(pending);
-        self.wrong().add(block, now);
-        Err(SetupError::Refused)
+        if self.wrong().add(from.map(address_block), now) { Err(SetupError::Refused) } else { Err(SetupError::TooMany) }
     }
 
     /// Ends it, with its file; whether there was one.
@@ -159,10 +154,13 @@ impl Wrong {
         }
     }
 
-    fn add(&mut self, block: Option<IpAddr>, now: Instant) {
-        if !self.is_full(block, now) {
+    /// Counts one, if there is room for it.
+    fn add(&mut self, block: Option<IpAddr>, now: Instant) -> bool {
+        let has_room = !self.is_full(block, now);
+        if has_room {
             *self.times.entry(block).or_default() += 1;
         }
+        has_room
     }
 }
 
@@ -217,16 +215,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn guessers_are_not_listened_to_and_keep_out_nobody_else() {
+    async fn guessers_are_told_to_wait_and_keep_out_nobody() {
         let folder = tempfile::tempdir().unwrap();
         let (setup, now) = (Setup::default(), Instant::now());
         let (secret, _) = setup.begin(folder.path(), &Chance::system(), now + HOUR).await.unwrap();
         for _ in 0..limits::SETUP_TRIES {
             assert_eq!(setup.show(&Secret::new("guess"), at(1), now).await.unwrap_err(), SetupError::Refused);
         }
-        // Not even with the right one: a guess that hits is not told.
-        assert_eq!(setup.show(&secret, at(1), now).await.unwrap_err(), SetupError::TooMany);
+        assert_eq!(setup.show(&Secret::new("guess"), at(1), now).await.unwrap_err(), SetupError::TooMany);
+        // The right one is no guess: whoever floods, from the same network or
+        // from so many that no more are counted, keeps nobody from setting up.
+        drop(setup.show(&secret, at(1), now).await.unwrap());
+        for block in 0..limits::SETUP_BLOCKS {
+            let from = IpAddr::from([10, 0, (block >> 8) as u8, block as u8]);
+            let _ = setup.show(&Secret::new("guess"), Some(from), now).await.unwrap_err();
+        }
+        assert_eq!(setup.show(&Secret::new("guess"), at(2), now).await.unwrap_err(), SetupError::TooMany);
         drop(setup.show(&secret, at(2), now).await.unwrap());
-        drop(setup.show(&secret, at(1), now + WINDOW).await.unwrap());
+        assert_eq!(setup.show(&Secret::new("guess"), at(1), now + WINDOW).await.unwrap_err(), SetupError::Refused);
     }
 }

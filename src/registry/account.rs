@@ -58,6 +58,12 @@ impl Operation for CreateAccounts {
         if !self.caller.is_admin(tables)? {
             return Ok(Err(RegistryError::AdminOnly { action: "create accounts" }));
         }
+        // What the caller showed may end; a password or a system admin that it
+        // made would not.
+        let is_credential = |new: &NewAccount| new.password_hash.is_some() || new.is_admin && !new.is_org;
+        if self.caller.is_restricted() && self.new.iter().any(|(_, new)| is_credential(new)) {
+            return Ok(Err(RegistryError::Restricted));
+        }
         let mut names: Vec<&str> = self.new.iter().map(|(_, new)| new.name.as_str()).collect();
         names.sort_unstable();
         if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -65,7 +71,8 @@ impl Operation for CreateAccounts {
         }
         for (_, new) in &self.new {
             let name = &new.name;
-            let is_reserved = RESERVED.contains(&name.as_str());
+            // Where a name stands, an id may stand too.
+            let is_reserved = RESERVED.contains(&name.as_str()) || name.parse::<Id>().is_ok();
             if is_reserved || !is_component(name) || name.len() > limits::ACCOUNT_NAME_BYTES {
                 return Ok(Err(RegistryError::AccountName { name: name.clone() }));
             }
@@ -120,7 +127,14 @@ impl UpdateAccount {
             return Err(RegistryError::TextTooLong);
         }
         if self.caller.is_admin(read)? {
-            return Ok((name, before));
+            let gives = |wanted: Option<bool>, is: bool| wanted == Some(true) && !is && !before.is_org;
+            let is_more =
+                gives(self.change.is_admin, before.is_admin) || gives(self.change.is_active, before.is_active);
+            return if is_more && self.caller.is_restricted() {
+                Err(RegistryError::Restricted)
+            } else {
+                Ok((name, before))
+            };
         }
         let may_name = if before.is_org {
             self.caller.role(read, &before.id)? == Some(Role::Owner)
@@ -209,6 +223,9 @@ struct SetPassword {
 
 impl SetPassword {
     fn allowed(&self, read: &impl Read) -> Result<(String, Account), RegistryError> {
+        if self.caller.is_restricted() {
+            return Err(RegistryError::Restricted);
+        }
         let unknown = || RegistryError::UserUnknown { name: self.user.to_string() };
         let (name, record) = account::by_id(read, &self.user)?.ok_or_else(unknown)?;
         let is_self = self.caller.is(read, &self.user)?;

@@ -64,7 +64,7 @@ impl Operation for DeleteAccount {
     type Done = Option<Removed>;
     type Refusal = RegistryError;
     const NAME: &'static str = "delete account";
-    const AUDIT: Audit = Audit::Acts(&[Action::AccountDelete, Action::OrganizationDelete]);
+    const AUDIT: Audit = Audit::Acts(&[Action::AccountDelete, Action::OrganizationDelete, Action::CertificateUnmap]);
     const ADDS: bool = false;
 
     fn check(&self, tables: &Change<'_>) -> Result<Result<Self::Plan, RegistryError>, StoreError> {
@@ -74,7 +74,7 @@ impl Operation for DeleteAccount {
     fn apply(&self, found: Self::Plan, tables: &mut Change<'_>) -> Result<Self::Done, StoreError> {
         let Some((name, record)) = found else { return Ok(None) };
         account::remove(tables, &name, &record)?;
-        certified::remove_of(tables, &record.id)?;
+        let unmapped = certified::remove_of(tables, &record.id)?;
         // It was this account's: the next of this name begins without, and what
         // stays of the namespace can be looked after.
         usage::set_quota(tables, Scope::Namespace(&name), 0)?;
@@ -90,6 +90,11 @@ impl Operation for DeleteAccount {
         };
         let act = Act::new(action, kind, &name).id(record.id).within(&name);
         audit::append(tables, &self.caller.actor(), act)?;
+        for certificate in unmapped {
+            let act = Act::new(Action::CertificateUnmap, ObjectKind::Certificate, certificate);
+            let act = act.detail("account", Some(name.clone()), None).because("the account was deleted");
+            audit::append(tables, &self.caller.actor(), act)?;
+        }
         Ok(Some(Removed { name, has_repositories }))
     }
 }

@@ -42,7 +42,7 @@ pub enum RegistryError {
         action: Action,
     },
     /// The call needs all of an account's rights.
-    #[error("tokens and robots with scopes or an end make no credentials; sign in with the password")]
+    #[error("tokens and robots with scopes or an end make no credentials, keys or backups; sign in with the password")]
     Restricted,
     /// No such access token, or somebody else's.
     #[error("there is no such access token")]
@@ -62,7 +62,7 @@ pub enum RegistryError {
     /// The name cannot be a robot's.
     #[error(
         "{name:?} cannot be a robot's name: it has up to {most} lower-case letters and digits, with `.`, `_` or `-` \
-         between them",
+         between them, and does not look like an id",
         most = limits::ROBOT_NAME_BYTES
     )]
     RobotName {
@@ -160,7 +160,7 @@ pub enum RegistryError {
     /// The name cannot be a team's.
     #[error(
         "{name:?} cannot be a team's name: it has up to {} bytes, none of them a control character or `/`, \
-         and no blanks at its ends",
+         no blanks at its ends, and it does not look like an id",
         limits::TEAM_NAME_BYTES
     )]
     TeamName {
@@ -227,8 +227,8 @@ pub enum RegistryError {
     /// The name cannot be an account's.
     #[error(
         "{name:?} cannot be an account's name: it is also the first part of repository names, so it has up to {} \
-         lower-case letters and digits, with `.`, `_` or `-` between them; `system` is the daemon itself and \
-         `anonymous` is nobody",
+         lower-case letters and digits, with `.`, `_` or `-` between them; `system` is the daemon itself, \
+         `anonymous` is nobody, and what looks like an id is an id",
         limits::ACCOUNT_NAME_BYTES
     )]
     AccountName {

@@ -229,7 +229,8 @@ impl Registry {
     }
 
     /// The repositories that a team has a grant of its own on, by name: up to
-    /// `size` from `start` on, and the name of the next.
+    /// `size` from `start` on, and the name of the next. Owners and the team's
+    /// members see all, other members those that they may see anyway.
     pub fn repositories_of_team(
         &self,
         caller: &Caller,
@@ -240,22 +241,26 @@ impl Registry {
         let (name, account) = known_organization(&read, organization)?;
         caller.require_role(&read, &account.id, Role::Member)?;
         let team = known_team(&read, (&name, &account), team)?;
+        let is_mine = self.is_mine(&read, caller, &team.id)?;
+        let sees_all = is_mine || caller.role(&read, &account.id)? == Some(Role::Owner);
         let (mut found, mut next) = (Vec::new(), None);
         grant::walk_of_team(&read, &team.id, None, |name, number| {
             if start.is_some_and(|start| name.as_str() < start) {
+                return Ok(ControlFlow::Continue(()));
+            }
+            let repository = repo::get(&read, &name)?.filter(|repository| repository.number == number);
+            if !sees_all && caller.level(&read, name.namespace(), repository.as_ref())?.is_none() {
                 return Ok(ControlFlow::Continue(()));
             }
             if found.len() == size {
                 next = Some(name);
                 return Ok(ControlFlow::Break(()));
             }
-            let repository = repo::get(&read, &name)?.filter(|repository| repository.number == number);
             if let Some((repository, level)) = repository.zip(grant::of_repository(&read, number, &team.id)?) {
                 found.push(RepositoryAccess { name, repository, level });
             }
             Ok(ControlFlow::Continue(()))
         })?;
-        let is_mine = self.is_mine(&read, caller, &team.id)?;
         let level = grant::of_namespace(&read, &account.id, &team.id)?.unwrap_or(Level::ReadOnly);
         Ok((TeamAccess { team, level, is_mine }, found, next))
     }

@@ -12,7 +12,7 @@ use crate::store::{Change, Lane, Operation, Read, StoreError, account, audit, ro
 
 use super::{Caller, Registry, RegistryError};
 
-/// A robot to be made, or changed.
+/// A robot to be made.
 #[derive(Clone, Debug)]
 pub struct NewRobot {
     /// What it is for.
@@ -21,11 +21,21 @@ pub struct NewRobot {
     pub scopes: Scopes,
 }
 
+/// What of a robot changes; the rest stays as it is when that is written.
+#[derive(Clone, Debug, Default)]
+pub struct RobotChange {
+    /// What it is for.
+    pub description: Option<String>,
+    /// What of the namespace's rights it has.
+    pub scopes: Option<Scopes>,
+}
+
 struct PutRobot {
     caller: Caller,
     namespace: String,
     name: String,
-    new: NewRobot,
+    /// Of one that is made, all of it.
+    change: RobotChange,
     id: Id,
     /// Whether it is there already.
     is_change: bool,
@@ -44,14 +54,16 @@ impl Operation for PutRobot {
             Ok(namespace) => namespace,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        if !is_component(&self.name) || self.name.len() > limits::ROBOT_NAME_BYTES {
+        // One that is there may have an old name that no robot gets any more.
+        let is_id = !self.is_change && self.name.parse::<Id>().is_ok();
+        if is_id || !is_component(&self.name) || self.name.len() > limits::ROBOT_NAME_BYTES {
             return Ok(Err(RegistryError::RobotName { name: self.name.clone() }));
         }
-        if self.new.description.len() > limits::TOKEN_LABEL_BYTES {
+        if self.change.description.as_ref().is_some_and(|text| text.len() > limits::TOKEN_LABEL_BYTES) {
             return Ok(Err(RegistryError::LabelTooLong));
         }
-        let scopes = &self.new.scopes;
-        if scopes.is_empty() || !scopes.iter().all(|scope| scope.is_within(&self.namespace)) {
+        let fit = |scopes: &Scopes| !scopes.is_empty() && scopes.iter().all(|scope| scope.is_within(&self.namespace));
+        if !self.change.scopes.as_ref().map_or(self.is_change, fit) {
             return Ok(Err(RegistryError::RobotScopes { namespace: self.namespace.clone() }));
         }
         let there = robot::get(tables, &namespace, &self.name)?;
@@ -71,12 +83,18 @@ impl Operation for PutRobot {
 
     fn apply(&self, (namespace, there): Self::Plan, tables: &mut Change<'_>) -> Result<Robot, StoreError> {
         let before = there.as_ref().map(|there| (there.description.clone(), there.scopes.join(" ")));
-        let robot = Robot {
-            id: there.as_ref().map_or(self.id, |there| there.id),
-            description: self.new.description.clone(),
-            scopes: self.new.scopes.texts(),
-            created_at: there.map_or(tables.now(), |there| there.created_at),
-        };
+        let mut robot = there.unwrap_or_else(|| Robot {
+            id: self.id,
+            description: String::new(),
+            scopes: Vec::new(),
+            created_at: tables.now(),
+        });
+        if let Some(description) = &self.change.description {
+            robot.description.clone_from(description);
+        }
+        if let Some(scopes) = &self.change.scopes {
+            robot.scopes = scopes.texts();
+        }
         robot::put(tables, &namespace, &self.name, &robot)?;
         let act = of_robot(
             tables,
@@ -160,18 +178,19 @@ impl Registry {
         name: &str,
         new: NewRobot,
     ) -> Result<Robot, RegistryError> {
-        self.put_robot(caller, namespace, name, new, false).await
+        let all = RobotChange { description: Some(new.description), scopes: Some(new.scopes) };
+        self.put_robot(caller, namespace, name, all, false).await
     }
 
-    /// Gives a robot another description and other scopes.
+    /// Gives a robot another description, or other scopes.
     pub async fn update_robot(
         &self,
         caller: &Caller,
         namespace: &str,
         name: &str,
-        new: NewRobot,
+        change: RobotChange,
     ) -> Result<Robot, RegistryError> {
-        self.put_robot(caller, namespace, name, new, true).await
+        self.put_robot(caller, namespace, name, change, true).await
     }
 
     async fn put_robot(
@@ -179,12 +198,12 @@ impl Registry {
         caller: &Caller,
         namespace: &str,
         name: &str,
-        new: NewRobot,
+        change: RobotChange,
         is_change: bool,
     ) -> Result<Robot, RegistryError> {
         let (caller, id) = (caller.clone(), self.store().chance().id());
         let (namespace, name) = (namespace.to_owned(), name.to_owned());
-        let operation = PutRobot { caller, namespace, name, new, id, is_change };
+        let operation = PutRobot { caller, namespace, name, change, id, is_change };
         self.store().submit(Lane::Foreground, operation).await?
     }
 

@@ -30,16 +30,15 @@ pub fn by_id(read: &impl Read, id: &Id) -> Result<Option<(String, Account)>, Sto
     Ok(get(read, &name)?.map(|account| (name, account)))
 }
 
-/// The account with this name, or else with this id: a name may look like an
-/// id.
+/// The account with this id, or else with this name. The id goes first: a name
+/// that looks like the id of another must not take what is meant for that one.
 pub fn find(read: &impl Read, name_or_id: &str) -> Result<Option<(String, Account)>, StoreError> {
-    if let Some(found) = get(read, name_or_id)? {
-        return Ok(Some((name_or_id.to_owned(), found)));
+    if let Ok(id) = name_or_id.parse()
+        && let Some(found) = by_id(read, &id)?
+    {
+        return Ok(Some(found));
     }
-    match name_or_id.parse() {
-        Ok(id) => by_id(read, &id),
-        Err(_) => Ok(None),
-    }
+    Ok(get(read, name_or_id)?.map(|found| (name_or_id.to_owned(), found)))
 }
 
 /// Accounts by name, from the one at or after `start`.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::record::audit::{Row, Standing};
-use super::{Change, Key, Order, Read, StoreError, Stored as _, Table};
+use super::{Change, Key, Order, Read, StoreError, Stored as _, Table, account};
 use crate::audit::{Act, Action, Audit, Class, Entry, ObjectKind, Origin};
 use crate::clock::Timestamp;
 use crate::event::Actor;
@@ -105,7 +105,7 @@ impl Filter {
     /// The stretches of rows in which something may be found.
     fn classes(&self) -> impl Iterator<Item = Class> + '_ {
         let is_wanted = |class: &Class| {
-            let named = self.actions.is_empty() || self.actions.iter().any(|action| action.class() == *class);
+            let named = self.actions.is_empty() || self.actions.iter().any(|action| action.may_be_of(*class));
             // Nobody's namespace.
             named && (self.namespace.is_none() || *class != Class::SignIn)
         };
@@ -165,7 +165,10 @@ pub fn append(change: &mut Change<'_>, actor: &Actor, act: Act) -> Result<(), St
         None => standing(change)?,
     };
     let Act { action, object, mut cause, details, event, times, origin } = act;
-    let class = action.class();
+    let class = match action.class() {
+        Class::Namespace if is_own(change, actor, object.namespace.as_deref())? => Class::Own,
+        class => class,
+    };
     standing.last += 1;
     standing.kept[usize::from(class.number())] += 1;
     cause.event = cause.event.or(change.audit.led_by);
@@ -188,6 +191,18 @@ pub fn append(change: &mut Change<'_>, actor: &Actor, act: Act) -> Result<(), St
     change.audit.standing = Some(standing);
     change.audit.written.push(action);
     Ok(())
+}
+
+/// Whether somebody acts in its own namespace, itself or by a robot of it:
+/// anybody may do that as often as it likes.
+fn is_own(read: &impl Read, actor: &Actor, namespace: Option<&str>) -> Result<bool, StoreError> {
+    let (Actor::Account { name, .. }, Some(namespace)) = (actor, namespace) else { return Ok(false) };
+    if name == namespace {
+        return Ok(true);
+    }
+    let is_robot_of = name.strip_prefix(namespace).is_some_and(|rest| rest.starts_with('+'));
+    // A robot of an organization does what its owners let it do.
+    Ok(is_robot_of && account::get(read, namespace)?.is_some_and(|account| !account.is_org))
 }
 
 /// Writes down how the log stands, if it has changed; once a commit.

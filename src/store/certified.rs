@@ -30,13 +30,14 @@ pub fn put(change: &mut Change<'_>, name: &str, record: &Certified) -> Result<()
     change.put(Table::Certified, &Key::new().text(name), record)
 }
 
-/// Forgets all names that stand for an account.
-pub fn remove_of(change: &mut Change<'_>, account: &Id) -> Result<(), StoreError> {
-    let names = list(change, "", usize::MAX)?;
-    for (name, _) in names.iter().filter(|(_, record)| record.account == *account) {
+/// Forgets all names that stand for an account; which they were.
+pub fn remove_of(change: &mut Change<'_>, account: &Id) -> Result<Vec<String>, StoreError> {
+    let names = list(change, "", usize::MAX)?.into_iter();
+    let names: Vec<String> = names.filter(|(_, record)| record.account == *account).map(|(name, _)| name).collect();
+    for name in &names {
         remove(change, name)?;
     }
-    Ok(())
+    Ok(names)
 }
 
 /// Forgets a name; whether it was there.

@@ -32,9 +32,15 @@ pub fn by_name(read: &impl Read, organization: &Id, name: &str) -> Result<Option
     Ok(read.with(Table::TeamNames, &name_key(organization, name), |bytes| Parts::of(bytes).id())?.flatten())
 }
 
-/// A team by its name, or else by its id.
+/// A team by its id, or else by its name. The id goes first: a name that looks
+/// like the id of another team must not take what is meant for that one.
 pub fn find(read: &impl Read, organization: &Id, name_or_id: &str) -> Result<Option<Team>, StoreError> {
-    match by_name(read, organization, name_or_id)?.or_else(|| name_or_id.parse().ok()) {
+    if let Ok(id) = name_or_id.parse()
+        && let Some(found) = get(read, organization, &id)?
+    {
+        return Ok(Some(found));
+    }
+    match by_name(read, organization, name_or_id)? {
         Some(id) => get(read, organization, &id),
         None => Ok(None),
     }

@@ -1,6 +1,8 @@
 //! What a call works with: the state, who asks, the query, and the body as
 //! lenient JSON.
 
+use std::net::SocketAddr;
+
 use http::{HeaderMap, Method};
 use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
@@ -24,6 +26,8 @@ pub(super) struct Call<'a> {
     pub(super) state: &'a State,
     /// Who asks.
     pub(super) caller: &'a Caller,
+    /// From where; none over the local socket.
+    pub(super) from: Option<SocketAddr>,
     /// The method.
     pub(super) method: &'a Method,
     /// The query.

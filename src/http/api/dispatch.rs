@@ -3,6 +3,7 @@
 use http::request::Parts;
 use http::{Method, Response};
 
+use crate::http::connection::Peer;
 use crate::http::request_body::RequestBody;
 use crate::http::{Body, Query, RequestId, SignInError, State, read_capped};
 use crate::limits;
@@ -22,7 +23,7 @@ use super::{
 pub(in crate::http) async fn handle(
     state: &State,
     caller: Caller,
-    _peer_local: bool,
+    peer: Peer,
     parts: &Parts,
     path: &str,
     query: &Query,
@@ -32,7 +33,8 @@ pub(in crate::http) async fn handle(
         let route = admit(state, &caller, &parts.method, path)?;
         let body = read_capped(body, limits::API_BODY_BYTES).await?;
         let (name, changes) = (route.name(), route.changes());
-        let call = Call { state, caller: &caller, method: &parts.method, query, headers: &parts.headers, body: &body };
+        let (method, headers) = (&parts.method, &parts.headers);
+        let call = Call { state, caller: &caller, from: peer.addr, method, query, headers, body: &body };
         let answered = answer(call, route).await?;
         if changes {
             tracing::info!(api.call = name, "changed");

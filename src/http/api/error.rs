@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::access::NoLevel;
 use crate::http::{Body, BodyError, CHALLENGE, RequestId, SignInError, condition, quota, told};
+use crate::identity::token::access;
 use crate::identity::{KeyChangeError, KeyringError, PasswordError, SetupError};
 use crate::limits;
 use crate::oci::condition::ConditionError;
@@ -182,7 +183,7 @@ impl ApiError {
                 | SignInError::Repeated
                 | SignInError::Wrong
                 | SignInError::Token => (StatusCode::UNAUTHORIZED, "NOT_AUTHENTICATED"),
-                SignInError::TooMany { .. } => (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS"),
+                SignInError::TooMany { .. } | SignInError::Busy => (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS"),
                 SignInError::Store(_) => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR"),
             },
             Self::Route(error) => match error {
@@ -263,7 +264,7 @@ impl ApiError {
             };
             json!({ "code": code, "message": message, "detail": { "requestId": id.to_string() } })
         } else {
-            tracing::debug!(error = %self, "refused");
+            tracing::debug!(error = &*access::hide(&self.to_string()), "refused");
             let mut error = json!({ "code": code, "message": self.to_string() });
             if let Self::Registry(RegistryError::Condition(refused)) = &self {
                 error["detail"] = condition::detail(refused);
@@ -284,7 +285,10 @@ impl ApiError {
     fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         let wait = |time: std::time::Duration| Some((header::RETRY_AFTER, HeaderValue::from(time.as_secs())));
         match self {
-            Self::SignIn(_) => Some((header::WWW_AUTHENTICATE, CHALLENGE)),
+            Self::SignIn(error) => Some(match error.retry_after() {
+                Some(wait) => (header::RETRY_AFTER, wait),
+                None => (header::WWW_AUTHENTICATE, CHALLENGE),
+            }),
             Self::Route(RouteError::Method { allow }) => Some((header::ALLOW, allow.parse().ok()?)),
             Self::Registry(RegistryError::Exhausted | RegistryError::Store(StoreError::Stopped)) => {
                 wait(limits::RETRY_AFTER_BUSY)

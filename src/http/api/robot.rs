@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::registry::caller::ROBOT_MARK;
-use crate::registry::robot::NewRobot;
+use crate::registry::robot::{NewRobot, RobotChange};
 use crate::store::record::Robot;
 
 use super::answer::Answer;
@@ -19,6 +19,15 @@ struct RobotForm {
     description: Option<String>,
     scopes: Option<Vec<String>>,
     expires_at: Option<String>,
+}
+
+/// What of a robot changes. Its name stays, and an end is a token's: asked for
+/// here, either is refused and not passed over.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+struct ChangeForm {
+    description: Option<String>,
+    scopes: Option<Vec<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -79,13 +88,10 @@ pub(super) fn get(call: Call<'_>, namespace: &str, name: &str) -> Result<Answer,
 
 /// `PATCH /api/v0/robots/{namespace}/{robot}`
 pub(super) async fn update(call: Call<'_>, namespace: &str, name: &str) -> Result<Answer, ApiError> {
-    let form: RobotForm = call.form()?;
-    let before = call.registry().robot(call.caller, namespace, name)?;
-    let changed = NewRobot {
-        description: form.description.unwrap_or(before.description),
-        scopes: read_scopes(&form.scopes.unwrap_or(before.scopes))?,
-    };
-    let robot = call.registry().update_robot(call.caller, namespace, name, changed).await?;
+    let form: ChangeForm = call.form()?;
+    let scopes = form.scopes.map(|texts| read_scopes(&texts)).transpose()?;
+    let change = RobotChange { description: form.description, scopes };
+    let robot = call.registry().update_robot(call.caller, namespace, name, change).await?;
     Ok(Answer::ok(&shape(namespace, name, robot, None)))
 }
 

@@ -475,7 +475,14 @@ impl ApiRoute {
 fn accounts(method: &Method, rest: &[&str]) -> Parsed {
     let text = |text: &str| text.to_owned();
     match rest {
-        ["language"] => pick(method, &[(Method::GET, &|| Ok(ApiRoute::Language))]),
+        // An account may have the name all the same.
+        [name @ "language"] => pick(
+            method,
+            &[
+                (Method::GET, &|| Ok(ApiRoute::Language)),
+                (Method::DELETE, &|| Ok(ApiRoute::DeleteNamespace(text(name)))),
+            ],
+        ),
         [namespace] => pick(method, &[(Method::DELETE, &|| Ok(ApiRoute::DeleteNamespace(text(namespace))))]),
         [namespace, "repositories"] => {
             pick(method, &[(Method::DELETE, &|| Ok(ApiRoute::EmptyNamespace(text(namespace))))])

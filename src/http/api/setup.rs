@@ -64,7 +64,8 @@ async fn set_up(
     }
     let body = read_capped(body, limits::API_BODY_BYTES).await?;
     let caller = Caller::Anonymous;
-    let call = Call { state, caller: &caller, method: &parts.method, query, headers: &parts.headers, body: &body };
+    let (method, headers) = (&parts.method, &parts.headers);
+    let call = Call { state, caller: &caller, from: peer.addr, method, query, headers, body: &body };
     let form: SetupForm = call.form()?;
     let secret = form.secret.ok_or(ApiError::Missing("secret"))?;
     let now = state.registry().store().clock().monotonic();

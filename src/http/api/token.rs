@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use http::header;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::access::Scopes;
@@ -24,19 +25,40 @@ use super::error::ApiError;
 const MADE: &str = "user";
 const AUTO: &str = "auto";
 
+/// A token to be made. What narrows it is ours, and a slip in its name would
+/// make a token without it; so unknown fields are refused, but for those of
+/// DTR's tokens, which its tools may send along.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 struct NewForm {
     token_label: Option<String>,
     scopes: Option<Vec<String>>,
     expires_at: Option<String>,
+    #[serde(rename = "token")]
+    _token: IgnoredAny,
+    #[serde(rename = "hashedToken")]
+    _hashed_token: IgnoredAny,
+    #[serde(rename = "isActive")]
+    _is_active: IgnoredAny,
+    #[serde(rename = "lastUsed")]
+    _last_used: IgnoredAny,
+    #[serde(rename = "createdAt")]
+    _created_at: IgnoredAny,
+    #[serde(rename = "generatedBy")]
+    _generated_by: IgnoredAny,
+    #[serde(rename = "creatorUa")]
+    _creator_ua: IgnoredAny,
 }
 
+/// What of a token changes. What narrows it stays as long as it does: asked for
+/// here, it is refused and not passed over.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct ChangeForm {
     token_label: Option<String>,
     is_active: Option<bool>,
+    scopes: Option<IgnoredAny>,
+    expires_at: Option<IgnoredAny>,
 }
 
 #[derive(Debug, Serialize)]
@@ -112,6 +134,12 @@ pub(super) fn get(call: Call<'_>, hash: &str) -> Result<Answer, ApiError> {
 /// `PATCH /api/v0/api_tokens/{hashedtoken}`
 pub(super) async fn update(call: Call<'_>, hash: &str) -> Result<Answer, ApiError> {
     let form: ChangeForm = call.form()?;
+    for (name, is_given) in [("scopes", form.scopes.is_some()), ("expiresAt", form.expires_at.is_some())] {
+        if is_given {
+            let why = "a token keeps what it was made with; make another and delete this one".to_owned();
+            return Err(ApiError::Parameter { name, why });
+        }
+    }
     let hash = known(hash)?;
     let change = TokenChange { label: form.token_label, is_active: form.is_active };
     Ok(Answer::ok(&shape(&hash, call.registry().change_token(call.caller, &hash, change).await?)))

@@ -519,6 +519,7 @@ const ACCOUNTS: &[Row] = &[
     read("api.UserSettings", "/api/v0/accounts/reader/settings", Reader),
     row("api.UpdateUserSettings", ("PATCH", "/api/v0/accounts/reader/settings"), Reader, 200, "{}", Nothing),
     row("api.DeleteNamespace", ("DELETE", "/api/v0/accounts/spareorg"), System, 204, "", Accounts),
+    row("api.DeleteNamespace", ("DELETE", "/api/v0/accounts/language"), System, 204, "", Nothing),
     row("api.EmptyNamespace", ("DELETE", "/api/v0/accounts/dev/repositories"), Namespace, 204, "", Accounts),
 ];
 

@@ -24,6 +24,7 @@ use super::connection::Peer;
 use super::request_body::RequestBody;
 use super::sign_in::{CHALLENGE, SignInError};
 use super::{Body, BodyError, Query, State, read_capped};
+use crate::identity::token::access;
 use crate::limits;
 use crate::registry::RegistryError;
 use crate::store::error_chain;
@@ -150,7 +151,7 @@ fn refused(auth: Auth, error: &AuthError) -> Response<Body> {
         tracing::error!(error = error_chain(error), "a request failed");
         "internal error; the log of the registry says more under this request's id".to_owned()
     } else {
-        tracing::debug!(%error, "refused");
+        tracing::debug!(error = &*access::hide(&error.to_string()), "refused");
         error.to_string()
     };
     let mut shape = json!({
@@ -190,7 +191,9 @@ fn verdict(error: &AuthError) -> (StatusCode, &'static str, &'static str) {
             | SignInError::Repeated
             | SignInError::Wrong
             | SignInError::Token => (StatusCode::UNAUTHORIZED, "NOT_AUTHENTICATED", "invalid_grant"),
-            SignInError::TooMany { .. } => (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS", "slow_down"),
+            SignInError::TooMany { .. } | SignInError::Busy => {
+                (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS", "slow_down")
+            }
             SignInError::Store(_) => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "server_error"),
         },
         AuthError::Request(_) => ASKED_WRONG,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 
+use crate::http::failures;
 use crate::http::harness::{Answer, Ask, PASSWORD, Site, basic};
 use crate::identity::{Bearer, Guesses, Proof};
 use crate::limits;
@@ -288,7 +289,7 @@ async fn tokens_of_others_and_for_others_are_refused_with_a_reason_that_clients_
 async fn access_tokens_are_dtrs() {
     let site = Site::open().await;
     let agent = Ask::post("/api/v0/api_tokens").user("ann").header("user-agent", "curl/7.88.1");
-    let made = site.expect(200, agent.body(r#"{"tokenLabel":"ci","unknown":1}"#)).await.json();
+    let made = site.expect(200, agent.body(r#"{"tokenLabel":"ci","creatorUa":""}"#)).await.json();
     let hash = made["hashedToken"].as_str().unwrap();
     for field in ["token", "createdAt"] {
         assert!(made[field].as_str().is_some_and(|text| !text.is_empty()), "{field}");
@@ -526,6 +527,141 @@ async fn whoever_guesses_waits_and_the_owner_does_not() {
         site.expect(429, guess("ann")).await;
     }
     assert_eq!(site.state.passwords().computed(), computed, "what is turned away costs no hash");
+    site.close().await;
+}
+
+/// A session that somebody left open was once enough to try passwords, as many
+/// as one liked and without a trace.
+#[tokio::test]
+async fn old_passwords_are_guessed_no_faster_than_others() {
+    let site = Site::open_counting(Options::default(), Guesses::allowing(3, limits::GUESS_WAIT)).await;
+    let (token, _) = access_token(&site, "ann", json!({})).await;
+    let change = |old: &str| {
+        let body = json!({ "oldPassword": old, "newPassword": "another horse" }).to_string();
+        bearer(Ask::post("/enzi/v0/accounts/ann/changePassword"), &token).body(body)
+    };
+    for _ in 0..3 {
+        assert_eq!(site.expect(400, change("wrong horse")).await.code(), "PASSWORD_INCORRECT");
+    }
+    let computed = site.state.passwords().computed();
+    let refused = site.expect(429, change("wrong horse")).await;
+    assert_eq!(refused.code(), "TOO_MANY_REQUESTS");
+    assert!(matches!(refused.header("retry-after").parse(), Ok(20..=30)), "{refused:?}");
+    assert_eq!(site.state.passwords().computed(), computed, "what is turned away costs no hash");
+    failures::write(&site.state).await.unwrap();
+    let rows = site.expect(200, Ask::get("/api/v0/audit?action=signin.fail").user("root")).await.json();
+    assert_eq!((&rows[0]["object"]["name"], &rows[0]["count"]), (&json!("ann"), &json!(3)));
+    site.state.registry().store().clock().advance(limits::GUESS_WAIT);
+    site.expect(200, change(PASSWORD)).await;
+    site.close().await;
+}
+
+/// A token that was to end with the week once made a system admin that did not.
+#[tokio::test]
+async fn an_admins_token_with_an_end_makes_nothing_that_outlives_it() {
+    let site = Site::open().await;
+    let end = site.state.registry().store().now().after(Duration::from_secs(3_600)).rfc3339();
+    let (token, _) = access_token(&site, "root", json!({ "expiresAt": end })).await;
+    let accounts = "/enzi/v0/accounts";
+    for (method, path, body) in [
+        (Method::POST, accounts, json!({ "name": "eve", "password": PASSWORD, "isAdmin": true })),
+        (Method::POST, accounts, json!({ "name": "eve", "password": PASSWORD })),
+        (Method::POST, "/enzi/v0/admin/importAccounts", json!({ "accounts": [{ "name": "eve", "isAdmin": true }] })),
+        (Method::PATCH, "/enzi/v0/accounts/ann", json!({ "isAdmin": true })),
+        (Method::PATCH, "/enzi/v0/accounts/gone", json!({ "isActive": true })),
+        (Method::POST, "/enzi/v0/accounts/ann/changePassword", json!({ "newPassword": "another horse" })),
+        (Method::POST, "/api/v0/backups", json!({})),
+        (Method::POST, "/api/v0/admin/sealingKeys", json!({})),
+        (Method::DELETE, "/api/v0/admin/sealingKeys/ab", json!({})),
+    ] {
+        let refused = site.expect(403, bearer(Ask::new(method, path), &token).body(body.to_string())).await;
+        assert_eq!(refused.code(), "NOT_AUTHORIZED", "{path}");
+        assert!(refused.message().contains("sign in with the password"), "{path}: {}", refused.message());
+    }
+    site.expect(404, Ask::get("/enzi/v0/accounts/eve").user("root")).await;
+    // What gives nobody more than there is, it does as ever.
+    for (method, path, status, body) in [
+        (Method::POST, accounts, 201, json!({ "name": "ops", "isOrg": true })),
+        (Method::PATCH, "/enzi/v0/accounts/root", 200, json!({ "fullName": "R", "isAdmin": true, "isActive": true })),
+        (Method::PATCH, "/enzi/v0/accounts/ann", 200, json!({ "isActive": false })),
+    ] {
+        site.expect(status, bearer(Ask::new(method, path), &token).body(body.to_string())).await;
+    }
+    site.close().await;
+}
+
+/// Of two changes at once, one of the description and one of the scopes, the
+/// later once wrote back the wide scopes that the earlier had narrowed.
+#[tokio::test]
+async fn changes_of_a_robot_at_once_lose_nothing_of_each_other() {
+    let site = Site::open().await;
+    let robot = "/api/v0/robots/bob/ci";
+    let form = json!({ "name": "ci", "scopes": ["bob/**:admin"] }).to_string();
+    site.expect(201, Ask::post("/api/v0/robots/bob").user("bob").body(form)).await;
+    for round in 0..16 {
+        let scope = ["bob/app:pull", "bob/**:admin"][round % 2];
+        let patch = |body: Value| site.expect(200, Ask::patch(robot).user("bob").body(body.to_string()));
+        let description = format!("round {round}");
+        tokio::join!(patch(json!({ "description": description })), patch(json!({ "scopes": [scope] })));
+        let now = site.expect(200, Ask::get(robot).user("bob")).await.json();
+        assert_eq!((&now["description"], &now["scopes"]), (&json!(description), &json!([scope])));
+    }
+    site.close().await;
+}
+
+/// Narrowing that was asked for and not understood was once passed over: the
+/// answer was 200, and the token had no scopes and no end.
+#[tokio::test]
+async fn what_would_narrow_a_credential_is_taken_or_refused_and_never_passed_over() {
+    let site = Site::open().await;
+    let (tokens, end) = ("/api/v0/api_tokens", "2030-01-01T00:00:00Z");
+    for body in [json!({ "scope": ["ann/app:pull"] }), json!({ "expires": end }), json!({ "expires_at": end })] {
+        let refused = site.expect(400, Ask::post(tokens).user("ann").body(body.to_string())).await;
+        assert_eq!(refused.code(), "INVALID_JSON", "{body}");
+    }
+    assert_eq!(site.expect(200, Ask::get(tokens).user("ann")).await.json(), json!([]));
+    // DTR's tools send back what they were shown.
+    let (_, hash) = access_token(&site, "ann", json!({ "tokenLabel": "x", "isActive": true })).await;
+    let one = format!("{tokens}/{hash}");
+    let shown = site.expect(200, Ask::get(&one).user("ann")).await.text();
+    site.expect(200, Ask::post(tokens).user("ann").body(&shown)).await;
+    site.expect(200, Ask::patch(&one).user("ann").body(&shown)).await;
+    site.expect(200, Ask::patch(&one).user("ann").body(r#"{"tokenLabel":"y","scopes":null,"expiresAt":null}"#)).await;
+    for body in [json!({ "scopes": ["ann/app:pull"] }), json!({ "tokenLabel": "z", "expiresAt": end })] {
+        let refused = site.expect(400, Ask::patch(&one).user("ann").body(body.to_string())).await;
+        assert_eq!(refused.code(), "INVALID_PARAMETERS", "{body}");
+    }
+    assert_eq!(site.expect(200, Ask::get(&one).user("ann")).await.json()["tokenLabel"], "y");
+    let robot = json!({ "name": "ci", "scopes": ["ann/app:pull"] }).to_string();
+    site.expect(201, Ask::post("/api/v0/robots/ann").user("ann").body(robot)).await;
+    for body in [json!({ "expiresAt": end }), json!({ "name": "other" }), json!({ "description": "x", "scope": [] })] {
+        let refused = site.expect(400, Ask::patch("/api/v0/robots/ann/ci").user("ann").body(body.to_string())).await;
+        assert_eq!(refused.code(), "INVALID_JSON", "{body}");
+    }
+    site.close().await;
+}
+
+/// From this host, where a proxy may stand, names without end could once wait
+/// for a hash, and everybody behind them.
+#[tokio::test]
+async fn who_was_right_before_does_not_stand_in_line_with_strangers() {
+    let site = Site::open_counting(Options::default(), Guesses::default()).await;
+    site.expect(200, Ask::get("/v2/").user("bob")).await;
+    let passwords = site.state.passwords().clone();
+    let taken: Vec<_> = std::iter::from_fn(|| passwords.place()).collect();
+    assert_eq!(taken.len(), limits::PASSWORDS_WAITING);
+    let wrong = |name: &str| Ask::get("/v2/").header("authorization", &basic(name, "wrong horse"));
+    for ask in [wrong("nobody"), wrong("ann"), Ask::get("/v2/").user("ann")] {
+        let computed = passwords.computed();
+        let refused = site.expect(429, ask).await;
+        assert_eq!((refused.code(), refused.header("retry-after")), ("TOOMANYREQUESTS".to_owned(), "1"));
+        assert_eq!(passwords.computed(), computed);
+    }
+    site.expect(401, wrong("bob")).await;
+    site.expect(200, Ask::get("/v2/").user("bob")).await;
+    drop(taken);
+    site.expect(200, Ask::get("/v2/").user("ann")).await;
+    site.expect(401, wrong("nobody")).await;
     site.close().await;
 }
 

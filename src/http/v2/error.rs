@@ -20,6 +20,7 @@ use crate::http::request_id::RequestId;
 use crate::http::room::Crowded;
 use crate::http::sign_in::{CHALLENGE, SignInError};
 use crate::http::told;
+use crate::identity::token::access;
 use crate::limits;
 use crate::oci::condition::ConditionError;
 use crate::oci::digest::DigestError;
@@ -99,7 +100,9 @@ impl Error {
                 | SignInError::Repeated
                 | SignInError::Wrong
                 | SignInError::Token => (StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized),
-                SignInError::TooMany { .. } => (StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests),
+                SignInError::TooMany { .. } | SignInError::Busy => {
+                    (StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests)
+                }
                 SignInError::Store(error) => of_store(error),
             },
             Self::Registry(error) => of_registry(error),
@@ -133,7 +136,7 @@ impl Error {
             let detail = json!({ "requestId": id.to_string() });
             json!({ "errors": [{ "code": code.as_str(), "message": self.to_string(), "detail": detail }] })
         } else {
-            tracing::debug!(error = %self, "refused");
+            tracing::debug!(error = &*access::hide(&self.to_string()), "refused");
             let mut error = json!({ "code": code.as_str(), "message": self.to_string() });
             if let Self::Registry(RegistryError::Condition(refused)) = &self {
                 error["detail"] = condition::detail(refused);
@@ -166,7 +169,7 @@ impl Error {
                 | SignInError::Wrong
                 | SignInError::Token,
             ) => vec![(header::WWW_AUTHENTICATE, CHALLENGE)],
-            Self::SignIn(error @ SignInError::TooMany { .. }) => {
+            Self::SignIn(error @ (SignInError::TooMany { .. } | SignInError::Busy)) => {
                 error.retry_after().map(|wait| (header::RETRY_AFTER, wait)).into_iter().collect()
             }
             Self::Registry(
@@ -388,6 +391,7 @@ mod tests {
             (SignInError::Wrong.into(), 401, "UNAUTHORIZED", &["www-authenticate"]),
             (SignInError::Token.into(), 401, "UNAUTHORIZED", &["www-authenticate"]),
             (SignInError::TooMany { wait: limits::GUESS_WAIT }.into(), 429, "TOOMANYREQUESTS", &["retry-after"]),
+            (SignInError::Busy.into(), 429, "TOOMANYREQUESTS", &["retry-after"]),
             (R::OutOfScope { repository: name(), action: crate::access::Action::Push }.into(), 403, "DENIED", &[]),
             (R::Restricted.into(), 403, "DENIED", &[]),
             (SignInError::Store(StoreError::Panicked("x")).into(), 500, "UNKNOWN", &[]),

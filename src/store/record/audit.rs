@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Stored;
+use super::{Damage, Stored, decode};
 use crate::audit::{Action, Cause, Class, Detail, Entry, Object, Origin};
 use crate::clock::Timestamp;
 use crate::event::Actor;
@@ -59,7 +59,25 @@ pub struct Standing {
 }
 
 impl Stored for Standing {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
+
+    fn decode_old(version: u8, rest: &[u8]) -> Result<Self, Damage> {
+        match version {
+            1 => {
+                let Standing1 { last, kept: [system, namespace, content, sign_in] } = decode(rest)?;
+                Ok(Self { last, kept: [system, namespace, content, sign_in, 0] })
+            }
+            other => Err(Damage::Version(other)),
+        }
+    }
+}
+
+/// Before there was a class of what is one's own: its rows are in that of
+/// namespaces, and stay there.
+#[derive(Serialize, Deserialize)]
+struct Standing1 {
+    last: u64,
+    kept: [u64; 4],
 }
 
 #[cfg(test)]
@@ -68,6 +86,13 @@ mod tests {
     use crate::audit::{Act, ObjectKind, Peer, Request};
     use crate::chance::Id;
     use crate::oci::Digest;
+
+    #[test]
+    fn a_standing_of_four_classes_reads_as_one_of_five() {
+        let mut old = vec![1];
+        old.extend(postcard::to_stdvec(&Standing1 { last: 900, kept: [1, 2, 3, 4] }).unwrap());
+        assert_eq!(Standing::decode(&old), Ok(Standing { last: 900, kept: [1, 2, 3, 4, 0] }));
+    }
 
     #[test]
     fn a_row_reads_back_as_the_entry_that_it_is() {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::http::sign_in;
 use crate::identity::password;
 use crate::registry::account::{AccountChange, NewAccount};
 use crate::registry::account_removal::Removed;
@@ -248,7 +249,10 @@ pub(super) async fn change_password(call: Call<'_>, user: &str) -> Result<Answer
     let is_self = matches!(call.caller, Caller::Account { id, .. } if *id == account.id);
     let over = if is_self {
         let old = form.old_password.unwrap_or_else(|| Secret::new(""));
-        if !call.state.passwords().verify(&name, account.password_hash.as_deref(), &old).await {
+        // A password that is guessed here is one that is guessed: it counts, and
+        // is told, like a sign-in.
+        if !sign_in::is_right(call.state, &name, account.password_hash.as_deref(), &old, call.from).await? {
+            sign_in::wrong(call.state, &name, call.from);
             return Err(ApiError::WrongPassword);
         }
         Some(account.password_hash)

@@ -83,6 +83,34 @@ async fn a_team_is_granted_a_level_on_the_namespace() {
     site.close().await;
 }
 
+/// A member in no team once read, by the list of a team's repositories, the
+/// descriptions and figures of what it may not see.
+#[tokio::test]
+async fn a_team_s_repositories_are_shown_to_those_who_may_see_them() {
+    let site = site().await;
+    for name in ["open", "shut"] {
+        send(&site, 201, "root", Ask::post("/api/v0/repositories/dev"), json!({ "name": name })).await;
+    }
+    for name in ["dev/app", "dev/open", "dev/shut"] {
+        let grant = Ask::put(&at(name, "/teamAccess/web"));
+        send(&site, 200, "root", grant, json!({ "accessLevel": "read-write" })).await;
+    }
+    send(&site, 200, "root", Ask::patch(&at("dev/open", "")), json!({ "visibility": "public" })).await;
+    send(&site, 200, "root", Ask::put("/enzi/v0/accounts/dev/members/bob"), json!({})).await;
+    let path = "/api/v0/accounts/dev/teams/web/repositoryAccess";
+    for (user, seen) in [("root", &["app", "open", "shut"][..]), ("ann", &["app", "open", "shut"]), ("bob", &["open"])]
+    {
+        let page = site.expect(200, Ask::get(&format!("{path}?pageSize=1")).user(user)).await;
+        let is_all = page.headers.get("x-next-page-start").is_none();
+        assert_eq!(is_all, seen.len() == 1, "{user}: what is not shown is no page either");
+        let shown = site.expect(200, Ask::get(path).user(user)).await.json();
+        let shown = shown["repositoryAccessList"].as_array().unwrap().iter();
+        let names: Vec<_> = shown.map(|entry| entry["repository"]["name"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(names, seen, "{user}");
+    }
+    site.close().await;
+}
+
 #[tokio::test]
 async fn what_anybody_may_do_is_asked_by_those_who_may_know() {
     let site = site().await;

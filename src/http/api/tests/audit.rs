@@ -10,10 +10,11 @@ use super::super::route::ApiRoute;
 use super::mirror::mirror;
 use super::route::calls;
 use super::{at, json as with_json};
+use crate::audit::Class;
 use crate::http::failures;
 use crate::http::harness::{Answer, Ask, PASSWORD, Site, basic, image};
 use crate::oci::Digest;
-use crate::store::{Order, Read as _, Span, Table};
+use crate::store::{self, Order, Read as _, Span, Table};
 
 const AUDIT: &str = "/api/v0/audit";
 const ACCOUNTS: &str = "/enzi/v0/accounts";
@@ -423,6 +424,55 @@ async fn failed_sign_ins_are_told_together() {
         })
         .collect();
     assert_eq!(told, [("gone".to_owned(), 1), ("ann".to_owned(), 5), (String::new(), 2)]);
+    site.close().await;
+}
+
+#[tokio::test]
+async fn a_robot_that_fails_is_told_by_its_name_and_a_deleted_account_with_its_certificates() {
+    let site = Site::open().await;
+    let robot = json!({ "name": "ci", "scopes": ["bob/app:pull"] }).to_string();
+    site.expect(201, Ask::post("/api/v0/robots/bob").user("bob").body(robot)).await;
+    for name in ["bob+ci", "bob+canary"] {
+        site.expect(401, Ask::get("/v2/").header("authorization", &basic(name, "wrong horse"))).await;
+    }
+    failures::write(&site.state).await.unwrap();
+    let rows = site.expect(200, Ask::get(&format!("{AUDIT}?action=signin.fail")).user("root")).await.json();
+    let told: Vec<_> =
+        rows.as_array().unwrap().iter().map(|row| (&row["object"]["name"], &row["object"]["kind"])).collect();
+    assert_eq!(told, [(&json!("bob+ci"), &json!("robot")), (&json!(""), &json!("account"))]);
+    let map = json!({ "name": "cn:press-7", "account": "bob" }).to_string();
+    site.expect(201, Ask::post("/api/v0/clientCertificates").user("root").body(map)).await;
+    site.expect(204, Ask::delete(&format!("{ACCOUNTS}/bob")).user("root")).await;
+    let rows = site.expect(200, Ask::get(&format!("{AUDIT}?action=certificate.unmap")).user("root")).await.json();
+    assert_eq!((&rows[0]["object"]["name"], &rows[0]["actor"]["name"]), (&json!("cn:press-7"), &json!("root")));
+    site.close().await;
+}
+
+/// A user that changed itself without end once pushed out of the log who gave
+/// whom which rights.
+#[tokio::test]
+async fn what_users_do_to_themselves_pushes_out_nothing_that_owners_did() {
+    let site = Site::open().await;
+    let kept = |class: Class| store::audit::kept(&site.state.registry().store().snapshot().unwrap(), class).unwrap();
+    let robot = json!({ "name": "ci", "scopes": ["ann/**:admin"] }).to_string();
+    let robot = site.expect(201, Ask::post("/api/v0/robots/ann").user("ann").body(robot)).await.json();
+    let by_robot = basic("ann+ci", robot["token"].as_str().unwrap());
+    let (of_owners, own) = (kept(Class::Namespace), kept(Class::Own));
+    let rename = Ask::patch(&format!("{ACCOUNTS}/ann")).body(r#"{"fullName":"Ann"}"#).user("ann");
+    site.expect(200, rename).await;
+    let password = json!({ "oldPassword": PASSWORD, "newPassword": PASSWORD }).to_string();
+    site.expect(200, Ask::post(&format!("{ACCOUNTS}/ann/changePassword")).body(password).user("ann")).await;
+    site.expect(200, Ask::post("/api/v0/api_tokens").body("{}").user("ann")).await;
+    let change = || Ask::patch(&at("ann/app", "")).body(r#"{"shortDescription":"x"}"#);
+    site.expect(200, change().user("ann")).await;
+    site.expect(200, Ask::patch(&at("ann/app", "")).body(r#"{"tagLimit":7}"#).header("authorization", &by_robot)).await;
+    assert_eq!((kept(Class::Namespace), kept(Class::Own)), (of_owners, own + 5));
+    // What others do to it is theirs, and either is found by what it is.
+    site.expect(200, Ask::patch(&format!("{ACCOUNTS}/ann")).body(r#"{"fullName":"A"}"#).user("root")).await;
+    assert_eq!((kept(Class::Namespace), kept(Class::Own)), (of_owners + 1, own + 5));
+    let rows = site.expect(200, Ask::get(&format!("{AUDIT}?action=account.update")).user("root")).await.json();
+    let by: Vec<_> = rows.as_array().unwrap().iter().map(|row| &row["actor"]["name"]).collect();
+    assert_eq!(by, ["root", "ann"]);
     site.close().await;
 }
 

@@ -3,7 +3,11 @@
 use serde_json::{Value, json};
 
 use super::send;
+use crate::audit::Audit;
+use crate::chance::Id;
 use crate::http::harness::{Answer, Ask, PASSWORD, Site, basic};
+use crate::store::record::Team;
+use crate::store::{Change, Lane, Operation, StoreError, account, team};
 
 const ACCOUNTS: &str = "/enzi/v0/accounts";
 
@@ -133,6 +137,64 @@ async fn teams_are_made_changed_led_and_removed() {
     assert_eq!(root(&site, 404, Ask::put(&format!("{team}/members/ann")), "").await.code(), "NO_SUCH_TEAM");
     assert_eq!(root(&site, 200, Ask::get(&format!("{ACCOUNTS}/dev")), "").await.json()["teamsCount"], 2);
     site.close().await;
+}
+
+/// An admin of one team once called it by another team's id; then the owner's
+/// grant to that other team, by its id, was theirs.
+#[tokio::test]
+async fn an_id_means_what_has_it_whatever_others_are_called() {
+    let site = Site::open().await;
+    let teams = format!("{ACCOUNTS}/dev/teams");
+    let [web, core] = ["web", "core"].map(|name| (name, json!({ "name": name }).to_string()));
+    root(&site, 201, Ask::post(&teams), &web.1).await;
+    let core = root(&site, 201, Ask::post(&teams), &core.1).await.json()["id"].as_str().unwrap().to_owned();
+    root(&site, 200, Ask::put(&format!("{teams}/web/members/ann")), r#"{"isAdmin":true}"#).await;
+    for name in [core.clone(), core.to_uppercase()] {
+        let rename = json!({ "name": name });
+        let refused = send(&site, 400, "ann", Ask::patch(&format!("{teams}/web")), rename.clone()).await;
+        assert_eq!(refused.code(), "INVALID_TEAM_NAME");
+        send(&site, 400, "root", Ask::post(&teams), rename).await;
+    }
+    let account = json!({ "name": core, "password": PASSWORD });
+    assert_eq!(send(&site, 400, "root", Ask::post(ACCOUNTS), account).await.code(), "INVALID_ACCOUNT_NAME");
+    let robot = json!({ "name": core, "scopes": ["ann/app:pull"] });
+    assert_eq!(send(&site, 400, "ann", Ask::post("/api/v0/robots/ann"), robot).await.code(), "INVALID_ROBOT_NAME");
+    // One from before that is called so works on by its own id, and takes
+    // nothing that is meant for the other.
+    let old = Id::from_bytes([7; 16]);
+    let store = site.state.registry().store();
+    store.submit(Lane::Foreground, OldTeam { id: old, name: core.clone() }).await.unwrap().unwrap();
+    assert_eq!(root(&site, 200, Ask::get(&format!("{teams}/{core}")), "").await.json()["name"], "core");
+    let path = format!("{teams}/{old}");
+    let same = json!({ "name": core, "description": "from before" }).to_string();
+    assert_eq!(root(&site, 200, Ask::patch(&path), &same).await.json()["name"], json!(core));
+    root(&site, 200, Ask::put(&format!("{path}/members/ann")), "{}").await;
+    root(&site, 200, Ask::patch(&path), r#"{"name":"old"}"#).await;
+    site.close().await;
+}
+
+/// A team as an earlier version made it.
+struct OldTeam {
+    id: Id,
+    name: String,
+}
+
+impl Operation for OldTeam {
+    type Plan = Id;
+    type Done = ();
+    type Refusal = std::convert::Infallible;
+    const NAME: &'static str = "make an old team";
+    const AUDIT: Audit = Audit::Nothing("a test's");
+
+    fn check(&self, tables: &Change<'_>) -> Result<Result<Id, Self::Refusal>, StoreError> {
+        Ok(Ok(account::get(tables, "dev")?.expect("is there").id))
+    }
+
+    fn apply(&self, dev: Id, tables: &mut Change<'_>) -> Result<(), StoreError> {
+        let (name, created_at) = (self.name.clone(), tables.now());
+        let made = Team { id: self.id, name, description: String::new(), members: 0, created_at };
+        team::put(tables, &dev, &made, None)
+    }
 }
 
 #[tokio::test]

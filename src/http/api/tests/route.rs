@@ -1,12 +1,14 @@
 //! Every path, and who may call it.
 
 use http::Method;
+use serde_json::json;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::super::enzi::EnziRoute;
 use super::super::right::Right;
 use super::super::route::{ApiRoute, RouteError};
 use crate::access::Level;
-use crate::http::harness::{Ask, Site};
+use crate::http::harness::{Ask, Gathered, Site};
 use crate::oci::{Digest, RepoName};
 use crate::policy::Kind;
 use crate::registry::{Caller, Role};
@@ -203,7 +205,7 @@ fn every_call_is_read_and_has_a_right() {
         let found = match route.right() {
             Right::SignedIn => "signed in",
             Right::Own => "own",
-            Right::SystemAdmin(_) => "system",
+            Right::SystemAdmin(_) | Right::UnrestrictedAdmin(_) => "system",
             Right::Account(_) => "account",
             Right::User(_) => "user",
             Right::Organization(_, Role::Member) => "member",
@@ -273,6 +275,40 @@ fn what_is_no_call_says_why() {
     assert_eq!(job, Ok(ApiRoute::GetJob(None)));
 }
 
+/// A token in the place of a name once stood whole in the line that said so.
+#[tokio::test]
+async fn a_token_that_was_sent_as_a_name_is_in_no_line_of_the_log() {
+    let site = Site::open().await;
+    let text = format!("tgp_{}", "ab".repeat(36));
+    let gathered = Gathered::default();
+    let writer = gathered.clone();
+    let logger = tracing_subscriber::registry().with(tracing_subscriber::EnvFilter::new("tidegate=debug"));
+    let logged = tracing::subscriber::set_default(crate::telemetry::text(logger, false, move || writer.clone()));
+    // With a single subscriber, what other tests log first on their threads
+    // counts as of no interest to anyone, this one included.
+    let _another = tracing::Dispatch::new(tracing_subscriber::registry());
+    for path in [format!("/enzi/v0/accounts/{text}"), format!("/v2/a/{text}/tags/list")] {
+        site.expect(404, Ask::get(&path).user("root")).await;
+    }
+    drop(logged);
+    let told = gathered.text();
+    assert!(told.contains("there is no account tgp_[removed]"), "{told}");
+    assert!(!told.contains(&text), "{told}");
+    site.close().await;
+}
+
+/// An account of that name could be made, and not be removed with what it held.
+#[tokio::test]
+async fn an_account_called_language_goes_like_others() {
+    let site = Site::open().await;
+    let new = json!({ "name": "language", "isOrg": true }).to_string();
+    site.expect(201, Ask::post("/enzi/v0/accounts").user("root").body(new)).await;
+    site.expect(200, Ask::get("/api/v0/accounts/language").user("root")).await;
+    site.expect(204, Ask::delete("/api/v0/accounts/language").user("root")).await;
+    site.expect(404, Ask::get("/enzi/v0/accounts/language").user("root")).await;
+    site.close().await;
+}
+
 #[tokio::test]
 async fn the_table_of_rights_holds_for_strangers_and_the_nameless() {
     let site = Site::open().await;
@@ -294,6 +330,7 @@ async fn the_table_of_rights_holds_for_strangers_and_the_nameless() {
         match route.right() {
             Right::SignedIn | Right::Own => assert_ne!(answer.status, 403, "{method} {path}"),
             Right::SystemAdmin(_)
+            | Right::UnrestrictedAdmin(_)
             | Right::Namespace(_)
             | Right::Account(_)
             | Right::User(_)

@@ -32,6 +32,8 @@ fn refusals() -> Vec<(ApiError, u16, &'static str)> {
     let tag_error = || ".".parse::<Tag>().unwrap_err();
     let mut table: Vec<(ApiError, u16, &'static str)> = vec![
         (SignInError::Missing.into(), 401, "NOT_AUTHENTICATED"),
+        (SignInError::TooMany { wait: limits::GUESS_WAIT }.into(), 429, "TOO_MANY_REQUESTS"),
+        (SignInError::Busy.into(), 429, "TOO_MANY_REQUESTS"),
         (SignInError::Store(StoreError::Stopped).into(), 500, "INTERNAL_ERROR"),
         (RouteError::Nothing.into(), 404, "NOT_FOUND"),
         (RouteError::Method { allow: "GET".into() }.into(), 405, "NOT_ALLOWED"),
