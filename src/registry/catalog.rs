@@ -207,9 +207,13 @@ mod tests {
         names.extend(["qa/open", "qa/shut"].map(str::to_owned));
         for name in &names {
             let settings = Settings { is_public: Some(name == "qa/open"), ..Settings::default() };
-            registry.create_repository(&Caller::System, &name.parse().expect("a name"), settings).await.expect("is made");
+            registry
+                .create_repository(&Caller::System, &name.parse().expect("a name"), settings)
+                .await
+                .expect("is made");
         }
-        let id = account::get(&registry.store().snapshot().expect("reads"), "ann").expect("reads").expect("is there").id;
+        let id =
+            account::get(&registry.store().snapshot().expect("reads"), "ann").expect("reads").expect("is there").id;
         let scopes = Scopes::read(&["ann/r2*:pull".to_owned()]).expect("scopes");
         let within = Some(Arc::new(Restriction { scopes: Some(scopes) }));
         let caller = Caller::Account { id, name: "ann".into(), within };

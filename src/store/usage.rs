@@ -91,11 +91,7 @@ pub fn quota(read: &impl Read, scope: Scope<'_>) -> Result<Option<u64>, StoreErr
 /// Hands at most `most` quotas to `each`: of what, how many bytes may be held,
 /// and how many are, as far as they are counted. One of a repository that is
 /// gone is left out.
-pub fn walk_quotas(
-    read: &impl Read,
-    most: usize,
-    mut each: impl FnMut(Scope<'_>, u64, u64),
-) -> Result<(), StoreError> {
+pub fn walk_quotas(read: &impl Read, most: usize, mut each: impl FnMut(Scope<'_>, u64, u64)) -> Result<(), StoreError> {
     for key in read.keys(Table::Quotas, &Span::all(), most)? {
         let mut parts = Parts::of(&key);
         let scope = match parts.text_then() {

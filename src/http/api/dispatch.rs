@@ -3,8 +3,9 @@
 use http::request::Parts;
 use http::{Method, Response};
 
+use crate::http::intake::Sender;
 use crate::http::request_body::RequestBody;
-use crate::http::{Body, Query, RequestId, SignInError, State, read_capped};
+use crate::http::{Body, Query, RequestId, SignInError, State};
 use crate::limits;
 use crate::registry::Caller;
 
@@ -30,7 +31,12 @@ pub(in crate::http) async fn handle(
 ) -> Response<Body> {
     let answered = async {
         let route = admit(state, &caller, &parts.method, path)?;
-        let body = read_capped(body, limits::API_BODY_BYTES).await?;
+        let sender = Sender::of(&caller);
+        let cap = match sender {
+            Sender::Stranger => limits::SIGN_IN_BODY_BYTES,
+            Sender::Known => limits::API_BODY_BYTES,
+        };
+        let body = state.intake().read(body, cap, sender).await?;
         let (name, changes) = (route.name(), route.changes());
         let call = Call { state, caller: &caller, method: &parts.method, query, headers: &parts.headers, body: &body };
         let answered = answer(call, route).await?;

@@ -140,7 +140,8 @@ fn a_file_that_cannot_be_used_is_as_one_that_is_lost() {
         std::fs::write(&main, &text).unwrap();
         std::fs::set_permissions(&main, std::fs::Permissions::from_mode(0o600)).unwrap();
     };
-    let (cut, nothing) = (|| std::fs::write(&main, &text[..text.len() - 9]).unwrap(), || std::fs::write(&main, "").unwrap());
+    let (cut, nothing) =
+        (|| std::fs::write(&main, &text[..text.len() - 9]).unwrap(), || std::fs::write(&main, "").unwrap());
     let breaks: [(&dyn Fn(), &str); 3] = [(&expose, "0644"), (&cut, "line"), (&nothing, "line")];
     for (spoil, word) in breaks {
         for sealed_by in [vec![], vec![old.as_str()]] {
