@@ -129,6 +129,23 @@ pub const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
 pub const REQUEST_HEAD: Duration = Duration::from_secs(10);
 /// A request body that brings no byte for this long is dropped.
 pub const BODY_STALL: Duration = Duration::from_secs(60);
+/// Bytes of request bodies in memory at once, beyond the first
+/// [`SMALL_BODY_BYTES`] of each: twelve of the largest manifests.
+pub const BODIES_BYTES: u32 = 48 * 1024 * 1024;
+/// The first bytes of a body, which wait for no large one: most have no more.
+pub const SMALL_BODY_BYTES: usize = 8 * 1024;
+/// Those bytes of all bodies together.
+pub const SMALL_BODIES_BYTES: u32 = 8 * 1024 * 1024;
+/// Bytes of bodies in memory at once whose senders have no name: five hundred of
+/// the largest, some ten thousand sign-ins.
+pub const STRANGERS_BODIES_BYTES: u32 = 8 * 1024 * 1024;
+/// How long a body waits for room when others hold all of it.
+pub const BODY_ROOM_WAIT: Duration = Duration::from_secs(2);
+/// How often it looks for one that has been coming for too long.
+pub const BODY_ROOM_LOOK: Duration = Duration::from_millis(100);
+/// A body that has been coming for this long is given up when another finds no
+/// room: over a link that is not slow, 4 MiB are here by then.
+pub const BODY_ROOM_GRACE: Duration = Duration::from_secs(1);
 /// Bytes a second that a request body has to bring, while it is waited for: a
 /// seventh of a telephone modem's.
 pub const BODY_SLOWEST: u64 = 1_024;
@@ -703,8 +720,9 @@ pub const SCOPE_PATTERN_BYTES: usize = REPOSITORY_NAME_BYTES;
 pub const ROBOTS_PER_NAMESPACE: usize = 1_000;
 /// Longest name of a robot, in bytes.
 pub const ROBOT_NAME_BYTES: usize = 64;
-/// Largest form of the token service, and body of a sign-in, in bytes.
-pub const SIGN_IN_BODY_BYTES: usize = 64 * 1024;
+/// Largest form of the token service, body of a sign-in, and any other body of
+/// a caller without a name, in bytes.
+pub const SIGN_IN_BODY_BYTES: usize = 16 * 1024;
 /// Wrong passwords that cost no waiting, for one account and for one address:
 /// people mistype, and scripts with an old password try a few times.
 pub const GUESSES_FREE: u32 = 10;
@@ -759,6 +777,8 @@ pub const AUDIT_FOLLOW: Duration = Duration::from_secs(1);
 
 // Set-up.
 
+/// Largest body that brings it, in bytes: a secret, a name and a password.
+pub const SETUP_BODY_BYTES: usize = 4 * 1024;
 /// How long the set-up secret is good.
 pub const SETUP_LASTS: Duration = Duration::from_secs(60 * 60);
 /// Set-up secrets that one block of addresses may have wrong in a window.

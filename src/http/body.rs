@@ -2,13 +2,13 @@
 //!
 //! A request body comes from a stranger: it may be endless, or never end. It
 //! is read in [`Chunks`], where every wait for the next byte has a deadline, or
-//! whole with [`read_capped`], which has a size and a deadline for all of it.
+//! whole by [`super::intake`], which has a size and a deadline for all of it.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt as _};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -65,6 +65,9 @@ pub enum BodyError {
         /// The time over which that was measured.
         over: Duration,
     },
+    /// Others hold all the memory there is for bodies.
+    #[error("the registry is reading as many request bodies as it has memory for; try again soon")]
+    NoRoom,
     /// The connection broke, or the client sent no valid body.
     #[error("the body broke off")]
     Broken(#[source] BoxError),
@@ -79,35 +82,6 @@ pub struct Chunks<B = Incoming> {
     /// waiting for them: a disk of ours that is slow is not the client's fault.
     came: u64,
     waited: Duration,
-}
-
-/// Reads a whole body of at most `cap` bytes, within [`limits::BODY_WHOLE`] and
-/// never waiting longer than [`limits::BODY_STALL`] for its next byte.
-pub async fn read_capped<B>(body: B, cap: usize) -> Result<Bytes, BodyError>
-where
-    B: HttpBody<Data = Bytes> + Unpin,
-    B::Error: Into<BoxError>,
-{
-    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    if announced > cap {
-        return Err(BodyError::TooLarge { cap });
-    }
-    let whole = async {
-        let mut chunks = Chunks::new(body);
-        // What is announced costs nothing to say: it is no reason to set memory aside.
-        let mut gathered = BytesMut::new();
-        while let Some(chunk) = chunks.next().await {
-            let chunk = chunk?;
-            if gathered.len() + chunk.len() > cap {
-                return Err(BodyError::TooLarge { cap });
-            }
-            gathered.extend_from_slice(&chunk);
-        }
-        Ok(gathered.freeze())
-    };
-    tokio::time::timeout(limits::BODY_WHOLE, whole)
-        .await
-        .unwrap_or(Err(BodyError::Stalled { within: limits::BODY_WHOLE }))
 }
 
 impl<B> Chunks<B>
@@ -309,25 +283,6 @@ mod tests {
         stream::iter(pieces.to_vec()).map_ok(Bytes::from)
     }
 
-    fn incoming(given: &[Piece]) -> impl HttpBody<Data = Bytes, Error = BoxError> + Unpin + use<> {
-        from_stream(pieces(given))
-    }
-
-    #[tokio::test]
-    async fn a_body_is_read_up_to_its_cap() {
-        let read = |given: &'static [Piece], cap| read_capped(incoming(given), cap);
-        assert_eq!(read(&[Ok("ab"), Ok(""), Ok("cd")], 4).await.unwrap(), "abcd");
-        assert_eq!(read(&[], 0).await.unwrap(), "");
-        assert!(matches!(read(&[Ok("ab"), Ok("cd")], 3).await, Err(BodyError::TooLarge { cap: 3 })));
-        assert!(matches!(read(&[Ok("ab"), Err("cut")], 9).await, Err(BodyError::Broken(_))));
-    }
-
-    #[tokio::test]
-    async fn an_announced_length_over_the_cap_is_refused_before_a_byte_is_read() {
-        let body = Body::sized(5, stream::pending::<Result<Bytes, BoxError>>());
-        assert!(matches!(read_capped(body, 4).await, Err(BodyError::TooLarge { cap: 4 })));
-    }
-
     #[tokio::test(start_paused = true)]
     async fn a_body_that_brings_nothing_is_given_up_at_the_deadline() {
         let stuck = from_stream(pieces(&[Ok("ab")]).chain(stream::pending()));
@@ -336,19 +291,6 @@ mod tests {
         let begun = tokio::time::Instant::now();
         assert!(matches!(chunks.next().await, Some(Err(BodyError::Stalled { within: limits::BODY_STALL }))));
         assert_eq!(begun.elapsed(), limits::BODY_STALL);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_body_that_drips_is_given_up_too() {
-        // Just as fast as it has to be, and without an end.
-        let drip = stream::repeat(()).then(|()| async {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            Ok::<_, BoxError>(Bytes::from_static(&[0; limits::BODY_SLOWEST as usize]))
-        });
-        let begun = tokio::time::Instant::now();
-        let read = read_capped(from_stream(Box::pin(drip)), 1 << 20).await;
-        assert!(matches!(read, Err(BodyError::Stalled { within: limits::BODY_WHOLE })));
-        assert_eq!(begun.elapsed(), limits::BODY_WHOLE);
     }
 
     #[tokio::test(start_paused = true)]

@@ -12,6 +12,8 @@
 
 /// Bodies: what is answered, and what is read with a cap and a deadline.
 pub mod body;
+/// Request bodies that are read whole, and the memory they may take.
+mod intake;
 /// Memory for large answers.
 mod room;
 /// A stream whose peer must keep reading.
@@ -30,6 +32,8 @@ mod socket;
 /// Listeners: bind, accept, drain.
 pub mod listen;
 
+/// How a body is framed.
+mod framing;
 /// The host that a request is for.
 mod host;
 /// The query of a request, decoded once.
@@ -86,7 +90,7 @@ pub(crate) mod harness;
 mod matrix;
 
 pub use api::{Finding, VerifyReport};
-pub use body::{Body, BodyError, Chunks, read_capped};
+pub use body::{Body, BodyError, Chunks};
 pub use connection::{Options, Peer, Tally};
 pub use listen::{Bound, ListenError, Spec, bind, serve};
 pub use query::Query;

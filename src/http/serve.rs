@@ -8,7 +8,8 @@ use serde_json::json;
 use tracing::Instrument as _;
 
 use super::connection::Peer;
-use super::host::{self, HostError};
+use super::framing;
+use super::host;
 use super::origin;
 use super::query::Query;
 use super::rate::TooMany;
@@ -83,10 +84,15 @@ async fn dispatch(
     body: Incoming,
     peer: Peer,
 ) -> Response<Body> {
+    if let Err(error) = framing::check(parts) {
+        let mut response = no_request(&route, StatusCode::NOT_IMPLEMENTED, &error.to_string());
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        return response;
+    }
     let (body, unread) = lend(body);
     let mut response = match host::check(parts) {
         Ok(()) => routed(state, route, parts, query, body, peer).await,
-        Err(error) => bad_host(&route, error),
+        Err(error) => no_request(&route, StatusCode::BAD_REQUEST, &error.to_string()),
     };
     unread.settle(parts, &mut response).await;
     response
@@ -242,8 +248,8 @@ fn too_many(refused: &TooMany) -> Response<Body> {
 }
 
 /// The refusal of a request that is no HTTP, in the shape of what it asked for.
-fn bad_host(route: &Route, error: HostError) -> Response<Body> {
-    let mut response = plain(StatusCode::BAD_REQUEST, "UNSUPPORTED", &error.to_string());
+fn no_request(route: &Route, status: StatusCode, words: &str) -> Response<Body> {
+    let mut response = plain(status, "UNSUPPORTED", words);
     if matches!(route, Route::V2(_)) {
         response.headers_mut().insert(v2::API_VERSION, HeaderValue::from_static("registry/2.0"));
     }

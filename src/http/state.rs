@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::connection::Tally;
 use super::failures::Failures;
+use super::intake::Intake;
 use super::metrics::Metrics;
 use super::rate::Rate;
 use super::room::Rooms;
@@ -51,6 +52,7 @@ pub struct State(Arc<Inner>, Registry);
 struct Inner {
     parts: Parts,
     rooms: Rooms,
+    intake: Intake,
     ready: AtomicBool,
     metrics: Metrics,
     failures: Failures,
@@ -71,11 +73,11 @@ pub enum Trouble {
 impl State {
     /// A state that is not ready yet.
     pub fn new(parts: Parts) -> Self {
-        let rooms = Rooms::default();
         let registry = parts.registry.clone();
         let inner = Inner {
             parts,
-            rooms,
+            rooms: Rooms::default(),
+            intake: Intake::default(),
             ready: AtomicBool::new(false),
             metrics: Metrics::default(),
             failures: Failures::default(),
@@ -156,6 +158,11 @@ impl State {
     /// Memory for large answers.
     pub(super) fn rooms(&self) -> &Rooms {
         &self.0.rooms
+    }
+
+    /// Reads request bodies whole.
+    pub(super) fn intake(&self) -> &Intake {
+        &self.0.intake
     }
 
     /// What is counted while requests are answered.

@@ -99,6 +99,11 @@ impl Setup {
         self.pending.lock().await.is_some()
     }
 
+    /// Whether there is one that can still be shown.
+    pub async fn is_open(&self, now: Instant) -> bool {
+        self.pending.lock().await.as_ref().is_some_and(|pending| now < pending.until)
+    }
+
     /// Lets whoever has the secret in.
     ///
     /// # Errors

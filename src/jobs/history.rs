@@ -103,7 +103,7 @@ mod tests {
             let bytes = format!(
                 r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[],"annotations":{{"x":"{text}"}}}}"#
             );
-            let (sent, tag) = (Sent { bytes: bytes.into_bytes(), ..Sent::default() }, Reference::Tag(self.tag.clone()));
+            let (sent, tag) = (Sent { bytes: bytes.into(), ..Sent::default() }, Reference::Tag(self.tag.clone()));
             self.registry.put_manifest(&Caller::System, &self.name, &tag, sent).await.expect("is taken").0
         }
 

@@ -377,7 +377,7 @@ impl Pull<'_> {
             repository: place.name.clone(),
             digest,
             tags: if is_root { vec![self.tag.clone()] } else { Vec::new() },
-            bytes,
+            bytes: bytes.into(),
             manifest,
             actor: Actor::Policy(self.policy.id),
             cause: Cause::PullMirror {

@@ -207,7 +207,7 @@ impl World {
             self.registry.store_blob(&Caller::System, &repository, &digest, None, body).await.expect("is stored");
         }
         let reference = Reference::Tag(name.parse().expect("a tag"));
-        let sent = Sent { bytes: image(&config, &layer), ..Sent::default() };
+        let sent = Sent { bytes: image(&config, &layer).into(), ..Sent::default() };
         let put = self.registry.put_manifest(&Caller::System, &repository, &reference, sent);
         let digest = put.await.expect("is taken").0;
         react::catch_up(self.store()).await.expect("reacts");

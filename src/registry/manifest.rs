@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
+use bytes::Bytes;
+
 use crate::access::Level;
 use crate::audit::{Action, Audit};
 use crate::chance::Id;
@@ -37,7 +39,7 @@ pub struct NewManifest {
     /// The tags it gets.
     pub tags: Vec<Tag>,
     /// Its bytes.
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
     /// What was read from the bytes.
     pub manifest: Manifest,
     /// Who puts it there.
@@ -56,7 +58,7 @@ pub struct Sent<'h> {
     /// `Content-Type`.
     pub content_type: Option<&'h str>,
     /// Its bytes.
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
     /// Tags beyond the one in the path.
     pub tags: Vec<Tag>,
     /// What must hold of all of its tags; where it gets none, of itself.
@@ -180,7 +182,7 @@ impl Operation for PutManifest {
         if manifest::body(tables, &new.digest)?.is_none() {
             let bytes = match &self.file {
                 Some(file) => Stored::File(file.file().upload),
-                None => Stored::Inline(new.bytes.clone()),
+                None => Stored::Inline(new.bytes.to_vec()),
             };
             let body = ManifestBody { kind: new.manifest.kind, size, bytes };
             let links =
@@ -228,6 +230,18 @@ impl NewManifest {
 }
 
 impl Registry {
+    /// Refuses a manifest whose caller may not put it there, whatever it is.
+    pub fn may_put_manifest(
+        &self,
+        caller: &Caller,
+        repository: &RepoName,
+        reference: &Reference,
+        condition: &Condition,
+    ) -> Result<(), RegistryError> {
+        let allowed = caller.require(&self.store().snapshot()?, repository, Level::ReadWrite)?;
+        allowed.map(drop).map_err(|refusal| or_unmet(refusal, condition, reference))
+    }
+
     /// Stores what a client sent: checks bytes, digest and links, and sets the
     /// tags, all in one commit. The digest it is served under.
     pub async fn put_manifest(
@@ -239,8 +253,7 @@ impl Registry {
     ) -> Result<(Digest, Option<Digest>), RegistryError> {
         let Sent { content_type, bytes, tags, condition } = sent;
         // Rights come before anything is told about the content.
-        let allowed = caller.require(&self.store().snapshot()?, repository, Level::ReadWrite)?;
-        allowed.map_err(|refusal| or_unmet(refusal, &condition, reference))?;
+        self.may_put_manifest(caller, repository, reference, &condition)?;
         let manifest = Manifest::parse(&bytes, content_type)?;
         let (digest, mut all) = match reference {
             Reference::Tag(tag) => (Digest::sha256_of(&bytes), vec![tag.clone()]),
@@ -307,13 +320,13 @@ impl Registry {
 
     /// Writes a manifest that is too large for the database into a file of its
     /// own; none when it is not too large.
-    pub(super) async fn write_large(&self, digest: &Digest, bytes: &[u8]) -> Result<Option<Unnamed>, RegistryError> {
+    pub(super) async fn write_large(&self, digest: &Digest, bytes: &Bytes) -> Result<Option<Unnamed>, RegistryError> {
         if bytes.len() <= limits::MANIFEST_INLINE_BYTES {
             return Ok(None);
         }
         let id = UploadId::new(self.store().chance());
         let own = OwnUpload::new(self.sessions(), id);
-        let (files, bytes, digest) = (self.store().files().clone(), bytes.to_vec(), *digest);
+        let (files, bytes, digest) = (self.store().files().clone(), bytes.clone(), *digest);
         let write = move || {
             let sealed = files.write_small(&digest, &bytes, id)?;
             Ok(Unnamed::new(files, sealed.file, own))

@@ -147,10 +147,11 @@ impl Registry {
 
     /// Brings the right bytes of a damaged manifest, which hash to `digest`.
     pub async fn bring_manifest(&self, digest: &Digest, bytes: Vec<u8>) -> Result<Found, RegistryError> {
+        let bytes = bytes::Bytes::from(bytes);
         let file = self.write_large(digest, &bytes).await?;
         let bytes = match &file {
             Some(file) => Bytes::File(file.file().upload),
-            None => Bytes::Inline(bytes),
+            None => Bytes::Inline(bytes.into()),
         };
         Ok(Found { bytes, file, is_new: true })
     }

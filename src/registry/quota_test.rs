@@ -154,7 +154,7 @@ impl World {
     }
 
     async fn manifest(&self, repo: usize, reference: Reference, bytes: String) -> Result<(), RegistryError> {
-        let sent = Sent { bytes: bytes.into_bytes(), ..Sent::default() };
+        let sent = Sent { bytes: bytes.into(), ..Sent::default() };
         self.registry.put_manifest(&Caller::System, &name(repo), &reference, sent).await.map(drop)
     }
 

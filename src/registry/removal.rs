@@ -227,7 +227,7 @@ mod tests {
         let tags: Vec<Tag> = (0..limits::BACKGROUND_ROWS * 2 + 9).map(|at| format!("t{at}").parse().unwrap()).collect();
         for some in tags.chunks(limits::TAG_PARAMETERS) {
             let (bytes, tags) = (bytes.clone(), some.to_vec());
-            let sent = Sent { content_type: Some(kind), bytes, tags, condition: Condition::default() };
+            let sent = Sent { content_type: Some(kind), bytes: bytes.into(), tags, condition: Condition::default() };
             registry.put_manifest(&Caller::System, &repository, &Reference::Digest(digest), sent).await.unwrap();
         }
         let left = || {

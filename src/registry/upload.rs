@@ -5,6 +5,7 @@
 //! entries are rebuilt from the folders. It belongs to who opened it and to
 //! the repository it was opened for: to everybody else it does not exist.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::future::ready;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,6 +48,9 @@ const OWN: &str = "daemon";
 #[derive(Clone, Debug)]
 struct Entry {
     owner: String,
+    /// Whose sessions it counts among: robots have those of their namespace's
+    /// account. After a restart the owner's, and it is the first to go.
+    account: String,
     repository: RepoName,
     touched: Timestamp,
     /// It was opened before the last restart.
@@ -112,6 +116,7 @@ impl Sessions {
                 continue;
             }
             let entry = Entry {
+                account: session.session.owner.clone(),
                 owner: session.session.owner,
                 reservation: quotas.reservation(session.id, &session.session.repository, store.clock()),
                 repository: session.session.repository,
@@ -171,25 +176,49 @@ impl Sessions {
         ids
     }
 
-    /// Makes room for one more session of `owner`: when a bound is met, the
-    /// session that nobody has touched for longest has to go, those from
-    /// before a restart first. `None` when there is room; an error when all
-    /// are in use.
-    fn make_room(open: &mut HashMap<UploadId, Entry>, owner: &str, now: Timestamp) -> Result<Option<UploadId>, usize> {
-        let mine = open.values().filter(|entry| entry.owner == owner).count();
+    /// Makes room for one more session of `account`: when its own bound is met,
+    /// the session of it that nobody has touched for longest has to go, those
+    /// from before a restart first. When that of all is met, one of whoever has
+    /// most: idle ones first, and then one between two requests, where that
+    /// account still has no fewer than this one. `None` when there is room; an
+    /// error when all are in use.
+    fn make_room(
+        open: &mut HashMap<UploadId, Entry>,
+        account: &str,
+        now: Timestamp,
+    ) -> Result<Option<UploadId>, usize> {
+        let mut held = HashMap::<&str, usize>::new();
+        for entry in open.values() {
+            *held.entry(&entry.account).or_default() += 1;
+        }
+        let held_by = |account: &str| held.get(account).copied().unwrap_or_default();
+        let mine = held_by(account);
         let mine_is_full = mine >= limits::UPLOADS_PER_ACCOUNT;
         if !mine_is_full && open.len() < limits::UPLOADS {
             return Ok(None);
         }
-        let is_idle = |entry: &Entry| {
-            let abandoned = entry.is_left || now.since(entry.touched) > limits::UPLOAD_ABANDONED;
-            abandoned && Arc::strong_count(&entry.upload) == 1
+        let is_idle = |entry: &Entry| entry.is_left || now.since(entry.touched) > limits::UPLOAD_ABANDONED;
+        let may_go = |entry: &Entry| {
+            let between_requests = Arc::strong_count(&entry.upload) == 1;
+            between_requests
+                && match mine_is_full {
+                    true => is_idle(entry) && entry.account == account,
+                    false => is_idle(entry) || (entry.has_begun() && held_by(&entry.account) > mine + 1),
+                }
         };
-        let candidates = open.iter().filter(|(_, entry)| is_idle(entry) && (!mine_is_full || entry.owner == owner));
-        let oldest = candidates.min_by_key(|(_, entry)| (!entry.is_left, entry.touched)).map(|(id, _)| *id);
-        let id = oldest.ok_or(if mine_is_full { mine } else { open.len() })?;
+        let first_to_go = open.iter().filter(|(_, entry)| may_go(entry)).min_by_key(|(_, entry)| {
+            (!is_idle(entry), Reverse(held_by(&entry.account)), !entry.is_left, entry.touched)
+        });
+        let id = first_to_go.map(|(id, _)| *id).ok_or(if mine_is_full { mine } else { open.len() })?;
         open.remove(&id);
         Ok(Some(id))
+    }
+}
+
+impl Entry {
+    /// Whether its file is there.
+    fn has_begun(&self) -> bool {
+        self.upload.try_lock().is_ok_and(|slot| slot.upload.is_some())
     }
 }
 
@@ -242,6 +271,15 @@ fn owner(caller: &Caller) -> String {
     }
 }
 
+/// Whose sessions those of the caller count among. A namespace can have a
+/// thousand robots.
+fn account(caller: &Caller) -> String {
+    match caller {
+        Caller::Robot { namespace, .. } => namespace.to_string(),
+        Caller::System | Caller::Account { .. } | Caller::Anonymous => owner(caller),
+    }
+}
+
 impl Registry {
     /// Opens an upload session.
     pub async fn begin_upload(
@@ -255,17 +293,18 @@ impl Registry {
         // Nobody is asked for bytes that there is no room for.
         self.store().files().disk().take(0)?;
         let now = self.store().clock().now();
-        let owner = owner(caller);
+        let (owner, account) = (owner(caller), account(caller));
         let id = UploadId::new(self.store().chance());
         let evicted = {
             let mut open = self.sessions().lock();
-            let evicted =
-                Sessions::make_room(&mut open, &owner, now).map_err(|count| RegistryError::TooManyUploads { count })?;
+            let evicted = Sessions::make_room(&mut open, &account, now)
+                .map_err(|count| RegistryError::TooManyUploads { count })?;
             let (owner, repository) = (owner.clone(), repository.clone());
             let upload = Arc::new(tokio::sync::Mutex::new(Slot::default()));
             let reservation = self.quotas().reservation(id, &repository, self.store().clock());
             let settled = Arc::default();
-            open.insert(id, Entry { owner, repository, touched: now, is_left: false, settled, reservation, upload });
+            let (touched, is_left) = (now, false);
+            open.insert(id, Entry { owner, account, repository, touched, is_left, settled, reservation, upload });
             evicted
         };
         if let Some(evicted) = evicted {
@@ -865,7 +904,7 @@ mod tests {
         let (let_go, held) = std::sync::mpsc::channel();
         let holding = registry.store().submit(crate::store::Lane::Foreground, Hold(held));
         let tag = crate::oci::Reference::Tag("1".parse().expect("a tag"));
-        let sent = Sent { bytes: bytes.into_bytes(), ..Sent::default() };
+        let sent = Sent { bytes: bytes.into(), ..Sent::default() };
         let putting = registry.put_manifest(&Caller::System, &name, &tag, sent);
         let file = async {
             loop {
@@ -903,5 +942,72 @@ mod tests {
         };
         named.await;
         assert_eq!(live, [file.upload], "hung up, and not committed yet");
+    }
+
+    fn robot(registry: &Registry, number: u8) -> Caller {
+        let (_, namespace) = registry.account("dev").map(|(name, account)| (name, account.id)).expect("is there");
+        let scopes = crate::access::Scopes::read(&["dev/*:pull,push"]).expect("scopes");
+        let id = crate::chance::Id::from_bytes([number; 16]);
+        Caller::Robot { id, name: format!("dev+{number}"), namespace, scopes: Arc::new(scopes) }
+    }
+
+    /// Four robots of one namespace had 256 sessions each, and nobody else one.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn robots_share_what_their_namespace_may_open() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let registry = registry(folder.path(), Clock::manual(Timestamp::from_micros(1_700_000_000_000_000))).await;
+        let name: RepoName = "dev/x".parse().expect("a name");
+        let robots = [robot(&registry, 1), robot(&registry, 2)];
+        for number in 0..limits::UPLOADS_PER_ACCOUNT {
+            registry.begin_upload(&robots[number % 2], &name, Algorithm::Sha256).await.expect("has room");
+        }
+        for robot in &robots {
+            let refused = registry.begin_upload(robot, &name, Algorithm::Sha256).await;
+            assert!(matches!(refused, Err(RegistryError::TooManyUploads { .. })), "{refused:?}");
+        }
+        let id = registry.begin_upload(&Caller::System, &name, Algorithm::Sha256).await.expect("somebody else");
+        // They share a number: none goes on with a session of another.
+        let other = registry.upload_progress(&robots[0], &name, &id.to_string()).await;
+        assert!(matches!(other, Err(RegistryError::UploadUnknown { .. })));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_full_table_makes_room_at_the_cost_of_whoever_has_most() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let registry = registry(folder.path(), Clock::system()).await;
+        let name: RepoName = "dev/x".parse().expect("a name");
+        let id = registry.begin_upload(&Caller::System, &name, Algorithm::Sha256).await.expect("has room");
+        let begun = registry.sessions().lock().get(&id).cloned().expect("is open");
+        let slot = Slot { upload: begun.upload.try_lock().expect("is free").upload.take() };
+        let (later, idle) = (Timestamp::from_micros(1_000_000_000), Timestamp::from_micros(0));
+        let entry = |account: &str, touched| Entry {
+            account: account.to_owned(),
+            touched,
+            upload: Arc::default(),
+            ..begun.clone()
+        };
+        let (mut open, chance) = (HashMap::new(), Chance::system());
+        for (account, count) in [("a", 200), ("b", 256), ("c", 255), ("d", 255), ("e", 58)] {
+            open.extend((0..count).map(|_| (UploadId::new(&chance), entry(account, later))));
+        }
+        assert_eq!(open.len(), limits::UPLOADS);
+        let forget_one_of = |open: &mut HashMap<UploadId, Entry>, account: &str| {
+            let id = *open.iter().find(|(_, entry)| entry.account == account).expect("is there").0;
+            open.remove(&id);
+        };
+        // None has its file yet: each is at its beginning.
+        assert_eq!(Sessions::make_room(&mut open, "new", later).expect_err("all begin"), limits::UPLOADS);
+        // One between two requests, of whoever has most.
+        let between = UploadId::new(&chance);
+        forget_one_of(&mut open, "b");
+        open.insert(between, Entry { upload: Arc::new(tokio::sync::Mutex::new(slot)), ..entry("b", later) });
+        assert_eq!(Sessions::make_room(&mut open, "new", later), Ok(Some(between)));
+        // Idle ones before that, and of several those of whoever has more.
+        let [few, many] = [UploadId::new(&chance), UploadId::new(&chance)];
+        open.insert(few, entry("e", idle));
+        forget_one_of(&mut open, "a");
+        open.insert(many, entry("c", idle));
+        assert_eq!(open.len(), limits::UPLOADS);
+        assert_eq!(Sessions::make_room(&mut open, "new", later), Ok(Some(many)));
     }
 }

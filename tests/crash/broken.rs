@@ -208,6 +208,6 @@ async fn put(world: &World, text: &str) -> Result<Digest, RegistryError> {
     let bytes = format!(
         r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[],"annotations":{{"x":"{text:>15000}"}}}}"#
     );
-    let (sent, tag) = (Sent { bytes: bytes.into_bytes(), ..Sent::default() }, Reference::Tag(tagged("full")));
+    let (sent, tag) = (Sent { bytes: bytes.into(), ..Sent::default() }, Reference::Tag(tagged("full")));
     world.registry.put_manifest(&Caller::System, &named("dev/a"), &tag, sent).await.map(|put| put.0)
 }

@@ -199,7 +199,7 @@ impl World {
         let bytes = manifest(&config, &layer, padding);
         let begun = self.begin((repository, name), Some(Digest::sha256_of(&bytes)), None);
         let reference = Reference::Tag(tagged(name));
-        let sent = Sent { bytes, ..Sent::default() };
+        let sent = Sent { bytes: bytes.into(), ..Sent::default() };
         let put = self.registry.put_manifest(&Caller::System, &named(repository), &reference, sent).await;
         self.ended(&[begun], put).map(drop)
     }

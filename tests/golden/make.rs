@@ -157,7 +157,7 @@ impl Maker {
 
     async fn manifest(&self, repository: &str, reference: &Reference, kind: &str, bytes: Vec<u8>) {
         let repository = name(repository);
-        let sent = Sent { bytes, content_type: Some(kind), ..Sent::default() };
+        let sent = Sent { bytes: bytes.into(), content_type: Some(kind), ..Sent::default() };
         let put = self.registry.put_manifest(&Caller::System, &repository, reference, sent);
         put.await.unwrap();
         self.tick();

@@ -195,7 +195,7 @@ impl Pusher {
             Some(tag) => Reference::Tag(tag.parse().expect("a tag")),
             None => Reference::Digest(digest),
         };
-        let sent = Sent { bytes, ..Sent::default() };
+        let sent = Sent { bytes: bytes.into(), ..Sent::default() };
         self.registry.put_manifest(&Caller::System, repository, &reference, sent).await.expect("is taken");
         (digest, length)
     }

@@ -235,7 +235,7 @@ impl World {
         let place = &mut self.places[at];
         let expected = place.answer(&thing, self.now);
         let reference = tag.map_or(Reference::Digest(thing.digest), |tag| Reference::Tag(tagged(tag)));
-        let sent = Sent { bytes: thing.bytes.clone(), ..Sent::default() };
+        let sent = Sent { bytes: thing.bytes.clone().into(), ..Sent::default() };
         let put = self.registry.put_manifest(&Caller::System, &name(at), &reference, sent).await;
         let answer = match &put {
             Ok(_) => Answer::Taken,

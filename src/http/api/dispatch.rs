@@ -4,8 +4,9 @@ use http::request::Parts;
 use http::{Method, Response};
 
 use crate::http::connection::Peer;
+use crate::http::intake::Sender;
 use crate::http::request_body::RequestBody;
-use crate::http::{Body, Query, RequestId, SignInError, State, read_capped};
+use crate::http::{Body, Query, RequestId, SignInError, State};
 use crate::limits;
 use crate::registry::Caller;
 
@@ -31,7 +32,12 @@ pub(in crate::http) async fn handle(
 ) -> Response<Body> {
     let answered = async {
         let route = admit(state, &caller, &parts.method, path)?;
-        let body = read_capped(body, limits::API_BODY_BYTES).await?;
+        let sender = Sender::of(&caller);
+        let cap = match sender {
+            Sender::Stranger => limits::SIGN_IN_BODY_BYTES,
+            Sender::Known => limits::API_BODY_BYTES,
+        };
+        let body = state.intake().read(body, cap, sender).await?;
         let (name, changes) = (route.name(), route.changes());
         let (method, headers) = (&parts.method, &parts.headers);
         let call = Call { state, caller: &caller, from: peer.addr, method, query, headers, body: &body };

@@ -197,6 +197,7 @@ impl ApiError {
             Self::Body(error) => match error {
                 BodyError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "INVALID_JSON"),
                 BodyError::Stalled { .. } | BodyError::TooSlow { .. } => (StatusCode::REQUEST_TIMEOUT, "INVALID_JSON"),
+                BodyError::NoRoom => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
                 BodyError::Broken(_) => (StatusCode::BAD_REQUEST, "INVALID_JSON"),
             },
             Self::Json(_) | Self::Missing(_) => (StatusCode::BAD_REQUEST, "INVALID_JSON"),
@@ -295,7 +296,9 @@ impl ApiError {
             }
             Self::Registry(RegistryError::Full) => wait(limits::RETRY_AFTER_FULL),
             Self::Setup(SetupError::TooMany) => wait(limits::SETUP_TRIES_WINDOW),
-            Self::Backup(BackupOver::TooMany) | Self::Overtaken => wait(limits::RETRY_AFTER_BUSY),
+            Self::Backup(BackupOver::TooMany) | Self::Overtaken | Self::Body(BodyError::NoRoom) => {
+                wait(limits::RETRY_AFTER_BUSY)
+            }
             _ => None,
         }
     }

@@ -3,9 +3,9 @@
 //! `POST /api/v0/setup` with `{"secret", "name", "password", "fullName"}`, by
 //! nobody who has signed in: the secret stands in the log of the daemon and in
 //! a file of its data folder (`identity::setup`). 201 and the account; 403 for
-//! a secret that is wrong, used or over, which nobody is told apart; 429 for
+//! a secret that is wrong, used or over, in the same words; 429 for
 //! too many wrong ones. What is wrong with the name or the password is told,
-//! and does not use the secret up.
+//! and does not use the secret up. While there is none, no body is read.
 
 use http::request::Parts;
 use http::{Method, Response};
@@ -13,8 +13,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::http::connection::Peer;
+use crate::http::intake::Sender;
 use crate::http::request_body::RequestBody;
-use crate::http::{Body, Query, RequestId, State, read_capped};
+use crate::http::{Body, Query, RequestId, State};
 use crate::identity::SetupError;
 use crate::identity::password;
 use crate::limits;
@@ -62,7 +63,12 @@ async fn set_up(
     if parts.method != Method::POST {
         return Err(RouteError::Method { allow: "POST".to_owned() }.into());
     }
-    let body = read_capped(body, limits::API_BODY_BYTES).await?;
+    let now = state.registry().store().clock().monotonic();
+    // For most of a registry's life: nothing is read that nobody can use.
+    if !state.setup().is_open(now).await {
+        return Err(SetupError::Refused.into());
+    }
+    let body = state.intake().read(body, limits::SETUP_BODY_BYTES, Sender::Stranger).await?;
     let caller = Caller::Anonymous;
     let (method, headers) = (&parts.method, &parts.headers);
     let call = Call { state, caller: &caller, from: peer.addr, method, query, headers, body: &body };

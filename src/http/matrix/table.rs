@@ -139,7 +139,7 @@ const DOORS: &[Row] = &[
     read("Ping", "/_ping", Nobody),
     read("Health", "/health", Nobody),
     read("Metrics", "/metrics", System),
-    row("Setup", ("POST", "/api/v0/setup"), Nobody, 400, "{}", Nothing).but(400, "INVALID_JSON"),
+    row("Setup", ("POST", "/api/v0/setup"), Nobody, 403, "{}", Nothing).but(403, "NOT_AUTHORIZED"),
     row("ReadOnly", ("POST", "/metrics"), Nobody, 405, "", Nothing).but(405, "NOT_ALLOWED"),
     read("auth.Token", "/auth/token?service=registry.example&scope=repository:dev/app:pull", Open),
     row(

@@ -182,3 +182,30 @@ async fn a_body_without_end_that_nobody_wants_ends_the_connection() {
     }
     site.close().await;
 }
+
+/// `identity, chunked` was taken for `chunked`, and `chunked, chunked` as well:
+/// what a proxy takes for the end of such a request is another place.
+#[tokio::test]
+async fn a_transfer_coding_that_is_not_known_ends_the_connection() {
+    let site = Site::open().await;
+    let send = async |codings: &str, path: &str| {
+        let request = format!("POST {path} HTTP/1.1\r\nHost: a\r\n{codings}\r\n2\r\n{{}}\r\n0\r\n\r\n");
+        site.raw(format!("{request}GET /_ping HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")).await
+    };
+    for codings in [
+        "Transfer-Encoding: identity, chunked\r\n",
+        "Transfer-Encoding: chunked, chunked\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: gzip, chunked\r\n",
+    ] {
+        for path in ["/auth/token", "/v2/ann/app/blobs/uploads/", "/"] {
+            let answer = send(codings, path).await;
+            assert!(answer.starts_with("HTTP/1.1 501 ") && answer.contains("connection: close"), "{codings}{answer}");
+            assert!(answer.contains("`chunked`, once"), "{answer}");
+            assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "what follows is no request: {answer}");
+        }
+    }
+    let answer = send("transfer-encoding: Chunked\r\n", "/auth/token").await;
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.matches("HTTP/1.1 ").count() == 2, "{answer}");
+    site.close().await;
+}

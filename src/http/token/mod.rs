@@ -21,9 +21,10 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::connection::Peer;
+use super::intake::Sender;
 use super::request_body::RequestBody;
 use super::sign_in::{CHALLENGE, SignInError};
-use super::{Body, BodyError, Query, State, read_capped};
+use super::{Body, BodyError, Query, State, told};
 use crate::identity::token::access;
 use crate::limits;
 use crate::registry::RegistryError;
@@ -112,11 +113,11 @@ pub(super) async fn handle(
         match auth {
             Auth::Token => issue::get(state, parts, query, peer).await,
             Auth::Grant => {
-                let body = read_capped(body, limits::SIGN_IN_BODY_BYTES).await?;
+                let body = state.intake().read(body, limits::SIGN_IN_BODY_BYTES, Sender::Stranger).await?;
                 issue::grant(state, parts, &body, peer).await
             }
             Auth::Login | Auth::IdLogin => {
-                let body = read_capped(body, limits::SIGN_IN_BODY_BYTES).await?;
+                let body = state.intake().read(body, limits::SIGN_IN_BODY_BYTES, Sender::Stranger).await?;
                 let field = if auth == Auth::Login { "auth_token" } else { "sessionToken" };
                 session::login(state, parts, &body, peer, field).await
             }
@@ -145,9 +146,13 @@ fn refused(auth: Auth, error: &AuthError) -> Response<Body> {
     let code = match (auth, code) {
         (Auth::Token | Auth::Grant, "NOT_AUTHENTICATED") => "UNAUTHORIZED",
         (Auth::Token | Auth::Grant, "TOO_MANY_REQUESTS") => "TOOMANYREQUESTS",
+        (Auth::Token | Auth::Grant, "UNAVAILABLE") => "UNKNOWN",
         (_, code) => code,
     };
-    let words = if status.is_server_error() {
+    let words = if status == StatusCode::SERVICE_UNAVAILABLE {
+        told::turned_away(error, false);
+        error.to_string()
+    } else if status.is_server_error() {
         tracing::error!(error = error_chain(error), "a request failed");
         "internal error; the log of the registry says more under this request's id".to_owned()
     } else {
@@ -173,6 +178,9 @@ fn refused(auth: Auth, error: &AuthError) -> Response<Body> {
         }
         AuthError::Method(allow) => {
             headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+        }
+        AuthError::Body(BodyError::NoRoom) => {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(limits::RETRY_AFTER_BUSY.as_secs()));
         }
         AuthError::Request(_) | AuthError::Grant | AuthError::Body(_) | AuthError::Registry(_) => {}
     }
@@ -200,6 +208,9 @@ fn verdict(error: &AuthError) -> (StatusCode, &'static str, &'static str) {
         AuthError::Grant => (StatusCode::BAD_REQUEST, "INVALID_PARAMETERS", "unsupported_grant_type"),
         AuthError::Body(BodyError::TooLarge { .. }) => {
             (StatusCode::PAYLOAD_TOO_LARGE, "INVALID_JSON", "invalid_request")
+        }
+        AuthError::Body(BodyError::NoRoom) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", "temporarily_unavailable")
         }
         AuthError::Body(_) => ASKED_WRONG,
         AuthError::Registry(RegistryError::Full) => {

@@ -114,6 +114,7 @@ impl Error {
                 BodyError::Stalled { .. } | BodyError::TooSlow { .. } => {
                     (StatusCode::REQUEST_TIMEOUT, ErrorCode::ManifestInvalid)
                 }
+                BodyError::NoRoom => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unknown),
                 BodyError::Broken(_) => (StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid),
             },
             Self::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests),
@@ -176,7 +177,7 @@ impl Error {
                 RegistryError::UploadBusy { .. } | RegistryError::Exhausted | RegistryError::Store(StoreError::Stopped),
             ) => wait(limits::RETRY_AFTER_BUSY),
             Self::TooMany(refused) => vec![(header::RETRY_AFTER, refused.retry_after())],
-            Self::Crowded(_) => wait(limits::RETRY_AFTER_BUSY),
+            Self::Crowded(_) | Self::Body(BodyError::NoRoom) => wait(limits::RETRY_AFTER_BUSY),
             Self::Registry(RegistryError::Quarantined { .. }) => wait(limits::RETRY_AFTER_DAMAGED),
             Self::Registry(RegistryError::Full | RegistryError::TooManyUploads { .. }) => {
                 wait(limits::RETRY_AFTER_FULL)
@@ -398,6 +399,7 @@ mod tests {
             (BodyError::TooLarge { cap: 1 }.into(), 413, "MANIFEST_INVALID", &[]),
             (BodyError::Stalled { within: limits::BODY_STALL }.into(), 408, "MANIFEST_INVALID", &[]),
             (BodyError::Broken("cut".into()).into(), 400, "MANIFEST_INVALID", &[]),
+            (BodyError::NoRoom.into(), 503, "UNKNOWN", &["retry-after"]),
             (
                 Error::OffTrack { why: ChunkError.into(), repository: name(), stands },
                 416,

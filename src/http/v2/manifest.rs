@@ -7,8 +7,9 @@ use http::{Method, Response, StatusCode, header};
 
 use super::Error;
 use super::answer::{CONTENT_DIGEST, etag, finish, status, unread};
+use crate::http::intake::Sender;
 use crate::http::request_body::RequestBody;
-use crate::http::{Body, State, condition, read_capped};
+use crate::http::{Body, State, condition};
 use crate::lifecycle;
 use crate::limits;
 use crate::oci::{Digest, Reference, RepoName, Tag, warning};
@@ -74,7 +75,9 @@ pub(super) async fn put(
     let mut named = HashSet::new();
     tags.retain(|tag| named.insert(tag.clone()));
     let condition = condition::to_change(&parts.headers)?;
-    let bytes: Vec<u8> = read_capped(body, limits::MANIFEST_BYTES).await?.into();
+    // Before there is a byte of it in memory.
+    state.registry().may_put_manifest(caller, repository, reference, &condition)?;
+    let bytes = state.intake().read(body, limits::MANIFEST_BYTES, Sender::of(caller)).await?;
     let is_large = bytes.len() > limits::MANIFEST_INLINE_BYTES;
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let sent = Sent { content_type, bytes, tags: tags.clone(), condition };

@@ -240,7 +240,7 @@ async fn an_index_waits_for_its_entries_unless_it_is_sparse_by_intent() {
     let digest = Digest::sha256_of(&index);
     world
         .registry
-        .put_manifest(&Caller::System, &repository, &reference, Sent { bytes: index, ..Sent::default() })
+        .put_manifest(&Caller::System, &repository, &reference, Sent { bytes: index.into(), ..Sent::default() })
         .await
         .expect("a sparse index is taken");
     react::catch_up(world.store()).await.expect("reacts");

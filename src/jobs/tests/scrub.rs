@@ -562,7 +562,7 @@ async fn an_image_that_is_damaged_is_not_passed_on_until_it_is_whole() {
         &Caller::System,
         &source,
         &reference,
-        Sent { bytes: image(&config, &bytes), ..Sent::default() },
+        Sent { bytes: image(&config, &bytes).into(), ..Sent::default() },
     );
     assert!(matches!(put.await, Err(RegistryError::ManifestBlobUnknown { digest, .. }) if digest == layer));
 

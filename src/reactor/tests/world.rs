@@ -131,7 +131,7 @@ impl World {
     pub(super) async fn manifest(&self, repository: &str, reference: &str, bytes: String, kind: MediaType) -> Digest {
         let name = repository.parse().expect("a name");
         let reference: Reference = reference.parse().expect("a reference");
-        let sent = Sent { bytes: bytes.into_bytes(), content_type: Some(kind.as_str()), ..Sent::default() };
+        let sent = Sent { bytes: bytes.into(), content_type: Some(kind.as_str()), ..Sent::default() };
         let put = self.registry.put_manifest(&Caller::System, &name, &reference, sent);
         put.await.expect("is taken").0
     }

@@ -43,6 +43,7 @@ fn refusals() -> Vec<(ApiError, u16, &'static str)> {
         (BodyError::TooLarge { cap: 1 }.into(), 413, "INVALID_JSON"),
         (BodyError::Stalled { within: limits::BODY_STALL }.into(), 408, "INVALID_JSON"),
         (BodyError::Broken("cut".into()).into(), 400, "INVALID_JSON"),
+        (BodyError::NoRoom.into(), 503, "UNAVAILABLE"),
         (ApiError::Json("x".to_owned()), 400, "INVALID_JSON"),
         (ApiError::Missing("name"), 400, "INVALID_JSON"),
         (ApiError::Parameter { name: "depth", why: "no".into() }, 400, "INVALID_PARAMETERS"),

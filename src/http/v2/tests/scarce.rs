@@ -2,9 +2,12 @@
 //! for answers, patience with one client.
 
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-use crate::http::harness::{Ask, Gathered, Site, image};
+use crate::http::harness::{Ask, Gathered, PASSWORD, Site, basic, image};
+use crate::http::intake::Sender;
 use crate::http::rate::Rate;
 use crate::limits;
 use crate::oci::{Digest, MediaType, warning};
@@ -145,5 +148,61 @@ async fn a_page_of_referrers_is_bounded_in_bytes() {
     }
     listed.dedup();
     assert_eq!((listed.len(), pages), (count, count), "one is half a page, and two are more than one");
+    site.close().await;
+}
+
+/// Who asks with a body that has nowhere to go, in each API's words.
+#[tokio::test]
+async fn bodies_that_find_no_room_are_told_to_come_back() {
+    let site = Site::open().await;
+    let fill = async |bytes: u32, sender| {
+        let body = crate::http::Body::from(vec![0; bytes as usize]);
+        site.state.intake().read(body, bytes as usize, sender).await.unwrap()
+    };
+    let strangers = fill(limits::STRANGERS_BODIES_BYTES, Sender::Stranger).await;
+    let sign_in = json!({ "username": "ann", "password": PASSWORD }).to_string();
+    for (path, code) in [("/auth/token", "UNKNOWN"), ("/auth/login", "UNAVAILABLE")] {
+        let answer = site.expect(503, Ask::post(path).body(&sign_in)).await;
+        assert_eq!((answer.code().as_str(), answer.header("retry-after")), (code, "1"), "{path}");
+        assert!(answer.message().contains("try again soon"), "{}", answer.message());
+    }
+    // Who has a name notices nothing of it.
+    let manifest = |bytes: usize| format!("{{}}{}", " ".repeat(bytes));
+    let put = |bytes| Ask::put("/v2/ann/app/manifests/1.0").user("ann").body(manifest(bytes));
+    site.expect(400, put(1 << 20)).await;
+    drop(strangers);
+    site.expect(200, Ask::post("/auth/login").body(&sign_in)).await;
+    // And what is small nothing of what is large.
+    let large = fill(limits::BODIES_BYTES + limits::SMALL_BODY_BYTES as u32, Sender::Known).await;
+    site.expect(400, put(4_000)).await;
+    let answer = site.expect(503, put(1 << 20)).await;
+    assert_eq!((answer.code().as_str(), answer.header("retry-after")), ("UNKNOWN", "1"));
+    let ask = Ask::post("/api/v0/repositories/ann").user("ann").body(manifest(1 << 19));
+    let answer = site.expect(503, ask).await;
+    assert_eq!((answer.code().as_str(), answer.header("retry-after")), ("UNAVAILABLE", "1"));
+    drop(large);
+    site.expect(400, put(1 << 20)).await;
+    site.close().await;
+}
+
+/// A manifest of four megabytes was read of whoever has no right, and a body of
+/// one megabyte of whoever knew that there is such a thing as a set-up.
+#[tokio::test]
+async fn what_is_refused_in_any_case_is_refused_before_it_is_read() {
+    let site = Site::open().await;
+    for (method, path, user, status) in [
+        ("PUT", "/v2/bob/app/manifests/1.0", Some("ann"), 404),
+        ("PUT", "/v2/ann/app/manifests/1.0", None, 401),
+        ("POST", "/api/v0/setup", None, 403),
+    ] {
+        let signed_in = user.map(|user| format!("Authorization: {}\r\n", basic(user, PASSWORD))).unwrap_or_default();
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: a\r\n{signed_in}Content-Length: 4000\r\n\r\n");
+        // Nothing of the body is sent before the answer is here.
+        let mut stream = TcpStream::connect(site.address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&answer), format!("HTTP/1.1 {status}"), "{path}");
+    }
     site.close().await;
 }
