@@ -2,7 +2,7 @@
 //!
 //! A request body comes from a stranger: it may be endless, or never end. It
 //! is read in [`Chunks`], where every wait for the next byte has a deadline, or
-//! whole by [`super::intake`], which has a size and a deadline for all of it.
+//! whole by `super::intake`, which has a size and a deadline for all of it.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
