@@ -118,4 +118,39 @@ mod tests {
         assert_eq!(numbers(&store, Action::TagPush), [1_004]);
         assert_eq!(shorten(&store, Keep { age: None, rows: 1 }).await.unwrap(), 0);
     }
+
+    /// Acts and the shortening of the log, in one commit as they come.
+    struct Both;
+
+    impl Operation for Both {
+        type Plan = ();
+        type Done = usize;
+        type Refusal = std::convert::Infallible;
+        const NAME: &'static str = "tell and shorten";
+        const AUDIT: Audit = Audit::Acts(&[Action::TagPush]);
+
+        fn check(&self, _tables: &Change<'_>) -> Result<Result<(), Self::Refusal>, StoreError> {
+            Ok(Ok(()))
+        }
+
+        fn apply(&self, (): (), tables: &mut Change<'_>) -> Result<usize, StoreError> {
+            Tell(Action::TagPush, 5).apply((), tables)?;
+            let gone = audit::prune(tables, Class::Content, Keep { age: None, rows: 4 }, limits::BACKGROUND_ROWS)?;
+            Tell(Action::TagPush, 1).apply((), tables)?;
+            Ok(gone)
+        }
+    }
+
+    /// The log forgot what the same commit had written before it was shortened:
+    /// the next acts took the places of those rows.
+    #[tokio::test]
+    async fn what_is_written_in_the_commit_that_shortens_the_log_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), Clock::system(), Chance::seeded(1)).unwrap();
+        tell(&store, Action::TagPush, 3).await;
+        assert_eq!(store.submit(Lane::Background, Both).await.unwrap().unwrap(), 4);
+        tell(&store, Action::TagPush, 1).await;
+        assert_eq!(numbers(&store, Action::TagPush), [10, 9, 8, 7, 6, 5]);
+        assert_eq!(audit::kept(&store.snapshot().unwrap(), Class::Content).unwrap(), 6);
+    }
 }

@@ -143,6 +143,14 @@ fn standing(read: &impl Read) -> Result<Standing, StoreError> {
     Ok(read.record(Table::Meta, &Key::new().text(STANDING))?.unwrap_or_default())
 }
 
+/// The same, with what this commit has written so far.
+fn standing_now(change: &Change<'_>) -> Result<Standing, StoreError> {
+    match change.audit.standing {
+        Some(standing) => Ok(standing),
+        None => standing(change),
+    }
+}
+
 /// How many rows of a class there are.
 pub fn kept(read: &impl Read, class: Class) -> Result<u64, StoreError> {
     Ok(standing(read)?.kept[usize::from(class.number())])
@@ -160,10 +168,7 @@ pub fn led_by(change: &mut Change<'_>, seq: u64) {
 
 /// Writes an act down; from where it comes, the handle said.
 pub fn append(change: &mut Change<'_>, actor: &Actor, act: Act) -> Result<(), StoreError> {
-    let mut standing = match change.audit.standing {
-        Some(standing) => standing,
-        None => standing(change)?,
-    };
+    let mut standing = standing_now(change)?;
     let Act { action, object, mut cause, details, event, times, origin } = act;
     let class = match action.class() {
         Class::Namespace if is_own(change, actor, object.namespace.as_deref())? => Class::Own,
@@ -282,7 +287,7 @@ pub fn is_long(read: &impl Read, class: Class, keep: Keep, now: Timestamp) -> Re
 /// Removes up to `limit` of a class's oldest rows that are beyond what is kept;
 /// how many went.
 pub fn prune(change: &mut Change<'_>, class: Class, keep: Keep, limit: usize) -> Result<usize, StoreError> {
-    let (mut standing, place) = (standing(change)?, usize::from(class.number()));
+    let (mut standing, place) = (standing_now(change)?, usize::from(class.number()));
     let surplus = standing.kept[place].saturating_sub(keep.rows);
     let ends = keep.age.map(|age| change.age().before(age));
     let mut gone: Vec<Vec<u8>> = Vec::new();

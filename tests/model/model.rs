@@ -35,6 +35,12 @@ impl Place {
         *claim = (now, claim.1 + 1);
     }
 
+    pub(crate) fn renew(&mut self, digest: &Digest, now: Duration) {
+        if let Some(claim) = self.claims.get_mut(digest) {
+            claim.0 = now;
+        }
+    }
+
     pub(crate) fn fulfil(&mut self, thing: &Thing) {
         for digest in thing.relied_on() {
             if let Some(claim) = self.claims.get_mut(&digest) {

@@ -201,10 +201,13 @@ impl World {
         let done = self.registry.mount(&Caller::System, Some(&name(from)), &name(to), &digest).await;
         let had = self.places[from].blobs.contains_key(&digest) || self.places[to].blobs.contains_key(&digest);
         prop_assert_eq!(done.map_err(|error| TestCaseError::fail(error.to_string()))?, had);
-        // Who asks for it is about to rely on it either way.
-        self.places[to].claim(digest, self.now);
         if had {
+            self.places[to].claim(digest, self.now);
             self.places[to].blobs.insert(digest, self.now);
+        } else {
+            // It is not here, so nobody relies on it; what was told before holds
+            // anew.
+            self.places[to].renew(&digest, self.now);
         }
         Ok(())
     }
