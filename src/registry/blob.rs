@@ -177,7 +177,7 @@ impl Registry {
         if caller.require(read, repository, Level::ReadWrite)?.is_err() {
             return Ok(true);
         }
-        Ok(self.claims().claim((number, *digest), caller.account_id().copied(), self.store().clock().monotonic()))
+        Ok(self.claims().claim((number, *digest), caller.account_id(), self.store().clock().monotonic()))
     }
 
     /// A reader over a blob that the caller may read.
@@ -203,11 +203,7 @@ impl Registry {
         digest: &Digest,
     ) -> Result<(), RegistryError> {
         if let Some(record) = crate::store::repo::get(&self.store().snapshot()?, repository)? {
-            self.claims().note(
-                (record.number, *digest),
-                caller.account_id().copied(),
-                self.store().clock().monotonic(),
-            );
+            self.claims().note((record.number, *digest), caller.account_id(), self.store().clock().monotonic());
         }
         Ok(())
     }
@@ -242,7 +238,7 @@ impl Registry {
     ) -> Result<bool, RegistryError> {
         // Who may not push here has no claim on anything here.
         let place = (caller.require(&self.store().snapshot()?, target, Level::ReadWrite)??.number, *digest);
-        self.claims().note(place, caller.account_id().copied(), self.store().clock().monotonic());
+        self.claims().note(place, caller.account_id(), self.store().clock().monotonic());
         let operation =
             Mount { caller: caller.clone(), source: source.cloned(), target: target.clone(), digest: *digest };
         let mounted = self.store().submit(Lane::Foreground, operation).await?;

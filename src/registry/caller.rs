@@ -116,10 +116,10 @@ impl Caller {
     }
 
     /// The account that answers for it: for a robot, that of its namespace.
-    pub const fn account_id(&self) -> Option<&Id> {
+    pub const fn account_id(&self) -> Option<Id> {
         match self {
             Self::System | Self::Anonymous => None,
-            Self::Account { id, .. } | Self::Robot { namespace: id, .. } => Some(id),
+            Self::Account { id, .. } | Self::Robot { namespace: id, .. } => Some(*id),
         }
     }
 

@@ -170,6 +170,25 @@ pub(super) fn used_up(read: &impl Read, (name, number): (&RepoName, RepoId)) -> 
     Ok(None)
 }
 
+/// How what has a quota stands, at most `most` of it.
+pub fn standings(read: &impl Read, most: usize) -> Result<Vec<Standing>, StoreError> {
+    let mut found = Vec::new();
+    usage::walk_quotas(read, most, |scope| {
+        let of = match scope {
+            Scope::All => Bounded::All,
+            Scope::Namespace(name) => Bounded::Namespace(name.to_owned()),
+            Scope::Repository(number) => match repo::name_of(read, number)? {
+                Some(name) => Bounded::Repository(name),
+                // Its rows go behind the answer.
+                None => return Ok(()),
+            },
+        };
+        found.push(Standing { of, used: usage::counted(read, scope)?, limit: usage::quota(read, scope)? });
+        Ok(())
+    })?;
+    Ok(found)
+}
+
 impl Bounded {
     fn of(scope: Scope<'_>, name: &RepoName) -> Self {
         match scope {

@@ -274,10 +274,7 @@ fn owner(caller: &Caller) -> String {
 /// Whose sessions those of the caller count among. A namespace can have a
 /// thousand robots.
 fn account(caller: &Caller) -> String {
-    match caller {
-        Caller::Robot { namespace, .. } => namespace.to_string(),
-        Caller::System | Caller::Account { .. } | Caller::Anonymous => owner(caller),
-    }
+    caller.account_id().map_or_else(|| owner(caller), |account| account.to_string())
 }
 
 impl Registry {

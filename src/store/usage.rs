@@ -43,7 +43,16 @@ const COUNTED: [Table; 5] =
 /// The row of `meta` that says how far is counted.
 const COUNTING: &str = "usage";
 
-impl Scope<'_> {
+impl<'k> Scope<'k> {
+    fn of_key(key: &'k [u8]) -> Option<Self> {
+        let mut parts = Parts::of(key);
+        match parts.text_then() {
+            Some("namespace") => parts.text().map(Scope::Namespace),
+            Some("repository") => parts.repo().map(Scope::Repository),
+            _ => Some(Scope::All),
+        }
+    }
+
     fn key(&self) -> Key {
         match self {
             Self::All => Key::new().text("all"),
@@ -88,20 +97,15 @@ pub fn quota(read: &impl Read, scope: Scope<'_>) -> Result<Option<u64>, StoreErr
     Ok(read.record::<Quota>(Table::Quotas, &scope.key())?.map(|quota| quota.bytes))
 }
 
-/// Hands at most `most` quotas to `each`: of what, how many bytes may be held,
-/// and how many are, as far as they are counted. One of a repository that is
-/// gone is left out.
-pub fn walk_quotas(read: &impl Read, most: usize, mut each: impl FnMut(Scope<'_>, u64, u64)) -> Result<(), StoreError> {
+/// Hands what has a quota to `each`, at most `most` of it.
+pub fn walk_quotas(
+    read: &impl Read,
+    most: usize,
+    mut each: impl FnMut(Scope<'_>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
     for key in read.keys(Table::Quotas, &Span::all(), most)? {
-        let mut parts = Parts::of(&key);
-        let scope = match parts.text_then() {
-            Some("namespace") => parts.text().map(Scope::Namespace),
-            Some("repository") => parts.repo().map(Scope::Repository),
-            _ => Some(Scope::All),
-        };
-        let Some(scope) = scope else { continue };
-        if let Some(limit) = quota(read, scope)? {
-            each(scope, limit, counted(read, scope)?);
+        if let Some(scope) = Scope::of_key(&key) {
+            each(scope)?;
         }
     }
     Ok(())
@@ -328,17 +332,14 @@ pub fn differences(read: &impl Read) -> Result<Vec<String>, StoreError> {
 
 /// Whose counter a key is, in words.
 fn told(read: &impl Read, key: &[u8]) -> Result<String, StoreError> {
-    let mut parts = Parts::of(key);
-    Ok(match parts.text_then() {
-        Some("namespace") => format!("namespace {}", parts.text().unwrap_or_default()),
-        Some("repository") => match parts.repo() {
-            Some(number) => match repo::name_of(read, number)? {
-                Some(name) => format!("repository {name}"),
-                None => format!("the repository that was number {}", number.0),
-            },
-            None => hex::encode(key),
+    Ok(match Scope::of_key(key) {
+        Some(Scope::Namespace(name)) => format!("namespace {name}"),
+        Some(Scope::Repository(number)) => match repo::name_of(read, number)? {
+            Some(name) => format!("repository {name}"),
+            None => format!("the repository that was number {}", number.0),
         },
-        _ => "all together".to_owned(),
+        Some(Scope::All) => "all together".to_owned(),
+        None => hex::encode(key),
     })
 }
 

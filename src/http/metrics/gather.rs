@@ -16,9 +16,8 @@ use super::State;
 use crate::chance::Id;
 use crate::http::state::Trouble;
 use crate::limits;
-use crate::registry::RegistryError;
+use crate::registry::{RegistryError, quota};
 use crate::store::record::PolicyBody;
-use crate::store::usage::{self, Scope};
 use crate::store::{Snapshot, Store, event, policy, quarantine, queue, repo, transfer};
 use crate::telemetry::process::Process;
 
@@ -169,38 +168,14 @@ fn policies(page: &mut Page, read: &Snapshot) -> Result<(), RegistryError> {
 /// What is held of everything that is bounded, and the bounds.
 fn quotas(page: &mut Page, read: &Snapshot) -> Result<(), RegistryError> {
     let (bounds, held) = (Family::<Bounded, Gauge>::default(), Family::<Bounded, Gauge>::default());
-    let mut found = Vec::new();
-    usage::walk_quotas(read, limits::METRICS_QUOTAS, |scope, limit, used| {
-        let of = match scope {
-            Scope::All => (String::new(), None),
-            Scope::Namespace(name) => (name.to_owned(), None),
-            Scope::Repository(number) => (String::new(), Some(number)),
-        };
-        found.push((scope_kind(scope), of, limit, used));
-    })?;
-    for (quota, (name, number), limit, used) in found {
-        let name = match number {
-            None => name,
-            Some(number) => match repo::name_of(read, number)? {
-                Some(name) => name.to_string(),
-                None => continue,
-            },
-        };
-        let of = Bounded { quota, name };
-        bounds.get_or_create(&of).set(whole(limit));
-        held.get_or_create(&of).set(whole(used));
+    for standing in quota::standings(read, limits::METRICS_QUOTAS)? {
+        let of = Bounded { quota: standing.of.kind(), name: standing.of.name().to_owned() };
+        bounds.get_or_create(&of).set(whole(standing.limit.unwrap_or(0)));
+        held.get_or_create(&of).set(whole(standing.used));
     }
     page.register_with_unit("quota_limit", "Bytes that may be held", Unit::Bytes, bounds);
     page.register_with_unit("quota_used", "Bytes that are held of what is bounded", Unit::Bytes, held);
     Ok(())
-}
-
-const fn scope_kind(scope: Scope<'_>) -> &'static str {
-    match scope {
-        Scope::All => "all",
-        Scope::Namespace(_) => "namespace",
-        Scope::Repository(_) => "repository",
-    }
 }
 
 fn keys(page: &mut Page, state: &State) {
