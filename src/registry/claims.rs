@@ -289,8 +289,10 @@ mod tests {
         let (eve, bob) = (Some(Id::from_bytes([1; 16])), Some(Id::from_bytes([2; 16])));
         claims.note(place(0), bob, Instant::now());
         let many = limits::CLAIMS as u64 + 10;
+        let begun = Instant::now();
         for number in 1..=many {
-            claims.note(place(number), eve, Instant::now());
+            // One after the other: of equal moments none is the older.
+            claims.note(place(number), eve, begun + Duration::from_micros(number));
         }
         assert!(!condemned(&claims, 0, limits::CLAIM), "the claims of others hold");
         assert!(!condemned(&claims, many, limits::CLAIM), "and the latest of its own");
